@@ -1,0 +1,159 @@
+//! Every bound and budget, with a sentence of reason. Sums and relations are checked while compiling.
+
+// ---- Slots and viewers ------------------------------------------------------------------------------------------
+
+/// Most slots that settings or a board may ask for: the pool's tables have this size.
+pub const SLOTS_MAX: usize = 64;
+/// Slots where neither settings nor board say otherwise: what a four-core board can carry.
+pub const SLOTS_DEFAULT: usize = 4;
+/// Most viewers, waiting ones included, over all slots: more connections than this are never accepted.
+pub const VIEWERS_MAX: usize = 256;
+
+/// Smallest ring of a slot: a second at 8 Mbit/s.
+pub const RING_MIB_MIN: usize = 1;
+/// Ring of a slot where settings do not say otherwise: a two-second group of pictures at 16 Mbit/s fits, so a
+/// newcomer finds a key frame.
+pub const RING_MIB_DEFAULT: usize = 4;
+/// Largest ring of a slot: sixteen seconds at 32 Mbit/s; beyond that the memory is better spent otherwise.
+pub const RING_MIB_MAX: usize = 64;
+
+/// Most bytes taken from a child in one read: FFmpeg writes 32 KiB at most, coalesced reads see a few of these.
+pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// Pipe between a child and its ring: 100 ms of slack at 20 Mbit/s. A megabyte was measured twice as slow, because
+/// data leaves the cache before it is read.
+pub const PIPE_BYTES: usize = 256 * 1024;
+/// Pause between two reads of a running child: writes of 1.3 KiB cost eight times those of 20 KiB, and this takes
+/// most of that back, for a delay nobody sees.
+pub const COALESCE_MS: u64 = 40;
+/// How long a child is read without pauses after its first packet, so that a tune is quick.
+pub const COALESCE_AFTER_MS: u64 = 1_000;
+/// How long the reader of a slot waits for its fastest viewer before it overwrites what he has not read. Longer would
+/// back a live source up; shorter would skip through a file that is served faster than it plays.
+pub const GATE_MS_MAX: u64 = 2_000;
+/// Most consecutive packets that hold a PAT and PMT: one section of 1,024 bytes each, in 184-byte payloads.
+pub const TABLE_PACKETS_MAX: usize = 12;
+/// A viewer whose socket takes nothing for this long is let go (S20).
+pub const WRITE_STALL_MS: u64 = 10_000;
+
+// ---- The gate ---------------------------------------------------------------------------------------------------
+
+/// Spawns per second that the limiter lets through in the long run.
+pub const SPAWN_PERIOD_MS: u64 = 200;
+/// Spawns that may follow each other at once; for few slots twice their number is enough.
+pub const SPAWN_BURST_MAX: u32 = 10;
+/// Memory that admission sets aside for a child that copies.
+pub const COPY_MEMORY_BYTES: u64 = 64 * MIB;
+/// Memory that admission sets aside for a child that encodes.
+pub const ENCODE_MEMORY_BYTES: u64 = 160 * MIB;
+/// Memory that admission leaves to the rest of the box.
+pub const RESERVE_MEMORY_BYTES: u64 = 96 * MIB;
+/// How long after its first packet a child's memory is still counted as not yet taken.
+pub const RESERVATION_MS: u64 = 10_000;
+/// File descriptors one child may need at once: three pipes with both ends while it starts, its pidfd, and spare.
+pub const CHILD_FDS: u32 = 12;
+/// File descriptors that admission leaves to doors and store.
+pub const RESERVE_FDS: u32 = 32;
+
+// ---- Time -------------------------------------------------------------------------------------------------------
+
+/// A viewer gets a picture or an honest refusal within this time.
+pub const TUNE_DEADLINE_MS: u64 = 10_000;
+/// A child that has made no packet by then is ended.
+pub const START_TIMEOUT_MS: u64 = 20_000;
+/// How long a slot keeps playing after its last viewer left: Kodi opens, closes and opens again.
+pub const LINGER_MS: u64 = 5_000;
+/// From SIGTERM to SIGKILL.
+pub const TERM_MS: u64 = 2_000;
+/// From SIGKILL to giving the slot up: the child is stuck in the kernel.
+pub const REAP_MS: u64 = 5_000;
+/// SIGTERM to the daemon: everything has ended by then, or is ended.
+pub const DRAIN_MS: u64 = 5_000;
+
+// ---- HTTP -------------------------------------------------------------------------------------------------------
+
+/// Connections at once, over all ports, where settings do not say otherwise (S20).
+pub const CONNECTIONS_DEFAULT: usize = 64;
+/// Connections at once from one address, where settings do not say otherwise (S20).
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 16;
+/// Most connections that settings may ask for.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Header lines of a request (S20).
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of a request's head (S20).
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request's path and query (S20).
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request's body (S20); nothing yet takes more than an empty one.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// From accepting a connection to the end of the request's head (S20).
+pub const HEAD_MS_MAX: u64 = 5_000;
+/// An answered connection without a new request is closed (S20).
+pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// hyper's buffers of one connection.
+pub const CONNECTION_BYTES: usize = 64 * 1024;
+
+// ---- Lineup -----------------------------------------------------------------------------------------------------
+
+/// Channels of one lineup: the largest playlists seen have 40,000 entries.
+pub const CHANNELS_MAX: usize = 65_536;
+/// Bytes of a playlist (M01).
+pub const PLAYLIST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of one line of a playlist (M01).
+pub const PLAYLIST_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a name, group or guide id; longer ones are cut at a character.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Bytes of an address (S30).
+pub const URL_BYTES_MAX: usize = 2_048;
+/// Bytes of a guide number.
+pub const GUIDE_NUMBER_BYTES_MAX: usize = 12;
+/// Redirects that a playlist's fetch follows (S32).
+pub const REDIRECTS_MAX: usize = 3;
+/// From asking for a playlist to having all of it.
+pub const FETCH_MS_MAX: u64 = 60_000;
+/// Hours of guide that we serve for a channel of our own.
+pub const GUIDE_HOURS: i64 = 24;
+
+// ---- Logs and notes -----------------------------------------------------------------------------------------------
+
+/// Last log lines kept for the API.
+pub const LOG_LINES_MAX: usize = 512;
+/// Bytes of one kept log line; longer ones are cut.
+pub const LOG_LINE_BYTES_MAX: usize = 400;
+/// Bytes of one line of a child's stderr; longer ones are split (F10).
+pub const STDERR_LINE_BYTES_MAX: usize = 1_024;
+/// Lines of a child's stderr that are logged a minute; the rest are counted (F09, I17).
+pub const STDERR_LINES_PER_MINUTE: u32 = 6;
+
+// ---- Inboxes ----------------------------------------------------------------------------------------------------
+
+/// Questions waiting for the supervisor: one for each viewer, and as many again from people.
+pub const ENGINE_INBOX: usize = 2 * VIEWERS_MAX;
+/// Questions waiting for the store.
+pub const STORE_INBOX: usize = 64;
+
+// ---- Sums -------------------------------------------------------------------------------------------------------
+
+const MIB: u64 = 1024 * 1024;
+
+/// File descriptors that the daemon holds with every default slot and connection in use.
+const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database with log and index
+    + SLOTS_DEFAULT * CHILD_FDS as usize
+    + CONNECTIONS_DEFAULT
+    + RESERVE_FDS as usize;
+const _: () = assert!(FDS_DEFAULT <= 256, "the common soft limit of 1,024 must stay far away");
+
+/// Memory that the daemon itself may come to hold with every default slot and connection in use.
+const DAEMON_BYTES_DEFAULT: u64 = 12 * MIB // idle, as promised
+    + (SLOTS_DEFAULT * RING_MIB_DEFAULT) as u64 * MIB
+    + (CONNECTIONS_DEFAULT * CONNECTION_BYTES) as u64
+    + (LOG_LINES_MAX * LOG_LINE_BYTES_MAX) as u64;
+const _: () = assert!(DAEMON_BYTES_DEFAULT <= 48 * MIB, "a tenth of a 512 MB board");
+
+const _: () =
+    assert!(READ_BYTES_MAX * 4 <= RING_MIB_MIN * 1024 * 1024, "a read must leave most of the ring to viewers");
+const _: () = assert!(RING_MIB_MIN <= RING_MIB_DEFAULT && RING_MIB_DEFAULT <= RING_MIB_MAX, "the default is in range");
+const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX && SLOTS_MAX <= u8::MAX as usize, "a slot index is one byte");
+const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX, "the default is in range");
+const _: () = assert!(TUNE_DEADLINE_MS < START_TIMEOUT_MS, "a viewer who comes back joins the same attempt");
+const _: () = assert!(TERM_MS < DRAIN_MS, "a drain leaves room for SIGKILL");
+const _: () = assert!(GATE_MS_MAX < WRITE_STALL_MS, "a stalled viewer is overtaken before it is let go");

@@ -1,0 +1,144 @@
+//! Channels and the lineup they stand in.
+//!
+//! A lineup is an immutable snapshot: a new one replaces the old one whole, so nobody ever sees half of it. Where it is
+//! stored: the daemon's `store`; how a playlist becomes entries: [`crate::wire::m3u`].
+
+use crate::model::guide_number::GuideNumber;
+use crate::model::source_url::SourceUrl;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Names a channel for life; never given to another one, even after the channel is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChannelId(pub u32);
+
+/// One of the test channels that FFmpeg makes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DemoIndex(pub u8);
+
+/// Where a channel's pictures come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A test picture with a clock and a tone.
+    Demo(DemoIndex),
+    /// A stream on the network.
+    Url {
+        /// Its address.
+        url: SourceUrl,
+        /// The user agent its provider wants to see, if any.
+        user_agent: Option<String>,
+    },
+}
+
+/// A TV channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// For life.
+    pub id: ChannelId,
+    /// What a viewer types; unique in a lineup.
+    pub number: GuideNumber,
+    /// What a viewer reads.
+    pub name: String,
+    /// The group its playlist puts it in; empty when none.
+    pub group: String,
+    /// Address of its logo; empty when none.
+    pub logo: String,
+    /// In order of preference; at least one.
+    pub sources: Vec<Source>,
+}
+
+/// The channels we offer, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineup {
+    channels: Vec<Channel>,
+    by_number: BTreeMap<GuideNumber, usize>,
+    by_id: BTreeMap<ChannelId, usize>,
+}
+
+/// Two channels of a lineup share what must be unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineupError {
+    /// The same guide number twice.
+    DuplicateNumber(GuideNumber),
+    /// The same id twice.
+    DuplicateId(ChannelId),
+    /// A channel that could never play.
+    NoSource(ChannelId),
+}
+
+impl Lineup {
+    /// Makes a lineup of channels in their order.
+    ///
+    /// # Errors
+    /// [`LineupError`]: nothing is dropped silently; the caller keeps its old lineup.
+    pub fn new(channels: Vec<Channel>) -> Result<Self, LineupError> {
+        let mut by_number = BTreeMap::new();
+        let mut by_id = BTreeMap::new();
+        for (index, channel) in channels.iter().enumerate() {
+            if channel.sources.is_empty() {
+                return Err(LineupError::NoSource(channel.id));
+            }
+            if by_number.insert(channel.number, index).is_some() {
+                return Err(LineupError::DuplicateNumber(channel.number));
+            }
+            if by_id.insert(channel.id, index).is_some() {
+                return Err(LineupError::DuplicateId(channel.id));
+            }
+        }
+        Ok(Self { channels, by_number, by_id })
+    }
+
+    /// All channels in order.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The channel that a viewer means by `number`.
+    pub fn by_number(&self, number: &GuideNumber) -> Option<&Channel> {
+        self.by_number.get(number).and_then(|index| self.channels.get(*index))
+    }
+
+    /// The channel with this id.
+    pub fn by_id(&self, id: ChannelId) -> Option<&Channel> {
+        self.by_id.get(&id).and_then(|index| self.channels.get(*index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    fn channel(id: u32, number: &str) -> Channel {
+        Channel {
+            id: ChannelId(id),
+            number: number.parse().unwrap(),
+            name: number.to_string(),
+            group: String::new(),
+            logo: String::new(),
+            sources: vec![Source::Demo(DemoIndex(0))],
+        }
+    }
+
+    #[test]
+    fn channels_are_found_by_what_viewers_type() {
+        let lineup = Lineup::new(vec![channel(7, "1.1"), channel(3, "1.10")]).unwrap();
+        assert_eq!(lineup.by_number(&"1.10".parse().unwrap()).unwrap().id, ChannelId(3));
+        assert_eq!(lineup.by_number(&"1.1".parse().unwrap()).unwrap().id, ChannelId(7));
+        assert!(lineup.by_number(&"1".parse().unwrap()).is_none());
+        assert_eq!(lineup.by_id(ChannelId(3)).unwrap().number.as_str(), "1.10");
+    }
+
+    #[test]
+    fn what_must_be_unique_is() {
+        assert_eq!(
+            Lineup::new(vec![channel(1, "5"), channel(2, "5")]),
+            Err(LineupError::DuplicateNumber("5".parse().unwrap()))
+        );
+        assert_eq!(Lineup::new(vec![channel(1, "5"), channel(1, "6")]), Err(LineupError::DuplicateId(ChannelId(1))));
+        let silent = Channel { sources: vec![], ..channel(9, "9") };
+        assert_eq!(Lineup::new(vec![silent]), Err(LineupError::NoSource(ChannelId(9))));
+    }
+}

@@ -1,0 +1,435 @@
+//! Recipes: the FFmpeg arguments for a source and a treatment. The only place that knows FFmpeg's flags.
+//!
+//! Not here: who starts FFmpeg, and how often (the daemon's `engine::process`, with a permit); what the demo channels
+//! look like (`recipe/demo.rs`).
+//!
+//! The invariant (S30, S31): every argument comes from a template of this file, except two, each in a place of its own
+//! where FFmpeg takes it for a value and nothing else: the address, right after `-i`, and the name of the channel, after
+//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`. No shell, no "extra
+//! arguments". Which demuxers and protocols may open an address is listed exactly, so that a playlist or a picture
+//! served in place of a stream is not followed.
+
+mod demo;
+
+use crate::limits::NAME_BYTES_MAX;
+use crate::model::guide_number::GuideNumber;
+use crate::model::lineup::{DemoIndex, Source};
+use crate::model::recipe::demo::Scene;
+use crate::model::source_url::{Scheme, SourceUrl};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What happens to pictures and sound on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Treatment {
+    /// The coded pictures and sound are passed on bit by bit; only their wrapping is new.
+    Copy,
+    /// Video becomes H.264 with a key frame every second, the first sound AAC stereo.
+    Encode,
+}
+
+/// FFmpeg's arguments, without the name of the program. They make a transport stream on standard output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recipe {
+    args: Vec<String>,
+}
+
+impl Recipe {
+    /// The arguments in order. One of them is the whole address, **with its passwords**: for the child only.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    fn push(&mut self, templates: &[&str]) {
+        self.args.extend(templates.iter().map(|template| (*template).to_owned()));
+    }
+
+    fn push_value(&mut self, option: &str, value: String) {
+        self.args.push(option.to_owned());
+        self.args.push(value);
+    }
+}
+
+/// Shows no argument: the address among them may hold a password.
+impl fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recipe({} arguments)", self.args.len())
+    }
+}
+
+/// A channel that FFmpeg makes by itself: a moving picture with a clock, and a tone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoChannel {
+    /// What a viewer types.
+    pub number: GuideNumber,
+    /// What a viewer reads, in the guide and in the picture. Letters and digits that `recipe/demo.rs` can draw.
+    pub name: &'static str,
+    /// What is to be seen and heard, for the guide.
+    pub description: &'static str,
+    scene: Scene,
+    left_hz: u16,
+    right_hz: u16,
+}
+
+/// The demo channels, in the order of their [`DemoIndex`]. A fifth apart from left to right, so that an ear can tell
+/// channels and sides.
+pub const DEMO: [DemoChannel; 4] = [
+    DemoChannel {
+        number: GuideNumber::subchannel(1, 1),
+        name: "Demo Bars",
+        description: "Colour bars with a line that crosses them every six seconds, and the time in UTC. \
+                      A steady tone, C on the left and G on the right.",
+        scene: Scene::Bars,
+        left_hz: 262,
+        right_hz: 392,
+    },
+    DemoChannel {
+        number: GuideNumber::subchannel(1, 2),
+        name: "Demo Dawn",
+        description: "The colours of a morning sky, drifting from night to day and back, and the time in UTC. \
+                      A steady tone, D on the left and A on the right.",
+        scene: Scene::Dawn,
+        left_hz: 294,
+        right_hz: 440,
+    },
+    DemoChannel {
+        number: GuideNumber::subchannel(1, 3),
+        name: "Demo Grid",
+        description: "A grid that glides up and to the left, and the time in UTC. \
+                      A steady tone, E on the left and B on the right.",
+        scene: Scene::Grid,
+        left_hz: 330,
+        right_hz: 494,
+    },
+    DemoChannel {
+        number: GuideNumber::subchannel(1, 4),
+        name: "Demo Tennis",
+        description: "Two bats that never miss a ball, and the time in UTC. \
+                      A steady tone, G on the left and D on the right.",
+        scene: Scene::Tennis,
+        left_hz: 392,
+        right_hz: 587,
+    },
+];
+
+/// The demo channel of this index; the first one for an index that this release does not have.
+pub fn demo_channel(index: DemoIndex) -> &'static DemoChannel {
+    const { &DEMO }.get(usize::from(index.0)).unwrap_or(const { &DEMO[0] })
+}
+
+/// The recipe for one source. `channel_name` is what players show that read the stream's own service table.
+///
+/// A demo source is always encoded: there is nothing to copy.
+pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Recipe {
+    let mut recipe = Recipe { args: Vec::new() };
+    recipe.push(&ALWAYS);
+    match source {
+        Source::Demo(index) => {
+            recipe.push(&DEMO_INPUT);
+            recipe.push_value("-i", demo_channel(*index).graph());
+            recipe.push(&DEMO_OUTPUT);
+        }
+        Source::Url { url, user_agent } => {
+            let reader = Reader::of(url);
+            recipe.push(reader.input());
+            if reader != Reader::Udp {
+                recipe.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
+            }
+            recipe.push_value("-i", url.as_str().to_owned());
+            recipe.push(reader.streams(treatment));
+            recipe.push(match treatment {
+                Treatment::Copy => &COPY,
+                Treatment::Encode => &ENCODE,
+            });
+        }
+    }
+    recipe.push_value("-metadata", service_name(channel_name));
+    recipe.push(&OUTPUT);
+    recipe
+}
+
+// ---- Templates --------------------------------------------------------------------------------------------------
+
+/// Quiet, and never at the keyboard.
+const ALWAYS: [&str; 5] = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning"];
+
+/// One thread for a picture this small is plenty, and four of these channels share one core.
+const DEMO_INPUT: [&str; 7] = ["-filter_threads", "1", "-threads", "1", "-re", "-f", "lavfi"];
+
+/// The two-loop coder of the AAC encoder and its tools double the cost of a steady tone, for nothing.
+#[rustfmt::skip]
+const DEMO_OUTPUT: [&str; 36] = [
+    "-map", "0:v:0", "-map", "0:a:0",
+    "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-threads:v", "1",
+    "-pix_fmt", "yuv420p", "-g", "25", "-keyint_min", "25", "-sc_threshold", "0",
+    "-c:a", "aac", "-aac_coder", "fast", "-aac_pns", "0", "-aac_is", "0", "-aac_tns", "0", "-b:a", "96k",
+    "-ar", "48000", "-ac", "2",
+];
+
+/// How FFmpeg opens an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A transport stream over HTTP: whatever the address does not say otherwise of.
+    TransportStream,
+    /// A file of another kind over HTTP.
+    File,
+    /// A playlist of segments over HTTP.
+    Hls,
+    /// A transport stream in datagrams.
+    Udp,
+}
+
+/// Ends of addresses that are opened as files.
+const FILE_EXTENSIONS: [&str; 8] = ["mp4", "m4v", "mov", "mkv", "webm", "flv", "mpg", "mpeg"];
+
+impl Reader {
+    fn of(url: &SourceUrl) -> Self {
+        match url.scheme() {
+            Scheme::Udp => Self::Udp,
+            Scheme::Http | Scheme::Https if url.looks_like_hls() => Self::Hls,
+            Scheme::Http | Scheme::Https if url.has_extension(&FILE_EXTENSIONS) => Self::File,
+            Scheme::Http | Scheme::Https => Self::TransportStream,
+        }
+    }
+
+    /// What stands before the address. The demuxer is pinned where it is known; a silent source ends the child after
+    /// eight seconds, in microseconds.
+    ///
+    /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0.
+    fn input(self) -> &'static [&'static str] {
+        match self {
+            Self::TransportStream => &TRANSPORT_STREAM_INPUT,
+            Self::File => &FILE_INPUT,
+            Self::Hls => &HLS_INPUT,
+            Self::Udp => &UDP_INPUT,
+        }
+    }
+
+    /// Which streams are taken.
+    fn streams(self, treatment: Treatment) -> &'static [&'static str] {
+        match (self, treatment) {
+            // FFmpeg takes the best picture and the best sound of a playlist's variants, and loads no others.
+            (Self::Hls, _) => &["-sn", "-dn"],
+            (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
+            // An encoder that waits for a sound that never comes would hold the picture back.
+            (_, Treatment::Encode) => &["-map", "0:v:0?", "-map", "0:a:0?"],
+        }
+    }
+}
+
+// A transport stream is analysed until every stream is known: with `scan_all_pmts 0` (else it would be the whole
+// `analyzeduration`, whatever is found) and `fpsprobesize 0` that is its first key frame. The limits are for streams
+// that stay silent; what was read meanwhile is not lost. `http` includes TLS, because providers redirect to it.
+
+#[rustfmt::skip]
+const TRANSPORT_STREAM_INPUT: [&str; 16] = [
+    "-protocol_whitelist", "http,https,tcp,tls", "-format_whitelist", "mpegts", "-rw_timeout", "8000000",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "mpegts", "-scan_all_pmts", "0",
+];
+
+#[rustfmt::skip]
+const FILE_INPUT: [&str; 12] = [
+    "-protocol_whitelist", "http,https,tcp,tls", "-format_whitelist", "mov,matroska,flv,mpeg",
+    "-rw_timeout", "8000000", "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+];
+
+#[rustfmt::skip]
+const HLS_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "http,https,tcp,tls,crypto",
+    "-format_whitelist", "hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", "-rw_timeout", "8000000",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "hls",
+];
+
+#[rustfmt::skip]
+const UDP_INPUT: [&str; 20] = [
+    "-protocol_whitelist", "udp", "-format_whitelist", "mpegts",
+    "-timeout", "8000000", "-fifo_size", "28672", "-overrun_nonfatal", "1",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "mpegts", "-scan_all_pmts", "0",
+];
+
+const COPY: [&str; 2] = ["-c", "copy"];
+
+/// Baseline of what every client plays. The picture is not scaled; interlaced pictures are made whole.
+#[rustfmt::skip]
+const ENCODE: [&str; 30] = [
+    "-vf", "yadif=deint=interlaced",
+    "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
+    "-crf", "23", "-maxrate", "6000k", "-bufsize", "6000k",
+    "-force_key_frames", "expr:gte(t,n_forced)", "-sc_threshold", "0",
+    "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
+    "-max_muxing_queue_size", "1024",
+];
+
+/// Written as soon as it is made. Should one of the streams fall silent, the others wait a second for it, not FFmpeg's
+/// ten. The first packets say that they follow on nothing, so that a decoder takes a restart for what it is.
+#[rustfmt::skip]
+const OUTPUT: [&str; 17] = [
+    "-metadata", "service_provider=tunerd",
+    "-max_interleave_delta", "1000000", "-muxdelay", "0", "-muxpreload", "0", "-flush_packets", "1",
+    "-pat_period", "0.1", "-mpegts_flags", "+initial_discontinuity",
+    "-f", "mpegts", "pipe:1",
+];
+
+// ---- Values -----------------------------------------------------------------------------------------------------
+
+/// What providers see where a playlist names no user agent.
+const USER_AGENT: &str = "tunerd";
+
+/// Name and provider share a descriptor of 255 bytes (ETSI EN 300 468, `service_descriptor`), and FFmpeg does not check.
+const SERVICE_NAME_BYTES_MAX: usize = 200;
+const _: () = assert!(SERVICE_NAME_BYTES_MAX <= NAME_BYTES_MAX, "only ever cuts");
+
+/// A user agent that cannot end its header line.
+fn clean_user_agent(user_agent: Option<&str>) -> String {
+    let clean: String =
+        user_agent.unwrap_or_default().chars().filter(|c| matches!(c, ' '..='~')).take(NAME_BYTES_MAX).collect();
+    let clean = clean.trim();
+    if clean.is_empty() { USER_AGENT } else { clean }.to_owned()
+}
+
+fn service_name(channel_name: &str) -> String {
+    let mut pair = String::from("service_name=");
+    let len_max = pair.len() + SERVICE_NAME_BYTES_MAX;
+    for c in channel_name.chars().filter(|c| !c.is_control()) {
+        if pair.len() + c.len_utf8() > len_max {
+            break;
+        }
+        pair.push(c);
+    }
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::ToString;
+
+    fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
+        let source = Source::Url { url: url.parse().unwrap(), user_agent: user_agent.map(ToString::to_string) };
+        recipe(&source, "Das Erste", treatment)
+    }
+
+    /// What is at stake: any flag that changes unseen changes what FFmpeg may open. Tried against files that hold one
+    /// argument a line.
+    #[test]
+    fn arguments_are_the_golden_ones() {
+        let http = "http://joe:hunter2@example.com:8080/live/1.ts?x=1";
+        let file = "https://example.com/vod/film.mkv";
+        let hls = "https://example.com/live/index.m3u8";
+        let udp = "udp://@239.0.0.1:1234";
+        let demo = |index| recipe(&Source::Demo(DemoIndex(index)), DEMO[usize::from(index)].name, Treatment::Encode);
+        for (name, recipe, golden) in [
+            ("demo_bars", demo(0), include_str!("../../../tests/golden/argv/demo_bars.txt")),
+            ("demo_dawn", demo(1), include_str!("../../../tests/golden/argv/demo_dawn.txt")),
+            ("demo_grid", demo(2), include_str!("../../../tests/golden/argv/demo_grid.txt")),
+            ("demo_tennis", demo(3), include_str!("../../../tests/golden/argv/demo_tennis.txt")),
+            (
+                "http_copy",
+                url_recipe(http, None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/http_copy.txt"),
+            ),
+            (
+                "file_encode",
+                url_recipe(file, Some("VLC/3.0"), Treatment::Encode),
+                include_str!("../../../tests/golden/argv/file_encode.txt"),
+            ),
+            (
+                "hls_copy",
+                url_recipe(hls, None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/hls_copy.txt"),
+            ),
+            (
+                "udp_copy",
+                url_recipe(udp, None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/udp_copy.txt"),
+            ),
+        ] {
+            let now = recipe.args().join("\n") + "\n";
+            assert!(now == golden, "{name}.txt is different; the recipe is now:\n{now}");
+        }
+    }
+
+    #[test]
+    fn a_demo_channel_has_one_recipe() {
+        let source = Source::Demo(DemoIndex(2));
+        assert_eq!(recipe(&source, "x", Treatment::Copy), recipe(&source, "x", Treatment::Encode));
+        assert_eq!(demo_channel(DemoIndex(200)).name, DEMO[0].name, "an index of a later release still plays");
+    }
+
+    /// What is at stake: an address that becomes an option (S30). Tried with addresses that are as odd as the parser
+    /// lets them be: all but three values of a reader's arguments are the same for all of them.
+    #[test]
+    fn nothing_in_an_address_or_a_name_moves_an_argument() {
+        let hosts = ["a", "-_-.example.com", "joe:p%40ss@a", "[::1]:81", "192.168.1.5:8080"];
+        let ends =
+            ["", "/", "/-i", "/?-f=lavfi", "/$(reboot);`id`&", "/a,b:c'd", "/%0a-vf%20movie=x", "/concat:a@b", "/ü"];
+        let names = ["", "-y", "a\r\n-f b", "x=y", "\0", &"é".repeat(300)];
+        let agents = [None, Some(""), Some("-i"), Some("a\r\nHost: b"), Some(" Müller \u{7f}"), Some("x/1.0 (y; z)")];
+        for treatment in [Treatment::Copy, Treatment::Encode] {
+            for suffix in ["", ".m3u8", ".mkv"] {
+                let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
+                let url_at = plain.args().iter().position(|arg| arg == "-i").unwrap() + 1;
+                let agent_at = plain.args().iter().position(|arg| arg == "-user_agent").unwrap() + 1;
+                let name_at = plain.args().iter().position(|arg| arg.starts_with("service_name=")).unwrap();
+                for host in hosts {
+                    let Ok(_) = format!("http://{host}/").parse::<SourceUrl>() else { continue };
+                    for end in ends {
+                        for name in names {
+                            for agent in agents {
+                                let url = format!("http://{host}{end}");
+                                let url =
+                                    if suffix.is_empty() { url } else { format!("http://{host}/x{suffix}?{end}") };
+                                let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
+                                let source =
+                                    Source::Url { url: url.clone(), user_agent: agent.map(ToString::to_string) };
+                                let made = recipe(&source, name, treatment);
+                                assert_eq!(made.args().len(), plain.args().len());
+                                for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
+                                    if at == url_at {
+                                        assert_eq!(arg, url.as_str());
+                                    } else if at == name_at {
+                                        assert!(arg.starts_with("service_name=") && arg.len() <= 213);
+                                        assert!(!arg.chars().any(char::is_control));
+                                    } else if at == agent_at {
+                                        assert!(
+                                            !arg.is_empty() && arg.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+                                        );
+                                    } else {
+                                        assert_eq!(arg, same, "{at}");
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn user_agents_stay_on_their_line() {
+        for (given, sent) in [
+            (None, USER_AGENT),
+            (Some(""), USER_AGENT),
+            (Some(" \r\n"), USER_AGENT),
+            (Some("VLC/3.0.20 LibVLC/3.0.20"), "VLC/3.0.20 LibVLC/3.0.20"),
+            (Some("a\r\nHost: evil"), "aHost: evil"),
+            (Some("café"), "caf"),
+        ] {
+            assert_eq!(clean_user_agent(given), sent, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_shows_no_password() {
+        let made = url_recipe("http://joe:hunter2@example.com/", None, Treatment::Copy);
+        assert!(!format!("{made:?}").contains("hunter2"));
+        assert!(made.args().iter().any(|arg| arg.contains("hunter2")), "the child needs it");
+    }
+}

@@ -1,0 +1,963 @@
+//! Playlists in the M3U dialect of IPTV, read while they arrive.
+//!
+//! Not here: fetching, unpacking and redirects (the daemon's `subscriptions`); which channel gets which number when two
+//! ask for the same (where the lineup is made); HLS, which is one stream and FFmpeg's to read.
+//!
+//! The dialect has no specification. What is read is what providers write and players agree on: `#EXTINF` with
+//! attributes in either quotes or none, `#EXTGRP`, VLC's `#EXTVLCOPT:http-user-agent`, Kodi's `|User-Agent=…` behind an
+//! address. Other lines that begin with `#` are comments. The header may be missing, lines may end in any way, text may
+//! be UTF-8 or Latin-1.
+//!
+//! The invariant: memory is bounded by one line and one entry, time is linear, and however the bytes are cut into
+//! pieces, the same entries come out. Nothing is dropped without being reported as [`Skipped`] and counted.
+
+use crate::limits::{CHANNELS_MAX, NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, PLAYLIST_LINE_BYTES_MAX};
+use crate::model::guide_number::GuideNumber;
+use crate::model::source_url::{Scheme, SourceUrl, SourceUrlError};
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One channel of a playlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What a viewer reads; never empty.
+    pub name: String,
+    /// The number its provider suggests. Two entries may suggest the same.
+    pub number: Option<GuideNumber>,
+    /// Its id in the provider's guide; empty when none.
+    pub tvg_id: String,
+    /// Its group; empty when none.
+    pub group: String,
+    /// The HTTP address of its logo; empty when none.
+    pub logo: String,
+    /// Its stream.
+    pub url: SourceUrl,
+    /// The user agent its provider wants to see, if any.
+    pub user_agent: Option<String>,
+}
+
+/// Something in a playlist that is no channel for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The line, from 1.
+    pub line: u32,
+    /// Why.
+    pub why: SkipReason,
+}
+
+/// Why a part of a playlist is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// An address that we do not open.
+    Address(SourceUrlError),
+    /// More than [`PLAYLIST_LINE_BYTES_MAX`] bytes in one line. If the line told an entry's name, the entry is kept and
+    /// named after its address.
+    LineTooLong,
+    /// A name without an address after it.
+    NoAddress,
+}
+
+/// What a playlist came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Channels found.
+    pub entries: u32,
+    /// Things skipped; each was reported.
+    pub skipped: u32,
+    /// Entries among the found ones whose number is no guide number, and was left out.
+    pub numbers_refused: u32,
+    /// Lines read.
+    pub lines: u32,
+}
+
+/// Why a whole playlist is refused. Whoever asked keeps the lineup they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaylistError {
+    /// Something else was served in its place.
+    NotAPlaylist(Seen),
+    /// One stream, cut into segments.
+    HlsStream,
+    /// No channel that we can play, and how many were skipped, the first of them and why.
+    Empty {
+        /// How many were skipped.
+        skipped: u32,
+        /// The first of them.
+        first: Option<Skipped>,
+    },
+    /// More than [`CHANNELS_MAX`] entries.
+    TooManyChannels,
+    /// More than [`PLAYLIST_BYTES_MAX`] bytes.
+    TooLong,
+}
+
+/// What was served in place of a playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A web page.
+    Html,
+    /// XML, such as a guide.
+    Xml,
+    /// JSON, such as a provider's error.
+    Json,
+    /// A playlist of the PLS kind.
+    Pls,
+    /// Something packed by gzip.
+    Gzip,
+    /// Text in UTF-16.
+    Utf16,
+    /// A transport stream.
+    TransportStream,
+    /// Bytes that are no text.
+    Binary,
+    /// Text without a single address.
+    Text,
+}
+
+/// Reads one playlist. Push bytes as they come, then call [`Parser::finish`].
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// The line that has not ended yet, up to [`PLAYLIST_LINE_BYTES_MAX`].
+    line: Vec<u8>,
+    line_is_too_long: bool,
+    /// The last byte was CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// The first bytes of all, for telling what was served instead.
+    head: Vec<u8>,
+    bytes_len: usize,
+    sight: Sight,
+    pending: Pending,
+    summary: Summary,
+    first_skipped: Option<Skipped>,
+    failed: Option<PlaylistError>,
+}
+
+/// What the lines so far look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sight {
+    /// Blank, or nothing at all.
+    #[default]
+    Nothing,
+    /// Text of some kind.
+    Text,
+    /// Something that only playlists have.
+    Playlist,
+}
+
+/// What was told of an entry before its address.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Where its `#EXTINF` stood.
+    line: Option<u32>,
+    name: String,
+    tvg_name: String,
+    tvg_id: String,
+    number: String,
+    group: String,
+    logo: String,
+    user_agent: Option<String>,
+}
+
+/// Who is told of each entry.
+type Listener<'a> = &'a mut dyn FnMut(Result<Entry, Skipped>);
+
+/// How many of the first bytes tell what was served.
+const HEAD_BYTES: usize = 4;
+
+impl Parser {
+    /// A parser that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes, cut anywhere, and tells `on` of each entry that they complete.
+    ///
+    /// # Errors
+    /// [`PlaylistError`]: the rest need not be fetched; pushing on gives the same error again. What `on` was told
+    /// before belongs to no playlist.
+    pub fn push(&mut self, bytes: &[u8], on: Listener<'_>) -> Result<(), PlaylistError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.read(bytes, on).inspect_err(|error| self.failed = Some(*error))
+    }
+
+    /// Says that no more bytes come: the last line may lack its end.
+    ///
+    /// # Errors
+    /// [`PlaylistError`], among them [`PlaylistError::Empty`].
+    pub fn finish(mut self, on: Listener<'_>) -> Result<Summary, PlaylistError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if !self.line.is_empty() || self.line_is_too_long {
+            self.end_line(on)?;
+        }
+        self.give_up_pending(on);
+        if self.summary.entries > 0 {
+            Ok(self.summary)
+        } else if self.sight == Sight::Playlist || self.bytes_len == 0 {
+            Err(PlaylistError::Empty { skipped: self.summary.skipped, first: self.first_skipped })
+        } else {
+            Err(PlaylistError::NotAPlaylist(Seen::Text))
+        }
+    }
+
+    fn read(&mut self, mut bytes: &[u8], on: Listener<'_>) -> Result<(), PlaylistError> {
+        let head_missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend(bytes.iter().take(head_missing));
+        while !bytes.is_empty() {
+            let plain_len = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0)).unwrap_or(bytes.len());
+            let (plain, rest) = bytes.split_at_checked(plain_len).unwrap_or((bytes, &[]));
+            if !plain.is_empty() {
+                self.after_cr = false;
+                self.count_bytes(plain.len())?;
+                self.extend_line(plain);
+            }
+            let Some((end, rest)) = rest.split_first() else {
+                return Ok(());
+            };
+            self.count_bytes(1)?;
+            match end {
+                0 => return Err(PlaylistError::NotAPlaylist(self.seen_binary())),
+                b'\n' if self.after_cr => self.after_cr = false,
+                end => {
+                    self.after_cr = *end == b'\r';
+                    self.end_line(on)?;
+                }
+            }
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn count_bytes(&mut self, more: usize) -> Result<(), PlaylistError> {
+        self.bytes_len = self.bytes_len.saturating_add(more);
+        if self.bytes_len > PLAYLIST_BYTES_MAX { Err(PlaylistError::TooLong) } else { Ok(()) }
+    }
+
+    fn extend_line(&mut self, bytes: &[u8]) {
+        let room = PLAYLIST_LINE_BYTES_MAX.saturating_sub(self.line.len());
+        self.line_is_too_long |= bytes.len() > room;
+        self.line.extend(bytes.iter().take(room));
+    }
+
+    fn end_line(&mut self, on: Listener<'_>) -> Result<(), PlaylistError> {
+        self.summary.lines = self.summary.lines.saturating_add(1);
+        let bytes = core::mem::take(&mut self.line);
+        let is_too_long = core::mem::take(&mut self.line_is_too_long);
+        let text = decode(without_bom(&bytes, self.summary.lines));
+        let text = text.trim();
+        let result = self.read_line(text, is_too_long, on);
+        self.line = bytes;
+        self.line.clear();
+        result
+    }
+
+    fn read_line(&mut self, text: &str, is_too_long: bool, on: Listener<'_>) -> Result<(), PlaylistError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.sight == Sight::Nothing {
+            self.sight = Sight::Text;
+            if let Some(seen) = self.seen_instead(text) {
+                return Err(PlaylistError::NotAPlaylist(seen));
+            }
+        }
+        if is_too_long {
+            // Whatever the line was, it must not leave its neighbour's name to the next address.
+            if strip_prefix(text, "#EXTINF:").is_some() {
+                self.give_up_pending(on);
+            } else if !text.starts_with('#') {
+                self.pending = Pending::default();
+            }
+            self.skip(Skipped { line: self.summary.lines, why: SkipReason::LineTooLong }, on);
+        } else if text.starts_with('#') {
+            self.read_directive(text, on)?;
+        } else {
+            self.read_address(text, on)?;
+        }
+        Ok(())
+    }
+
+    fn read_directive(&mut self, text: &str, on: Listener<'_>) -> Result<(), PlaylistError> {
+        if let Some(rest) = strip_prefix(text, "#EXTINF:") {
+            self.sight = Sight::Playlist;
+            self.give_up_pending(on);
+            self.pending.line = Some(self.summary.lines);
+            self.pending.read_extinf(rest);
+        } else if let Some(rest) = strip_prefix(text, "#EXTGRP:") {
+            if self.pending.group.is_empty() {
+                self.pending.group = cut(rest);
+            }
+        } else if let Some(user_agent) = strip_prefix(text, "#EXTVLCOPT:http-user-agent=") {
+            self.pending.user_agent = clean_user_agent(unquote(user_agent));
+        } else if strip_prefix(text, "#EXTM3U").is_some() {
+            self.sight = Sight::Playlist;
+        } else if HLS_TAGS.iter().any(|tag| strip_prefix(text, tag).is_some()) {
+            return Err(PlaylistError::HlsStream);
+        }
+        Ok(())
+    }
+
+    fn read_address(&mut self, text: &str, on: Listener<'_>) -> Result<(), PlaylistError> {
+        let pending = core::mem::take(&mut self.pending);
+        let (address, suffix) = text.split_once('|').unwrap_or((text, ""));
+        let url: SourceUrl = match address.trim().parse() {
+            Ok(url) => url,
+            Err(error) => {
+                // A line of prose is no sign of a playlist; an address that we refuse is.
+                if address.contains("://") {
+                    self.sight = Sight::Playlist;
+                }
+                self.skip(Skipped { line: self.summary.lines, why: SkipReason::Address(error) }, on);
+                return Ok(());
+            }
+        };
+        self.sight = Sight::Playlist;
+        if usize::try_from(self.summary.entries).is_ok_and(|entries| entries >= CHANNELS_MAX) {
+            return Err(PlaylistError::TooManyChannels);
+        }
+        self.summary.entries += 1;
+        let number = pending.number.trim().parse().ok();
+        if number.is_none() && !pending.number.trim().is_empty() {
+            self.summary.numbers_refused += 1;
+        }
+        let name = [pending.name, pending.tvg_name, name_from(&url)]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("Channel {}", self.summary.entries));
+        on(Ok(Entry {
+            name,
+            number,
+            tvg_id: pending.tvg_id,
+            group: pending.group,
+            logo: pending.logo,
+            url,
+            user_agent: user_agent_from(suffix).or(pending.user_agent),
+        }));
+        Ok(())
+    }
+
+    /// An `#EXTINF` that no address follows is reported where it stood.
+    fn give_up_pending(&mut self, on: Listener<'_>) {
+        let had = core::mem::take(&mut self.pending);
+        if let Some(line) = had.line {
+            self.skip(Skipped { line, why: SkipReason::NoAddress }, on);
+        } else {
+            // `#EXTGRP` and `#EXTVLCOPT` may also stand before their `#EXTINF`.
+            self.pending = had;
+        }
+    }
+
+    fn skip(&mut self, skipped: Skipped, on: Listener<'_>) {
+        self.summary.skipped = self.summary.skipped.saturating_add(1);
+        self.first_skipped.get_or_insert(skipped);
+        on(Err(skipped));
+    }
+
+    /// What the first line that is not blank gives away.
+    fn seen_instead(&self, text: &str) -> Option<Seen> {
+        let starts_with = |prefix| strip_prefix(text, prefix).is_some();
+        if self.head.starts_with(&[0x1f, 0x8b]) {
+            Some(Seen::Gzip)
+        } else if starts_with("<?xml") || starts_with("<tv") {
+            Some(Seen::Xml)
+        } else if starts_with("<") {
+            Some(Seen::Html)
+        } else if starts_with("[playlist]") {
+            Some(Seen::Pls)
+        } else if starts_with("{") || starts_with("[") {
+            Some(Seen::Json)
+        } else {
+            None
+        }
+    }
+
+    /// What bytes that hold a NUL are.
+    fn seen_binary(&self) -> Seen {
+        match self.head.as_slice() {
+            [0x1f, 0x8b, ..] => Seen::Gzip,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Seen::Utf16,
+            [0x47, ..] => Seen::TransportStream,
+            _ => Seen::Binary,
+        }
+    }
+}
+
+/// Each HLS playlist has one of these, and nothing else does.
+///
+/// Source: RFC 8216, sections 4.3.3.1, 4.3.3.2 and 4.3.4.2.
+const HLS_TAGS: [&str; 3] = ["#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-STREAM-INF"];
+
+impl Pending {
+    /// Reads what follows `#EXTINF:`, a duration, attributes, a comma and the name.
+    fn read_extinf(&mut self, text: &str) {
+        let mut rest = text.trim_start_matches(|c: char| !c.is_whitespace() && c != ',');
+        loop {
+            rest = rest.trim_start();
+            if let Some(name) = rest.strip_prefix(',') {
+                self.name = cut(name);
+                return;
+            }
+            let key_len = rest.find(|c: char| c.is_whitespace() || matches!(c, ',' | '=')).unwrap_or(rest.len());
+            let (key, after) = rest.split_at_checked(key_len).unwrap_or((rest, ""));
+            let Some(value) = after.strip_prefix('=') else {
+                if after.is_empty() {
+                    return;
+                }
+                // A word that is no attribute.
+                rest = after;
+                continue;
+            };
+            let (value, after) = split_value(value);
+            self.set(key, value);
+            rest = after;
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        let is = |name: &str| key.eq_ignore_ascii_case(name);
+        if is("tvg-id") {
+            self.tvg_id = cut(value);
+        } else if is("tvg-name") {
+            self.tvg_name = cut(value);
+        } else if is("tvg-chno") || (is("channel-number") && self.number.is_empty()) {
+            self.number = cut(value);
+        } else if is("group-title") {
+            self.group = cut(value);
+        } else if is("tvg-logo") {
+            let logo = value.trim().parse().ok().filter(|logo: &SourceUrl| logo.scheme() != Scheme::Udp);
+            self.logo = logo.map(|logo| logo.as_str().to_string()).unwrap_or_default();
+        }
+    }
+}
+
+/// An attribute's value, in quotes or up to the next space or comma, and what follows it.
+fn split_value(text: &str) -> (&str, &str) {
+    for quote in ['"', '\''] {
+        // Without a second quote, the first one is taken for a mistake.
+        if let Some((value, after)) = text.strip_prefix(quote).and_then(|inner| inner.split_once(quote)) {
+            return (value, after);
+        }
+    }
+    let len = text.find(|c: char| c.is_whitespace() || c == ',').unwrap_or(text.len());
+    let (value, after) = text.split_at_checked(len).unwrap_or((text, ""));
+    (value.trim_start_matches(['"', '\'']), after)
+}
+
+/// The user agent in what Kodi puts behind an address: `User-Agent=…&Referer=…`, percent-encoded.
+fn user_agent_from(suffix: &str) -> Option<String> {
+    suffix
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case("user-agent"))
+        .and_then(|(_, value)| clean_user_agent(&percent_decode(value)))
+}
+
+fn clean_user_agent(text: &str) -> Option<String> {
+    Some(cut(text)).filter(|user_agent| !user_agent.is_empty())
+}
+
+fn unquote(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}
+
+/// A name out of the last part of an address, as far as it may be shown.
+fn name_from(url: &SourceUrl) -> String {
+    if url.scheme() == Scheme::Udp {
+        return cut(&format!("{}:{}", url.host(), url.port()));
+    }
+    let shown = url.to_string();
+    let path = shown.split_once('?').map_or(shown.as_str(), |(path, _)| path);
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+    if stem.contains("***") { String::new() } else { cut(&percent_decode(stem)) }
+}
+
+/// Decodes `%20` and the like; what is not UTF-8 afterwards is left as it was.
+fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.split_at_checked(2);
+        let decoded = digits.filter(|_| *first == b'%').and_then(|(digits, after)| {
+            let high = char::from(*digits.first()?).to_digit(16)?;
+            let low = char::from(*digits.last()?).to_digit(16)?;
+            Some((u8::try_from(high * 16 + low).ok()?, after))
+        });
+        let (byte, after) = decoded.unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The text without control characters and blank ends, at most [`NAME_BYTES_MAX`] bytes, cut at a character.
+fn cut(text: &str) -> String {
+    let mut kept = String::new();
+    for c in text.trim().chars().filter(|c| !c.is_control()) {
+        if kept.len() + c.len_utf8() > NAME_BYTES_MAX {
+            break;
+        }
+        kept.push(c);
+    }
+    kept.truncate(kept.trim_end().len());
+    kept
+}
+
+/// UTF-8, or else Latin-1, whose bytes are the first 256 characters.
+fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
+    }
+}
+
+fn without_bom(bytes: &[u8], line: u32) -> &[u8] {
+    if line == 1 { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes) } else { bytes }
+}
+
+/// What follows `prefix`, which is ASCII, in either case.
+fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(f),
+            Self::LineTooLong => write!(f, "the line is longer than {PLAYLIST_LINE_BYTES_MAX} bytes"),
+            Self::NoAddress => f.write_str("no address follows this name"),
+        }
+    }
+}
+
+impl fmt::Display for PlaylistError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAPlaylist(seen) => write!(f, "this is not a playlist but {seen}"),
+            Self::HlsStream => f.write_str(
+                "this is one stream (HLS), not a list of channels; put its address into a playlist of your own, below \
+                 a line such as #EXTINF:-1,My channel",
+            ),
+            Self::Empty { skipped: 0, .. } => f.write_str("the playlist lists no channels; ask your provider why"),
+            Self::Empty { skipped, first } => {
+                write!(f, "the playlist lists no channel that can be played; {skipped} were skipped")?;
+                match first {
+                    Some(first) => write!(f, ", the first at {first}"),
+                    None => Ok(()),
+                }
+            }
+            Self::TooManyChannels => write!(
+                f,
+                "the playlist lists more than {CHANNELS_MAX} channels; ask your provider for a shorter list, most can \
+                 filter by country or group"
+            ),
+            Self::TooLong => write!(
+                f,
+                "the playlist is longer than {} MiB; ask your provider for one without films and series",
+                PLAYLIST_BYTES_MAX / (1024 * 1024)
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PlaylistError {}
+
+/// Ends the sentence that [`PlaylistError`] begins.
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Html => "a web page; open the address in a browser to see what your provider says",
+            Self::Xml => "XML, perhaps the guide; take your provider's M3U address",
+            Self::Json => "JSON, perhaps an error of your provider; open the address in a browser to see it",
+            Self::Pls => "a PLS file; take the M3U address instead",
+            Self::Gzip => "packed with gzip; unpack it, or take the address without .gz",
+            Self::Utf16 => "text in UTF-16; save it as UTF-8",
+            Self::TransportStream => {
+                "a stream; put its address into a playlist of your own, below a line such as #EXTINF:-1,My channel"
+            }
+            Self::Binary => "something that is not text; check the address",
+            Self::Text => "text without a single address; check the address you gave",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use std::string::ToString;
+
+    type Outcome = (Vec<Result<Entry, Skipped>>, Result<Summary, PlaylistError>);
+
+    /// Reads `playlist` in pieces of `piece_len` bytes.
+    fn read_in_pieces(playlist: &[u8], piece_len: usize) -> Outcome {
+        let mut parser = Parser::new();
+        let mut told = Vec::new();
+        for piece in playlist.chunks(piece_len) {
+            if let Err(error) = parser.push(piece, &mut |entry| told.push(entry)) {
+                assert_eq!(parser.push(b"more", &mut |_| ()), Err(error), "an error stays");
+                assert_eq!(parser.finish(&mut |_| ()), Err(error));
+                return (told, Err(error));
+            }
+        }
+        let result = parser.finish(&mut |entry| told.push(entry));
+        (told, result)
+    }
+
+    fn read(playlist: impl AsRef<[u8]>) -> Outcome {
+        read_in_pieces(playlist.as_ref(), usize::MAX)
+    }
+
+    fn only(playlist: impl AsRef<[u8]>) -> Entry {
+        let (told, result) = read(playlist);
+        assert_eq!(told.len(), 1, "{told:?} {result:?}");
+        told.into_iter().next().unwrap().unwrap()
+    }
+
+    fn entry(name: &str, url: &str) -> Entry {
+        Entry {
+            name: name.to_string(),
+            number: None,
+            tvg_id: String::new(),
+            group: String::new(),
+            logo: String::new(),
+            url: url.parse().unwrap(),
+            user_agent: None,
+        }
+    }
+
+    /// As a provider sends it, with most of what the dialect has.
+    const ORDINARY: &str = "\u{feff}#EXTM3U x-tvg-url=\"http://example.com/guide.xml\"\r\n\
+        #EXTINF:-1 tvg-id=\"ard.de\" tvg-name=\"ARD\" tvg-chno=\"1\" tvg-logo=\"http://example.com/ard.png\" \
+        group-title=\"Vollprogramm, HD\",Das Erste, HD\r\n\
+        #EXTVLCOPT:http-user-agent=VLC/3.0\r\n\
+        http://example.com/ard.ts\r\n\
+        \r\n\
+        # a comment\r\n\
+        #KODIPROP:inputstream=inputstream.adaptive\r\n\
+        #EXTINF:0 channel-number='5.10' group-title=News,Nachrichten für alle\r\n\
+        http://example.com/n.m3u8|Referer=http%3A%2F%2Fa&User-Agent=Kodi%2F21%20x\r\n\
+        #EXTINF:-1,Multicast\r\n\
+        #EXTGRP:Local\r\n\
+        udp://@239.0.0.1:1234\r\n\
+        #EXTINF:-1,Camera\r\n\
+        rtsp://camera/1\r\n";
+
+    #[test]
+    fn an_ordinary_playlist_is_read() {
+        let (told, result) = read(ORDINARY);
+        assert_eq!(
+            told,
+            vec![
+                Ok(Entry {
+                    number: Some(GuideNumber::whole(1)),
+                    tvg_id: "ard.de".to_string(),
+                    group: "Vollprogramm, HD".to_string(),
+                    logo: "http://example.com/ard.png".to_string(),
+                    user_agent: Some("VLC/3.0".to_string()),
+                    ..entry("Das Erste, HD", "http://example.com/ard.ts")
+                }),
+                Ok(Entry {
+                    number: Some(GuideNumber::subchannel(5, 10)),
+                    group: "News".to_string(),
+                    user_agent: Some("Kodi/21 x".to_string()),
+                    ..entry("Nachrichten für alle", "http://example.com/n.m3u8")
+                }),
+                Ok(Entry { group: "Local".to_string(), ..entry("Multicast", "udp://239.0.0.1:1234") }),
+                Err(Skipped { line: 14, why: SkipReason::Address(SourceUrlError::SchemeNotYet("rtsp")) }),
+            ]
+        );
+        assert_eq!(result, Ok(Summary { entries: 3, skipped: 1, numbers_refused: 0, lines: 14 }));
+    }
+
+    /// What is at stake: networks cut anywhere, in a line end, in a character, in the byte order mark. Tried with every
+    /// size of piece.
+    #[test]
+    fn any_cut_yields_the_same_entries() {
+        let mut latin =
+            b"\xef\xbb\xbf#EXTM3U\r#EXTINF:-1,M\xfcnchen\n\rhttp://a/\xfc\r\n\n\n#EXTINF:1,x\rhttp://b/".to_vec();
+        latin.extend_from_slice("\r\n#EXTINF:1,ü\r\r\n#EXTINF:1,y".as_bytes());
+        let overlong = [b"#EXTM3U\n".as_slice(), &vec![b'x'; PLAYLIST_LINE_BYTES_MAX + 1], b"\nhttp://a/\n"].concat();
+        let binary = b"#EXTM3U\nhttp://a/\n\0http://b/\n".to_vec();
+        for playlist in [ORDINARY.as_bytes(), &latin, &overlong, &binary] {
+            let whole = read(playlist);
+            for piece_len in (1..80).chain([1_000, 16_383, 16_384, 16_385]) {
+                assert_eq!(read_in_pieces(playlist, piece_len), whole, "{piece_len}");
+            }
+        }
+        for cut_at in 0..=latin.len() {
+            let (left, right) = latin.split_at(cut_at);
+            let mut parser = Parser::new();
+            let mut told = Vec::new();
+            for piece in [left, &[], right] {
+                parser.push(piece, &mut |entry| told.push(entry)).unwrap();
+            }
+            let result = parser.finish(&mut |entry| told.push(entry));
+            assert_eq!((told, result), read(&latin), "{cut_at}");
+        }
+    }
+
+    #[test]
+    fn lines_end_in_any_way() {
+        for end in ["\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "\r\r"] {
+            for last in ["", end] {
+                let playlist = ["#EXTM3U", end, "#EXTINF:-1,A", end, "http://a/1", end, "http://a/b", last].concat();
+                let (told, _) = read(playlist);
+                assert_eq!(told, vec![Ok(entry("A", "http://a/1")), Ok(entry("b", "http://a/b"))], "{end:?} {last:?}");
+            }
+        }
+        assert_eq!(read("#EXTM3U\r\nhttp://a/\r\n").1.unwrap().lines, 2, "CR LF is one end");
+    }
+
+    #[test]
+    fn names_come_from_the_best_place() {
+        for (lines, name) in [
+            ("#EXTINF:-1,Plain\nhttp://a/b.ts", "Plain"),
+            ("#EXTINF:-1,  spaced \t\nhttp://a/b.ts", "spaced"),
+            ("#EXTINF:-1 ,Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1.5,One, two, three\nhttp://a/b.ts", "One, two, three"),
+            ("#extinf:-1,Lower\nhttp://a/b.ts", "Lower"),
+            ("#EXTINF:,Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1 tvg-name=\"Guide\",Shown\nhttp://a/b.ts", "Shown"),
+            ("#EXTINF:-1 tvg-name=\"Guide\",\nhttp://a/b.ts", "Guide"),
+            ("#EXTINF:-1 tvg-name=\"Guide\"\nhttp://a/b.ts", "Guide"),
+            ("#EXTINF:-1 tvg-name='It, is'\nhttp://a/b.ts", "It, is"),
+            ("#EXTINF:-1 tvg-name=Bare tvg-id=x\nhttp://a/b.ts", "Bare"),
+            ("#EXTINF:-1 tvg-name=\"a,b\" tvg-id='c,d' x=\"e,f\",N\nhttp://a/b.ts", "N"),
+            ("#EXTINF:-1 tvg-name=\"open,Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1 tvg-name=\"an \"inner\" quote\",Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1 junk = = words,Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1 a=b\u{a0}c,Name\nhttp://a/b.ts", "Name"),
+            ("#EXTINF:-1,a\u{1b}[31mb\u{7}\nhttp://a/b.ts", "a[31mb"),
+            ("#EXTINF:-1,<script>&\"\nhttp://a/b.ts", "<script>&\""),
+            ("#EXTINF:-1\nhttp://a/b.ts", "b"),
+            ("#EXTINF\nhttp://a/das%20erste.hd.ts?x=1/y", "das erste.hd"),
+            ("http://a/%FF.ts", "%FF"),
+            ("http://a/%c3%bc%0a.ts", "ü"),
+            ("http://a/100%.ts", "100%"),
+            ("http://a/", "Channel 1"),
+            ("http://a/b/", "Channel 1"),
+            ("http://a/.ts", "Channel 1"),
+            ("http://a/joe/hunter2/123.ts", "123"),
+            ("http://a/9f86d081884c7d659a2feaa0c55ad015.ts", "Channel 1"),
+            ("udp://@239.0.0.1:1234", "239.0.0.1:1234"),
+        ] {
+            assert_eq!(only(lines).name, name, "{lines}");
+        }
+        let long = only(format!("#EXTINF:-1,{}\nhttp://a/", "ü".repeat(1_000)));
+        assert_eq!(long.name, "ü".repeat(NAME_BYTES_MAX / 2), "cut at a character");
+    }
+
+    #[test]
+    fn attributes_are_read_or_left_out() {
+        let numbered = |attributes: &str| only(format!("#EXTINF:-1 {attributes},N\nhttp://a/")).number;
+        for (attributes, number) in [
+            ("tvg-chno=\"5.1\"", Some("5.1")),
+            ("TVG-CHNO=5", Some("5")),
+            ("tvg-chno=\" 007 \"", Some("7")),
+            ("channel-number=\"9\"", Some("9")),
+            ("channel-number=\"9\" tvg-chno=\"8\"", Some("8")),
+            ("tvg-chno=\"8\" channel-number=\"9\"", Some("8")),
+            ("tvg-chno=\"\"", None),
+            ("tvg-chno=\"5-1\"", None),
+            ("tvg-chno=\"1e3\"", None),
+        ] {
+            assert_eq!(numbered(attributes), number.map(|number| number.parse().unwrap()), "{attributes}");
+        }
+        let (_, result) = read("#EXTINF:-1 tvg-chno=\"x\",N\nhttp://a/\n#EXTINF:-1 tvg-chno=\"\",N\nhttp://b/\n");
+        assert_eq!(result.unwrap().numbers_refused, 1);
+
+        for (logo, kept) in [
+            ("http://a/l.png", "http://a/l.png"),
+            ("HTTPS://A/ü.png", "https://a/%C3%BC.png"),
+            ("javascript:alert(1)", ""),
+            ("data:image/png;base64,AAAA", ""),
+            ("file:///l.png", ""),
+            ("udp://@239.0.0.1:1", ""),
+            ("l.png", ""),
+            ("", ""),
+        ] {
+            assert_eq!(only(format!("#EXTINF:-1 tvg-logo=\"{logo}\",N\nhttp://a/")).logo, kept, "{logo}");
+        }
+
+        for (lines, user_agent) in [
+            ("#EXTVLCOPT:http-user-agent=A B\nhttp://a/", Some("A B")),
+            ("#EXTVLCOPT:http-user-agent=\"A\"\nhttp://a/", Some("A")),
+            ("#EXTVLCOPT:http-user-agent=\nhttp://a/", None),
+            ("#EXTVLCOPT:http-referrer=A\nhttp://a/", None),
+            ("http://a/|user-agent=A%0D%0AHost:%20b", Some("AHost: b")),
+            ("http://a/|User-Agent=", None),
+            ("http://a/|Referer=x", None),
+            ("#EXTVLCOPT:http-user-agent=A\nhttp://a/ | User-Agent=B&c", Some("B")),
+            ("#EXTVLCOPT:http-user-agent=A\n#EXTINF:-1,N\nhttp://a/", Some("A")),
+        ] {
+            assert_eq!(only(lines).user_agent.as_deref(), user_agent, "{lines}");
+        }
+        let two = "#EXTINF:-1 tvg-chno=1 group-title=G,A\n#EXTVLCOPT:http-user-agent=X\nhttp://a/\nhttp://b/c";
+        assert_eq!(read(two).0.last(), Some(&Ok(entry("c", "http://b/c"))), "nothing is left for the next entry");
+        let both = only("#EXTGRP:Later\n#EXTINF:-1 group-title=\"First\",N\nhttp://a/");
+        assert_eq!(both.group, "First");
+        assert_eq!(only("#EXTGRP:Before\n#EXTINF:-1,N\nhttp://a/").group, "Before");
+    }
+
+    #[test]
+    fn text_may_be_latin_1() {
+        assert_eq!(only(b"#EXTINF:-1,M\xfcnchen\nhttp://a/\xfc").name, "München");
+        assert_eq!(only(b"#EXTINF:-1,M\xfcnchen\nhttp://a/\xfc").url.as_str(), "http://a/%C3%BC");
+        assert_eq!(only("#EXTINF:-1,München\nhttp://a/").name, "München", "UTF-8 is told by the line");
+    }
+
+    #[test]
+    fn what_is_skipped_is_told_and_counted() {
+        let playlist = format!(
+            "#EXTM3U\n#EXTINF:-1,no address\n#EXTINF:-1,file\nfile:///etc/passwd\n#EXTINF:-1,space\nhttp://a/b c\n\
+             #EXTINF:-1,far\n{}\n#EXTINF:-1 tvg-logo=\"data:{}\",Long\nhttp://a/kept.ts\n#EXTINF:-1,last",
+            "http://a/".repeat(PLAYLIST_LINE_BYTES_MAX / 8),
+            "A".repeat(PLAYLIST_LINE_BYTES_MAX)
+        );
+        let (told, result) = read(&playlist);
+        let skipped = |line, why| Err(Skipped { line, why });
+        assert_eq!(
+            told,
+            vec![
+                skipped(2, SkipReason::NoAddress),
+                skipped(4, SkipReason::Address(SourceUrlError::SchemeRefused)),
+                skipped(6, SkipReason::Address(SourceUrlError::Character(' '))),
+                skipped(8, SkipReason::LineTooLong),
+                skipped(9, SkipReason::LineTooLong),
+                Ok(entry("kept", "http://a/kept.ts")),
+                skipped(11, SkipReason::NoAddress),
+            ]
+        );
+        assert_eq!(result, Ok(Summary { entries: 1, skipped: 6, numbers_refused: 0, lines: 11 }));
+        let fits = format!("#{}\nhttp://a/b", "x".repeat(PLAYLIST_LINE_BYTES_MAX - 1));
+        assert_eq!(read(fits).1.unwrap().skipped, 0, "the longest line is read");
+    }
+
+    #[test]
+    fn what_is_no_playlist_is_named() {
+        for (served, seen) in [
+            (b"<!DOCTYPE html><html>".as_slice(), Seen::Html),
+            (b"\n\n  <html>\nhttp://a/\n", Seen::Html),
+            (b"\xef\xbb\xbf<?xml version=\"1.0\"?>", Seen::Xml),
+            (b"<tv generator-info-name=\"x\">", Seen::Xml),
+            (b"{\"user_info\":{\"auth\":0}}", Seen::Json),
+            (b"[]", Seen::Json),
+            (b"[playlist]\nFile1=http://a/", Seen::Pls),
+            (b"\x1f\x8b\x08\x00\x00\x00", Seen::Gzip),
+            (b"\x1f\x8b\x08\x08abcd\n", Seen::Gzip),
+            (b"\xff\xfe#\0E\0X\0T\0", Seen::Utf16),
+            (b"\xfe\xff\0#\0E", Seen::Utf16),
+            (b"G@\x11\x10\0B\xf0%", Seen::TransportStream),
+            (b"\x89PNG\r\n\x1a\n\0\0\0", Seen::Binary),
+            (b"#EXTM3U\nhttp://a/\n\0", Seen::Binary),
+            (b"Account expired", Seen::Text),
+            (b"Hello\nworld\n", Seen::Text),
+            (b"# only a comment", Seen::Text),
+            (b"\n\n", Seen::Text),
+        ] {
+            let (_, result) = read(served);
+            assert_eq!(result, Err(PlaylistError::NotAPlaylist(seen)), "{}", decode(served));
+        }
+        let minified = [b"<html>".as_slice(), &vec![b'x'; 3 * PLAYLIST_LINE_BYTES_MAX]].concat();
+        assert_eq!(read(minified).1, Err(PlaylistError::NotAPlaylist(Seen::Html)));
+    }
+
+    #[test]
+    fn one_stream_is_not_a_list_of_channels() {
+        for served in [
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\n1.ts\n",
+            "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:6.0,\n1.ts\n",
+            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n",
+        ] {
+            assert_eq!(read(served).1, Err(PlaylistError::HlsStream), "{served}");
+        }
+        assert!(read("#EXTM3U\n#EXT-X-APP:x\n#EXTINF:-1,A\nhttp://a/\n").1.is_ok(), "players have tags of their own");
+    }
+
+    #[test]
+    fn a_playlist_without_channels_says_so() {
+        assert_eq!(read("").1, Err(PlaylistError::Empty { skipped: 0, first: None }));
+        assert_eq!(read("#EXTM3U\n").1, Err(PlaylistError::Empty { skipped: 0, first: None }));
+        let (_, result) = read("#EXTM3U\n#EXTINF:-1,A\nrtsp://a/\n#EXTINF:-1,B\nfile:/b\n");
+        let first = Skipped { line: 3, why: SkipReason::Address(SourceUrlError::SchemeNotYet("rtsp")) };
+        assert_eq!(result, Err(PlaylistError::Empty { skipped: 2, first: Some(first) }));
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "the playlist lists no channel that can be played; 2 were skipped, the first at line 3: rtsp:// streams are \
+             not played yet; look for an http, https or udp address"
+        );
+    }
+
+    #[test]
+    fn ten_thousand_channels_are_read() {
+        let mut playlist = String::from("#EXTM3U\n");
+        for index in 0..10_000 {
+            let number = index.to_string();
+            playlist +=
+                &["#EXTINF:-1 tvg-chno=\"", &number, "\",Channel ", &number, "\nhttp://a/", &number, "\n"].concat();
+        }
+        let (told, result) = read_in_pieces(playlist.as_bytes(), 1_448);
+        assert_eq!(result, Ok(Summary { entries: 10_000, skipped: 0, numbers_refused: 0, lines: 20_001 }));
+        let last = told.last().unwrap().as_ref().unwrap();
+        assert_eq!((last.name.as_str(), last.number), ("Channel 9999", Some(GuideNumber::whole(9_999))));
+    }
+
+    /// What is at stake: a hostile playlist must not take the memory or the time of the box (M01). Tried at each limit,
+    /// and with lines that would be slow if any part of one were read twice.
+    #[test]
+    fn limits_hold() {
+        let entry_line = b"http://a/\n";
+        let mut parser = Parser::new();
+        for _ in 0..CHANNELS_MAX {
+            parser.push(entry_line, &mut |_| ()).unwrap();
+        }
+        assert_eq!(parser.push(entry_line, &mut |_| ()), Err(PlaylistError::TooManyChannels));
+
+        let mut parser = Parser::new();
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..PLAYLIST_BYTES_MAX >> 20 {
+            parser.push(&piece, &mut |_| ()).unwrap();
+        }
+        assert_eq!(parser.line.len(), PLAYLIST_LINE_BYTES_MAX, "one line is kept, whatever comes");
+        assert_eq!(parser.push(b"x", &mut |_| ()), Err(PlaylistError::TooLong));
+
+        for odd in ["\"", "a=\"", "= ", ",", "'a", "a='b ", "%", "\u{a0}"] {
+            let line = format!("#EXTINF:{}\nhttp://a/\n", odd.repeat(PLAYLIST_LINE_BYTES_MAX / odd.len() - 8));
+            for _ in 0..20 {
+                assert_eq!(read(&line).0.len(), 1, "{odd:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_refusal_is_a_sentence() {
+        for error in [
+            PlaylistError::HlsStream,
+            PlaylistError::TooManyChannels,
+            PlaylistError::TooLong,
+            PlaylistError::Empty { skipped: 0, first: None },
+            PlaylistError::NotAPlaylist(Seen::Html),
+            PlaylistError::NotAPlaylist(Seen::Text),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("th") && text.len() > 30 && !text.contains("  "), "{text}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes to values and back. Each codec has a fuzz target of the same name in `tools/fuzz`.
+pub mod hdhr;
+pub mod m3u;
+pub mod ts;
+pub mod xml;
