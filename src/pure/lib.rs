@@ -8,6 +8,7 @@
 //! - [`time`]: points in time, as plain numbers.
 //! - [`model`]: the nouns: device id, guide number, channel, lineup, source, recipe.
 //! - [`wire`]: bytes to values and back: HDHomeRun frames, transport stream, M3U, XMLTV.
+//! - [`rules`]: decisions over time: bucket, admission, gate, pool.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,5 +18,6 @@ extern crate std;
 
 pub mod limits;
 pub mod model;
+pub mod rules;
 pub mod time;
 pub mod wire;

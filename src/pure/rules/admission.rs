@@ -1,0 +1,101 @@
+//! May the board carry one more child? Memory, file descriptors, and FFmpeg itself.
+//!
+//! Facts are read by the daemon (`engine::facts`). What is unknown is treated as plenty only for memory, where a board
+//! without `/proc/meminfo` could never play at all; it is shown as unknown.
+
+use crate::limits::{CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_MEMORY_BYTES, RESERVE_FDS, RESERVE_MEMORY_BYTES};
+
+/// What the board has left, read just before a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoardFacts {
+    /// Memory that new work can have: the smaller of `MemAvailable` and what the control group leaves. `None`: unknown.
+    pub memory_available_bytes: Option<u64>,
+    /// File descriptors that this process has open.
+    pub fds_open: u32,
+    /// File descriptors that it may have open (the soft limit).
+    pub fds_limit: u32,
+    /// FFmpeg was found and ran.
+    pub ffmpeg_present: bool,
+}
+
+/// How much a child asks of the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Copies packets.
+    Copy,
+    /// Decodes or draws, and encodes.
+    Encode,
+}
+
+impl Work {
+    /// Memory that is set aside for it.
+    pub const fn memory_bytes(self) -> u64 {
+        match self {
+            Self::Copy => COPY_MEMORY_BYTES,
+            Self::Encode => ENCODE_MEMORY_BYTES,
+        }
+    }
+}
+
+/// Why the board cannot carry one more child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// FFmpeg is not there, or does not run.
+    Ffmpeg,
+    /// Too little memory.
+    Memory,
+    /// Too few file descriptors.
+    Fds,
+}
+
+/// Whether a child doing `work` may start, when children that are still growing hold `reserved_bytes`.
+///
+/// # Errors
+/// [`Short`], the most final reason first.
+pub const fn admit(facts: &BoardFacts, work: Work, reserved_bytes: u64) -> Result<(), Short> {
+    if !facts.ffmpeg_present {
+        return Err(Short::Ffmpeg);
+    }
+    if let Some(available) = facts.memory_available_bytes {
+        if available.saturating_sub(reserved_bytes) < work.memory_bytes() + RESERVE_MEMORY_BYTES {
+            return Err(Short::Memory);
+        }
+    }
+    if facts.fds_open.saturating_add(CHILD_FDS) > facts.fds_limit.saturating_sub(RESERVE_FDS) {
+        return Err(Short::Fds);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+    const PLENTY: BoardFacts =
+        BoardFacts { memory_available_bytes: Some(400 * MIB), fds_open: 20, fds_limit: 1024, ffmpeg_present: true };
+
+    #[test]
+    fn memory_is_counted_with_what_is_reserved() {
+        let exact = BoardFacts { memory_available_bytes: Some(160 * MIB), ..PLENTY };
+        assert_eq!(admit(&exact, Work::Copy, 0), Ok(()));
+        assert_eq!(admit(&exact, Work::Copy, 1), Err(Short::Memory));
+        assert_eq!(admit(&exact, Work::Encode, 0), Err(Short::Memory));
+        assert_eq!(admit(&PLENTY, Work::Encode, 64 * MIB), Ok(()));
+        assert_eq!(admit(&PLENTY, Work::Encode, u64::MAX), Err(Short::Memory));
+        assert_eq!(admit(&BoardFacts { memory_available_bytes: None, ..PLENTY }, Work::Encode, 0), Ok(()));
+    }
+
+    #[test]
+    fn descriptors_leave_room_for_doors() {
+        let limit = |fds_open| admit(&BoardFacts { fds_open, fds_limit: 256, ..PLENTY }, Work::Copy, 0);
+        assert_eq!(limit(256 - 32 - 12), Ok(()));
+        assert_eq!(limit(256 - 32 - 11), Err(Short::Fds));
+    }
+
+    #[test]
+    fn without_ffmpeg_nothing_else_matters() {
+        let bare = BoardFacts { ffmpeg_present: false, memory_available_bytes: Some(0), ..PLENTY };
+        assert_eq!(admit(&bare, Work::Copy, 0), Err(Short::Ffmpeg));
+    }
+}

@@ -1,0 +1,5 @@
+//! Decisions over time. Each machine takes what happened and the time, and answers with what to do.
+pub mod admission;
+pub mod bucket;
+pub mod gate;
+pub mod pool;
