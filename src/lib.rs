@@ -1,0 +1,77 @@
+//! The guidebook of tunerd, for whoever takes the code over. Ten minutes.
+//!
+//! tunerd makes a small box look like an HDHomeRun network tuner. Clients find it, read its lineup, and tune; FFmpeg
+//! makes the pictures; one thread with one executor holds it all together.
+//!
+//! # The map
+//!
+//! ```text
+//!         main.rs                      puts it together, reads like a script
+//!    ┌───────────────┐
+//!    │     doors     │  http · discovery                            (listening sockets)
+//!    ├───────────────┤
+//!    │ subscriptions │  fetches playlists
+//!    ├───────────────┤
+//!    │ engine  store │  slots, children, rings · SQLite on a thread of its own
+//!    ├───────────────┤
+//!    │    observe    │  log lines, metrics, problems
+//!    ├───────────────┤
+//!    │     clock     │  the one place that reads a clock
+//!    ├───────────────┤
+//!    │     pure      │  model · wire · rules: decides; never touches the world (a crate of its own, no_std)
+//!    └───────────────┘
+//!    imports point downwards only; tests/it/house.rs holds the exact table
+//! ```
+//!
+//! [`settings`] and [`board`] say how to start and are read once. Each room shows the others one small `Handle`.
+//!
+//! # Words
+//!
+//! | word | means |
+//! |---|---|
+//! | device | what we are on the network: an HDHomeRun with an id |
+//! | board | the hardware |
+//! | lineup | the channels we offer, in order; an immutable snapshot |
+//! | guide number | `5.1`, what a viewer types; always text |
+//! | source | where a channel's pictures come from |
+//! | recipe | FFmpeg's arguments for a source |
+//! | slot | our preallocated seat for one running child; clients call it a tuner |
+//! | attempt, generation | one spawned child, and its number that is never used again |
+//! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
+//! | gate, permit | what every spawn passes, and the value it gets there |
+//! | refusal | a polite no, with an HDHomeRun code in the door |
+//! | problem | what stays wrong until somebody does something; the page shows it |
+//!
+//! # Walks
+//!
+//! **I am a TS packet.** FFmpeg made me. `engine::tend` lets the kernel put me straight into my slot's ring
+//! (`engine::relay`), whole packets are published, `pure::wire::ts` notes whether a newcomer may join at me.
+//! Each viewer has a cursor; `doors::http::media` writes from the ring into his socket without another copy. Whoever
+//! falls behind is moved to the newest key frame, after the packet he had begun.
+//!
+//! **I am `GET /auto/v5.1`.** hyper reads me, `doors::http::route` knows what I mean, and
+//! [`engine::Handle::watch`] asks for a place. `pure::rules::pool` answers: a slot that plays my channel, a free one,
+//! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, memory,
+//! descriptors and the limiter, and mints the permit that `engine::process` spends. Once I am admitted, the door takes
+//! the socket back from hyper and feeds it.
+//!
+//! **I am a child's death.** My task reports; the pool frees the slot, closes or refuses its viewers, and says so. My
+//! generation dies with me, so nothing I still send can hurt my successor.
+//!
+//! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
+//! address I came in on, with addresses built from it. I never meet the engine.
+//!
+//! **I am a playlist.** [`subscriptions`] reads me in pieces into `pure::wire::m3u`; the [`store`] gives each of my
+//! entries its id and number for life; the new lineup replaces the old one in one step. If I am no good, the old one
+//! stays.
+//!
+//! # Reading order
+//!
+//! `main.rs` · `pure/limits.rs` · `pure/rules/pool.rs` with its `tests.rs` · `engine/supervisor.rs` ·
+//! `engine/tend.rs` · `engine/relay.rs` · `doors/http/mod.rs`, `route.rs`, `media.rs` · `store/mod.rs` · `tests/it/play.rs`.
+
+pub mod board;
+pub mod clock;
+pub mod observe;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,4 @@
+//! What the box tells about itself: logs, metrics, and problems that last.
+pub mod logs;
+pub mod metrics;
+pub mod problems;

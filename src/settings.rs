@@ -1,0 +1,422 @@
+//! Settings: a small TOML for how to start, and the command line over it.
+//!
+//! What people change while it runs is in the store, not here. Every refusal names the key, what was found, what is
+//! allowed, and the line to write. `tools/tunerd.toml.example` documents every key.
+
+use pure::limits::{
+    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX,
+};
+use serde::Deserialize;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use tracing::Level;
+
+/// Checked settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What clients call this box.
+    pub name: String,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// File or address of the playlist; `None`: the demo channels.
+    pub playlist: Option<String>,
+    /// Slots; `None`: the board's number.
+    pub slots: Option<usize>,
+    /// Ring of each slot; `None`: the board's size.
+    pub ring_mib: Option<usize>,
+    /// Address to listen on.
+    pub address: Ipv4Addr,
+    /// Port of the page and the device's answers.
+    pub page_port: u16,
+    /// Used where the page port cannot be bound and is not written in the settings.
+    pub page_port_fallback: Option<u16>,
+    /// Port of the streams.
+    pub stream_port: u16,
+    /// Whether discovery is answered.
+    pub discovery: bool,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// FFmpeg.
+    pub ffmpeg: PathBuf,
+    /// Most verbose level that is logged.
+    pub log_level: Level,
+}
+
+/// What was typed on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// `--config FILE`
+    pub config: Option<PathBuf>,
+    /// `--state DIR`
+    pub state: Option<PathBuf>,
+    /// `--playlist FILE-OR-URL`
+    pub playlist: Option<String>,
+    /// `--check`
+    pub check: bool,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+    /// To run, or to check and end.
+    Run(CommandLine),
+}
+
+/// Settings that cannot be used, with what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+tunerd turns this box into a network tuner that Plex, Jellyfin, Kodi and VLC find as an HDHomeRun.
+
+Usage: tunerd [OPTION]...
+
+  --config FILE            settings to read (default: /etc/tunerd.toml, if it is there)
+  --playlist FILE-OR-URL   channels to offer instead of the demo channels
+  --state DIR              where to keep state (default: /var/lib/tunerd)
+  --check                  check settings, state directory and FFmpeg, and end
+  --version                print the version and end
+  --help                   print this and end
+
+Every setting is explained in tools/tunerd.toml.example.
+";
+
+/// Reads the command line.
+///
+/// # Errors
+/// An option that is unknown, has no value, or stands twice.
+pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, SettingsError> {
+    use lexopt::Arg::{Long, Short};
+    let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut typed = CommandLine::default();
+    while let Some(argument) = parser.next().map_err(explain)? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Request::Help),
+            Long("version") | Short('V') => return Ok(Request::Version),
+            Long("check") => typed.check = true,
+            Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
+            Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
+            Long("playlist") => {
+                let value = parser.value().map_err(explain)?;
+                let text = value.into_string().map_err(|_| SettingsError("--playlist is not UTF-8".to_owned()))?;
+                typed.playlist = Some(text);
+            }
+            other => return Err(explain(other.unexpected())),
+        }
+    }
+    Ok(Request::Run(typed))
+}
+
+/// Where settings are looked for when nobody says.
+pub const DEFAULT_CONFIG: &str = "/etc/tunerd.toml";
+
+/// Reads and checks the settings that `typed` asks for.
+///
+/// # Errors
+/// A file that was named and cannot be read, and whatever [`parse`] refuses.
+pub fn load(typed: &CommandLine) -> Result<Settings, SettingsError> {
+    let path = typed.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && typed.config.is_none() => String::new(),
+        Err(error) => {
+            return Err(SettingsError(format!(
+                "cannot read the settings {}: {error}. Name a readable file with --config, or leave it out to use the \
+                 defaults.",
+                path.display()
+            )));
+        }
+    };
+    let mut settings = parse(&text, &path)?;
+    if let Some(state) = &typed.state {
+        settings.state_dir.clone_from(state);
+    }
+    if let Some(playlist) = &typed.playlist {
+        settings.playlist = Some(check_playlist("--playlist", playlist)?);
+    }
+    Ok(settings)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    name: Option<String>,
+    state_dir: Option<PathBuf>,
+    lineup: LineupTable,
+    slots: SlotsTable,
+    network: NetworkTable,
+    ffmpeg: FfmpegTable,
+    log: LogTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LineupTable {
+    playlist: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SlotsTable {
+    count: Option<i64>,
+    ring_mib: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkTable {
+    address: Option<String>,
+    page_port: Option<i64>,
+    stream_port: Option<i64>,
+    discovery: Option<bool>,
+    connections_max: Option<i64>,
+    connections_per_address_max: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FfmpegTable {
+    path: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogTable {
+    level: Option<String>,
+}
+
+/// Parses and checks a settings file; `path` is for messages only.
+///
+/// # Errors
+/// The first thing that is wrong, with its place or key, what is allowed, and the line to write.
+pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsError> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        SettingsError(format!(
+            "{}: {}\nEvery key is explained in tools/tunerd.toml.example.",
+            path.display(),
+            explain(&error, text)
+        ))
+    })?;
+    let refuse = |error: SettingsError| SettingsError(format!("{}: {error}", path.display()));
+    check(file).map_err(refuse)
+}
+
+fn check(file: File) -> Result<Settings, SettingsError> {
+    let name = file.name.unwrap_or_else(|| "tunerd".to_owned());
+    if name.trim().is_empty() || name.chars().count() > 32 || name.chars().any(char::is_control) {
+        return Err(bad("name", &format!("{name:?}"), "1 to 32 characters", "name = \"tunerd\""));
+    }
+    let network = file.network;
+    let address = network.address.unwrap_or_else(|| "0.0.0.0".to_owned());
+    let address = address.parse().map_err(|_| {
+        bad("network.address", &format!("{address:?}"), "an IPv4 address of this box, or all", "address = \"0.0.0.0\"")
+    })?;
+    let level = file.log.level.unwrap_or_else(|| "info".to_owned());
+    let log_level = match level.as_str() {
+        "error" => Level::ERROR,
+        "warn" => Level::WARN,
+        "info" => Level::INFO,
+        "debug" => Level::DEBUG,
+        _ => return Err(bad("log.level", &format!("{level:?}"), "error, warn, info or debug", "level = \"info\"")),
+    };
+    let state_dir = file.state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/tunerd"));
+    if !state_dir.is_absolute() {
+        let found = format!("{:?}", state_dir.display().to_string());
+        return Err(bad("state_dir", &found, "an absolute path", "state_dir = \"/var/lib/tunerd\""));
+    }
+    let page_port = network.page_port.map(|port| check_port("network.page_port", port)).transpose()?;
+    let stream_port = check_port("network.stream_port", network.stream_port.unwrap_or(5004))?;
+    if page_port == Some(stream_port) {
+        let found = stream_port.to_string();
+        return Err(bad("network.page_port", &found, "another port than network.stream_port", "page_port = 8080"));
+    }
+    let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
+    Ok(Settings {
+        name,
+        state_dir,
+        playlist,
+        slots: file.slots.count.map(|count| check_range("slots.count", count, 1, SLOTS_MAX)).transpose()?,
+        ring_mib: file
+            .slots
+            .ring_mib
+            .map(|mib| check_range("slots.ring_mib", mib, RING_MIB_MIN, RING_MIB_MAX))
+            .transpose()?,
+        address,
+        page_port: page_port.unwrap_or(80),
+        page_port_fallback: page_port.is_none().then_some(8080),
+        stream_port,
+        discovery: network.discovery.unwrap_or(true),
+        connections_max: check_range(
+            "network.connections_max",
+            network.connections_max.unwrap_or(widen(CONNECTIONS_DEFAULT)),
+            8,
+            CONNECTIONS_MAX,
+        )?,
+        connections_per_address_max: check_range(
+            "network.connections_per_address_max",
+            network.connections_per_address_max.unwrap_or(widen(CONNECTIONS_PER_ADDRESS_DEFAULT)),
+            1,
+            CONNECTIONS_MAX,
+        )?,
+        ffmpeg: file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg")),
+        log_level,
+    })
+}
+
+/// What is wrong with the TOML, and in which line. The line itself is not shown, nor a value that holds an address:
+/// there may be a password in it, and this goes to the log.
+fn explain(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let message = error.message().trim();
+    let quoted = message.find('"').zip(message.rfind('"')).and_then(|(from, to)| message.get(from..=to));
+    let message = match quoted {
+        Some(value) if value.contains("://") => message.replace(value, "(an address)"),
+        _ if message.contains("://") => "something is wrong with an address".to_owned(),
+        _ => message.to_owned(),
+    };
+    line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+}
+
+fn bad(key: &str, found: &str, allowed: &str, line: &str) -> SettingsError {
+    SettingsError(format!("{key} is {found}; allowed: {allowed}. Write, for example: {line}"))
+}
+
+fn widen(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn check_range(key: &str, found: i64, min: usize, max: usize) -> Result<usize, SettingsError> {
+    let leaf = key.rsplit('.').next().unwrap_or(key);
+    usize::try_from(found).ok().filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+        let near = found.clamp(widen(min), widen(max));
+        bad(key, &found.to_string(), &format!("{min} to {max}"), &format!("{leaf} = {near}"))
+    })
+}
+
+fn check_port(key: &str, found: i64) -> Result<u16, SettingsError> {
+    let leaf = key.rsplit('.').next().unwrap_or(key);
+    let example = if leaf == "stream_port" { 5004 } else { 8080 };
+    u16::try_from(found)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| bad(key, &found.to_string(), "1 to 65535", &format!("{leaf} = {example}")))
+}
+
+/// A playlist is a file, or an address that starts with `http://` or `https://`.
+fn check_playlist(key: &str, found: &str) -> Result<String, SettingsError> {
+    let allowed = "the path of a file, or an address with http:// or https://";
+    let line = "playlist = \"/home/me/channels.m3u\"";
+    if found.trim().is_empty() || found.chars().any(char::is_control) {
+        return Err(bad(key, "empty or has control characters", allowed, line));
+    }
+    match found.split_once("://") {
+        None => Ok(found.to_owned()),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+            match found.parse::<pure::model::source_url::SourceUrl>() {
+                Ok(url) => Ok(url.as_str().to_owned()),
+                Err(error) => Err(bad(key, &format!("no usable address ({error})"), allowed, line)),
+            }
+        }
+        Some((scheme, _)) => Err(bad(key, &format!("an address with {scheme}://"), allowed, line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        parse(text, Path::new("t.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_written_means_the_defaults() {
+        let settings = parse("", Path::new("t.toml")).unwrap();
+        assert_eq!((settings.page_port, settings.page_port_fallback, settings.stream_port), (80, Some(8080), 5004));
+        assert_eq!(settings.state_dir, Path::new("/var/lib/tunerd"));
+        assert_eq!(settings.slots, None);
+        assert_eq!(settings.log_level, Level::INFO);
+    }
+
+    #[test]
+    fn the_example_is_valid_and_shows_the_defaults() {
+        let example = include_str!("../tools/tunerd.toml.example");
+        let defaults = parse("", Path::new("t.toml")).unwrap();
+        assert_eq!(parse(example, Path::new("example")).unwrap(), defaults);
+        let commented = |line: &&str| line.starts_with("# ") && line.contains(" = ") || line.starts_with("#[");
+        let uncommented: String = example
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(shown) if commented(&line) && toml::from_str::<toml::Table>(shown).is_ok() => shown,
+                _ => line,
+            })
+            .fold(String::new(), |all, line| all + line + "\n");
+        assert!(parse(&uncommented, Path::new("example")).is_ok(), "every key it shows exists");
+    }
+
+    #[test]
+    fn a_bad_value_is_answered_with_key_range_and_the_line_to_write() {
+        for (text, parts) in [
+            ("[slots]\ncount = 0", &["slots.count is 0", "1 to 64", "count = 1"][..]),
+            ("[slots]\ncount = 65", &["slots.count is 65", "count = 64"]),
+            ("[slots]\nring_mib = 999", &["slots.ring_mib", "1 to 64"]),
+            ("[network]\npage_port = 70000", &["network.page_port is 70000", "1 to 65535", "page_port = 8080"]),
+            ("[network]\npage_port = 5004", &["network.page_port", "another port"]),
+            ("[network]\naddress = \"router\"", &["network.address is \"router\"", "IPv4"]),
+            ("name = \"\"", &["name is \"\"", "1 to 32"]),
+            ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
+            ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),
+            ("[lineup]\nplaylist = \"ftp://h/x\"", &["lineup.playlist", "ftp://", "http://"]),
+            ("[lineup]\nplaylist = \"http://\"", &["lineup.playlist", "no usable address"]),
+            ("[slots]\ncont = 4", &["line 2", "unknown field `cont`", "count", "tools/tunerd.toml.example"]),
+            ("slots = 4", &["t.toml", "invalid type"]),
+            ("name = ", &["t.toml", "line 1"]),
+        ] {
+            let message = refused(text);
+            for part in parts {
+                assert!(message.contains(part), "{text:?} gave {message:?}, without {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_wrong_line_is_not_repeated() {
+        for text in [
+            "[lineup]\nplalist = \"http://me:pass42@h/\"",
+            "[lineup]\nplaylist = \"http://me:pass42@h/",
+            "lineup = \"http://me:pass42@h/\"",
+            "[slots]\ncount = 'a \"quoted\" http://h/ pass42'",
+        ] {
+            let message = refused(text);
+            assert!(message.contains("line ") && !message.contains("pass42"), "{text:?} gave {message:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_read() {
+        let read = |line: &str| command_line(line.split_whitespace().map(Into::into));
+        assert_eq!(read("--help"), Ok(Request::Help));
+        assert_eq!(read("--check --version"), Ok(Request::Version));
+        let typed = CommandLine { check: true, state: Some("/s".into()), ..CommandLine::default() };
+        assert_eq!(read("--state /s --check"), Ok(Request::Run(typed)));
+        for wrong in ["--stat", "--state", "extra", "-x"] {
+            assert!(read(wrong).unwrap_err().to_string().contains("tunerd --help"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The database file: opening, migrations, and what is done when it is damaged.
+
+use super::StoreError;
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    -- A row stays for ever, so that neither id nor number is ever given to another channel.
+    CREATE TABLE channel (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        origin TEXT NOT NULL,
+        key TEXT NOT NULL,          -- what names it to its origin
+        number TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        grouping TEXT NOT NULL,
+        logo TEXT NOT NULL,
+        position INTEGER,           -- in the lineup; NULL while its origin does not list it
+        UNIQUE (origin, key)
+    ) STRICT;
+    CREATE TABLE source (
+        channel_id INTEGER NOT NULL REFERENCES channel (id),
+        position INTEGER NOT NULL,  -- in order of preference
+        address TEXT NOT NULL,
+        user_agent TEXT,
+        PRIMARY KEY (channel_id, position)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// The oldest schema whose release can still read what this release writes. It is written into the file, so that a
+/// release that is older than that can say so instead of guessing.
+const READABLE_FROM: i64 = 1;
+
+const FILE: &str = "tunerd.db";
+const COPY: &str = "tunerd.db.copy";
+
+/// Opens the database in `folder`, and says what is wrong with it, if anything.
+pub(super) fn open(folder: &Path) -> Result<(Connection, Option<String>), StoreError> {
+    let path = folder.join(FILE);
+    let opened = lost(folder).and_then(|()| prepare(folder)).and_then(|()| open_file(&path));
+    let problem = match opened {
+        Ok(database) => return Ok((database, None)),
+        Err(Damage::Broken(what)) => match replace_broken(folder, &path) {
+            Ok((database, how)) => return Ok((database, Some(format!("The database was damaged ({what}); {how}")))),
+            Err(error) => format!("The database is damaged ({what}), and could not be replaced: {error}"),
+        },
+        Err(Damage::Newer(text)) => text,
+        Err(Damage::Unusable(error)) => format!(
+            "State cannot be kept in {}: {error}. Make it a directory that this user may write, or name another one \
+             with state_dir or --state",
+            folder.display()
+        ),
+    };
+    let mut database = Connection::open_in_memory()?;
+    migrate(&mut database)?;
+    Ok((database, Some(format!("{problem}. Until then everything is forgotten at the next start."))))
+}
+
+enum Damage {
+    /// The file is no sound database.
+    Broken(String),
+    /// It was written by a release that this one cannot follow.
+    Newer(String),
+    /// The directory or the file cannot be used at all.
+    Unusable(String),
+}
+
+/// A copy without its database tells of an accident: of one that left nothing, or of a power cut while it was mended.
+fn lost(folder: &Path) -> Result<(), Damage> {
+    let is_lost = |path: &Path| {
+        fs::metadata(path)
+            .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |file| file.is_file() && file.len() == 0)
+    };
+    if folder.join(COPY).is_file() && is_lost(&folder.join(FILE)) {
+        return Err(Damage::Broken("there is nothing left of it".to_owned()));
+    }
+    Ok(())
+}
+
+fn prepare(folder: &Path) -> Result<(), Damage> {
+    let unusable = |error: io::Error| Damage::Unusable(error.to_string());
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    // SQLite would make it readable for all.
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(FILE)).map_err(unusable)?;
+    Ok(())
+}
+
+fn open_file(path: &Path) -> Result<Connection, Damage> {
+    let sort = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            Damage::Broken(error.to_string())
+        }
+        _ => Damage::Unusable(error.to_string()),
+    };
+    refuse_newer(path)?;
+    let mut database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sort)?;
+    database
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576; PRAGMA cache_size = -512;
+             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(sort)?;
+    database.busy_timeout(Duration::from_secs(2)).map_err(sort)?;
+    let check: String = database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sort)?;
+    if check != "ok" {
+        return Err(Damage::Broken(check.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    migrate(&mut database).map_err(sort)?;
+    Ok(database)
+}
+
+/// Says no to a file that only a newer release can read. It is looked at without the right to write: even a change of
+/// the journal's mode would be one too many.
+fn refuse_newer(path: &Path) -> Result<(), Damage> {
+    let look = || {
+        let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        database.query_row("SELECT value FROM meta WHERE key = 'readable_from'", [], |row| row.get::<_, String>(0))
+    };
+    // What is wrong otherwise is found out later.
+    let readable_from: Option<i64> = look().ok().and_then(|text| text.parse().ok());
+    if readable_from.is_some_and(|from| from > known_schema()) {
+        return Err(Damage::Newer(
+            "The database was written by a newer release that this one cannot follow; it was left untouched. Install \
+             the newer release again"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn known_schema() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// Takes the steps that the file has not taken. A newer file has taken them all.
+fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
+    let found: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (step, next) in STEPS.iter().zip(1..).skip(usize::try_from(found).unwrap_or(0)) {
+        let transaction = database.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", next)?;
+        transaction.execute(
+            "INSERT INTO meta (key, value) VALUES ('readable_from', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1",
+            [READABLE_FROM.to_string()],
+        )?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Keeps a copy of a sound database; it replaces the old copy whole or not at all. One in memory needs none.
+pub(super) fn keep_copy(database: &Connection, folder: &Path) -> Result<(), StoreError> {
+    if database.path().is_none_or(str::is_empty) {
+        return Ok(());
+    }
+    let fresh = folder.join("tunerd.db.copy-new");
+    let explain = |error: io::Error| StoreError(error.to_string());
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(explain(error)),
+        _ => {}
+    }
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh).map_err(explain)?;
+    let mut copy = Connection::open_with_flags(&fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    Backup::new(database, &mut copy)?.run_to_completion(1_000, Duration::ZERO, None)?;
+    copy.close().map_err(|(_, error)| error)?;
+    fs::rename(&fresh, folder.join(COPY)).map_err(explain)
+}
+
+/// Puts a broken file aside, and the copy, or nothing, in its place. Says what was done.
+fn replace_broken(folder: &Path, path: &Path) -> Result<(Connection, String), StoreError> {
+    let explain = |error: io::Error| StoreError(error.to_string());
+    match fs::rename(path, folder.join("tunerd.db.damaged")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(explain(error)),
+        _ => {}
+    }
+    for journal in ["tunerd.db-wal", "tunerd.db-shm"] {
+        match fs::remove_file(folder.join(journal)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(explain(error)),
+            _ => {}
+        }
+    }
+    let text = |damage| match damage {
+        Damage::Broken(text) | Damage::Newer(text) | Damage::Unusable(text) => StoreError(text),
+    };
+    if fs::copy(folder.join(COPY), path).is_ok() {
+        if let Ok(database) = open_file(path) {
+            return Ok((
+                database,
+                "the copy from the last good start is in use now. The damaged one is kept as \
+                                  tunerd.db.damaged."
+                    .to_owned(),
+            ));
+        }
+        fs::remove_file(path).map_err(explain)?;
+    }
+    prepare(folder).map_err(text)?;
+    let database = open_file(path).map_err(text)?;
+    Ok((
+        database,
+        "there was no good copy, so this box has a new device id and clients have to add it again. The \
+                   damaged one is kept as tunerd.db.damaged."
+            .to_owned(),
+    ))
+}
