@@ -1,0 +1,237 @@
+//! Slots in flesh: the supervisor, its children, and the rings that viewers read.
+//!
+//! The rest of the house sees [`Handle`] and [`Viewer`]. Who gets a slot and when a child starts or ends is decided in
+//! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
+
+pub mod facts;
+pub mod process;
+mod relay;
+mod supervisor;
+mod tend;
+
+use crate::observe::metrics::Metrics;
+use pure::limits::ENGINE_INBOX;
+use pure::model::lineup::{ChannelId, Lineup};
+use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
+use pure::time::Mono;
+use relay::{Cursor, Relay};
+pub use relay::{Progress, RelayStats};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How the engine is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Slots, and so tuners.
+    pub slots_len: usize,
+    /// Ring of each slot.
+    pub ring_mib: usize,
+    /// FFmpeg, as a path or as `PATH` finds it.
+    pub ffmpeg: PathBuf,
+}
+
+/// A viewer whose answer is awaited.
+enum Command {
+    Ask {
+        viewer: ViewerId,
+        channel: ChannelId,
+        tuner: Option<SlotIndex>,
+        peer: SocketAddr,
+        answer: oneshot::Sender<Result<Place, Refusal>>,
+    },
+    Drain {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Where a viewer was put.
+struct Place {
+    slot: SlotIndex,
+    from_start: bool,
+}
+
+struct Shared {
+    inbox: mpsc::Sender<Command>,
+    leavers: Rc<Leavers>,
+    relays: Vec<Rc<Relay>>,
+    lineup: RefCell<Option<Rc<Lineup>>>,
+    /// What the pool last looked like; the supervisor keeps it fresh.
+    slots: RefCell<Vec<SlotView>>,
+    watchers: RefCell<Vec<Watcher>>,
+    next_viewer: Cell<u64>,
+    metrics: Rc<Metrics>,
+}
+
+/// Viewers who are gone and whom the supervisor has not noticed yet. Each accepted question has one place here, so it
+/// is as bounded as connections are.
+#[derive(Default)]
+struct Leavers {
+    gone: RefCell<VecDeque<ViewerId>>,
+    some: Notify,
+}
+
+/// Who watches what.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    viewer: ViewerId,
+    /// On which slot; `None` while he waits for his answer.
+    pub slot: Option<SlotIndex>,
+    /// From where.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: Mono,
+}
+
+/// A tuner as the page and the answers show it.
+#[derive(Clone, Debug)]
+pub struct Tuner {
+    /// Its slot and what the pool knows.
+    pub view: SlotView,
+    /// What its packets tell.
+    pub stats: RelayStats,
+    /// Who watches.
+    pub watchers: Vec<Watcher>,
+}
+
+impl Tuner {
+    /// Whether a viewer of another channel could have it.
+    pub fn is_free(&self) -> bool {
+        self.view.viewers == 0 && !matches!(self.view.state, SlotState::Quarantined)
+    }
+}
+
+/// The engine, as others see it.
+#[derive(Clone)]
+pub struct Handle(Rc<Shared>);
+
+/// Makes the engine and the loop that runs it; the loop ends after [`Handle::drain`].
+pub fn new(options: &Options, metrics: Rc<Metrics>) -> (Handle, impl Future<Output = ()> + use<>) {
+    let (sender, inbox) = mpsc::channel(ENGINE_INBOX);
+    let shared = Rc::new(Shared {
+        inbox: sender,
+        leavers: Rc::default(),
+        relays: (0..options.slots_len).map(|_| Relay::new(options.ring_mib)).collect(),
+        lineup: RefCell::default(),
+        slots: RefCell::default(),
+        watchers: RefCell::default(),
+        next_viewer: Cell::new(1),
+        metrics,
+    });
+    let supervisor = supervisor::Supervisor::new(options, Rc::clone(&shared), inbox);
+    (Handle(shared), supervisor.run())
+}
+
+impl Handle {
+    /// Asks to watch a channel of the present lineup, on `tuner` or on any.
+    ///
+    /// # Errors
+    /// [`Refusal`], at once or within [`pure::limits::TUNE_DEADLINE_MS`].
+    pub async fn watch(
+        &self,
+        channel: ChannelId,
+        tuner: Option<SlotIndex>,
+        peer: SocketAddr,
+    ) -> Result<Viewer, Refusal> {
+        let shared = &self.0;
+        let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
+        let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Ask { viewer, channel, tuner, peer, answer };
+        let result = match shared.inbox.try_send(command) {
+            Ok(()) => answered.await.unwrap_or(Err(Refusal::Draining)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Draining),
+        };
+        let place = match result {
+            Ok(place) => place,
+            Err(refusal) => {
+                shared.metrics.refused(refusal);
+                return Err(refusal);
+            }
+        };
+        let relay = shared.relays.get(usize::from(place.slot.0)).ok_or(Refusal::AllTunersInUse)?;
+        shared.metrics.streams_started.add(1);
+        Ok(Viewer { slot: place.slot, cursor: Cursor::new(relay, place.from_start), _seat: seat })
+    }
+
+    /// All tuners in order.
+    pub fn tuners(&self) -> Vec<Tuner> {
+        let slots = self.0.slots.borrow();
+        let watchers = self.0.watchers.borrow();
+        slots
+            .iter()
+            .zip(&self.0.relays)
+            .map(|(view, relay)| Tuner {
+                view: *view,
+                stats: relay.stats(),
+                watchers: watchers.iter().filter(|watcher| watcher.slot == Some(view.slot)).cloned().collect(),
+            })
+            .collect()
+    }
+
+    /// How many tuners there are.
+    pub fn tuners_len(&self) -> usize {
+        self.0.relays.len()
+    }
+
+    /// The lineup; `None` while none was loaded yet.
+    pub fn lineup(&self) -> Option<Rc<Lineup>> {
+        self.0.lineup.borrow().clone()
+    }
+
+    /// Replaces the lineup. Who watches a channel that is gone keeps his feed.
+    pub fn set_lineup(&self, lineup: Rc<Lineup>) {
+        *self.0.lineup.borrow_mut() = Some(lineup);
+    }
+
+    /// Ends all feeds and lets nobody in; returns when every child is reaped.
+    pub async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        if self.0.inbox.send(Command::Drain { done }).await.is_ok() {
+            // An error says that the loop is gone, and its children with it.
+            drained.await.unwrap_or_default();
+        }
+    }
+}
+
+/// A seat in the pool; giving it back is a plain drop.
+struct Seat {
+    viewer: ViewerId,
+    leavers: Rc<Leavers>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leavers.gone.borrow_mut().push_back(self.viewer);
+        self.leavers.some.notify_one();
+    }
+}
+
+/// Somebody who has a picture. Dropping him gives his place back.
+pub struct Viewer {
+    /// The tuner he occupies.
+    pub slot: SlotIndex,
+    cursor: Cursor,
+    _seat: Seat,
+}
+
+impl Viewer {
+    /// Sends what is there with `write`, which takes what it can and may say [`io::ErrorKind::WouldBlock`]. Only
+    /// whole packets go out over the life of a viewer, unless `write` fails.
+    ///
+    /// # Errors
+    /// What `write` said: the client is gone.
+    pub fn send(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<Progress> {
+        self.cursor.send(write)
+    }
+
+    /// Waits until [`Viewer::send`] may find more, or the end.
+    pub async fn more(&self) {
+        self.cursor.more().await;
+    }
+}
