@@ -76,3 +76,4 @@ pub mod engine;
 pub mod observe;
 pub mod settings;
 pub mod store;
+pub mod subscriptions;

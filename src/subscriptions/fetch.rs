@@ -1,0 +1,185 @@
+//! One HTTP GET, with redirects, TLS, and a bound on everything.
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper_util::rt::TokioIo;
+use pure::limits::{PLAYLIST_BYTES_MAX, REDIRECTS_MAX};
+use pure::model::source_url::{Scheme, SourceUrl};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+/// From asking to an open connection, from the request to the answer's head, and from one piece of it to the next.
+const STEP: Duration = Duration::from_secs(10);
+
+/// What is said when a document has no end in sight.
+pub(super) fn too_large() -> String {
+    format!("it is larger than {} MiB", PLAYLIST_BYTES_MAX / 1024 / 1024)
+}
+
+/// Gets `url` and gives its body to `take`, piece by piece. Errors are for people, and name no secret.
+pub(super) async fn get(mut url: SourceUrl, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    for _ in 0..=REDIRECTS_MAX {
+        let response = ask(&url).await?;
+        let status = response.status();
+        if status.is_redirection() {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.ok_or("its server redirects to nowhere")?;
+            let next =
+                url.resolve(location).map_err(|error| format!("its server redirects to a bad address: {error}"))?;
+            if url.scheme() == Scheme::Https && next.scheme() != Scheme::Https {
+                return Err("its server redirects from https to http, which could be read on the way".to_owned());
+            }
+            url = next;
+            continue;
+        }
+        if status != StatusCode::OK {
+            return Err(explain_status(status));
+        }
+        return pour(response, &mut take).await;
+    }
+    Err(format!("its server redirects more than {REDIRECTS_MAX} times"))
+}
+
+fn explain_status(status: StatusCode) -> String {
+    let hint = match status.as_u16() {
+        401 | 403 => "it refuses the login, which may have expired",
+        404 | 410 => "there is no such playlist",
+        429 => "it was asked too often",
+        500.. => "it has trouble of its own",
+        _ => "which is no playlist",
+    };
+    format!("its server answers {}: {hint}", status.as_u16())
+}
+
+async fn pour(response: Response<Incoming>, take: &mut impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    let mut left = PLAYLIST_BYTES_MAX;
+    let mut body = response.into_body();
+    loop {
+        let next = tokio::time::timeout(STEP, body.frame()).await;
+        let Some(frame) = next.map_err(|_| "its server stopped in the middle".to_owned())? else { return Ok(()) };
+        let frame = frame.map_err(|error| format!("the connection broke in the middle ({error})"))?;
+        if let Ok(bytes) = frame.into_data() {
+            left = left.checked_sub(bytes.len()).ok_or_else(too_large)?;
+            take(&bytes)?;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn ask(url: &SourceUrl) -> Result<Response<Incoming>, String> {
+    let address = (url.host(), url.port());
+    let connecting = tokio::time::timeout(STEP, TcpStream::connect(address)).await;
+    let stream = match connecting {
+        Err(_) => return Err(format!("{} does not answer", url.host())),
+        Ok(Err(error)) => return Err(explain_connect(url, &error)),
+        Ok(Ok(stream)) => stream,
+    };
+    match url.scheme() {
+        Scheme::Http => exchange(url, stream).await,
+        Scheme::Https => {
+            let name = ServerName::try_from(url.host().to_owned())
+                .map_err(|_| format!("{} cannot have a certificate", url.host()))?;
+            let handshake = TlsConnector::from(tls_config()?).connect(name, stream);
+            match tokio::time::timeout(STEP, handshake).await {
+                Err(_) => Err(format!("{} does not finish the TLS handshake", url.host())),
+                Ok(Err(error)) => Err(format!("no secure connection to {}: {error}", url.host())),
+                Ok(Ok(stream)) => exchange(url, stream).await,
+            }
+        }
+        Scheme::Udp => Err("a playlist cannot come over UDP".to_owned()),
+    }
+}
+
+fn explain_connect(url: &SourceUrl, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!("{} port {} refuses connections", url.host(), url.port()),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            format!("there is no way to {}; is the network up?", url.host())
+        }
+        _ => format!("no connection to {}: {error}", url.host()),
+    }
+}
+
+/// Trusts what the system trusts; read each time, since it is rarely needed and the system may be updated.
+fn tls_config() -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err("this box has no certificates to trust; install the package ca-certificates".to_owned());
+    }
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map(|config| Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+        .map_err(|error| format!("TLS does not work here: {error}"))
+}
+
+async fn exchange<S>(url: &SourceUrl, stream: S) -> Result<Response<Incoming>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let broke = |error: hyper::Error| format!("its server does not speak HTTP as it should ({error})");
+    let (mut sender, connection) = http1::Builder::new()
+        .max_headers(pure::limits::HEADERS_MAX)
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(broke)?;
+    // It ends with the response's body; its errors come out there.
+    tokio::task::spawn_local(async { connection.await.unwrap_or_default() });
+    let default_port = url.scheme().default_port() == Some(url.port());
+    let host = if default_port { url.host().to_owned() } else { format!("{}:{}", url.host(), url.port()) };
+    let mut request = Request::get(url.path_and_query())
+        .header(HOST, host)
+        .header(ACCEPT, "*/*")
+        .header(USER_AGENT, concat!("tunerd/", env!("CARGO_PKG_VERSION")));
+    if let Some(userinfo) = url.userinfo() {
+        request = request.header(AUTHORIZATION, basic(userinfo));
+    }
+    let request = request.body(Empty::new()).map_err(|_| "its address cannot be asked for".to_owned())?;
+    match tokio::time::timeout(STEP, sender.send_request(request)).await {
+        Err(_) => Err(format!("{} takes the request and does not answer", url.host())),
+        Ok(answer) => answer.map_err(broke),
+    }
+}
+
+/// RFC 7617; user and password stand percent-encoded in an address.
+fn basic(userinfo: &str) -> String {
+    use base64::Engine as _;
+    let userinfo = if userinfo.contains(':') { userinfo.to_owned() } else { format!("{userinfo}:") };
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(percent_decode(&userinfo)))
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let pair = match after {
+            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        decoded.push(pair.map_or(*first, |(high, low)| high << 4 | low));
+        rest = after.get(if pair.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_in_an_address_becomes_a_header() {
+        assert_eq!(basic("Aladdin:open%20sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(percent_decode("a%2"), b"a%2");
+        assert_eq!(percent_decode("%zz%41"), b"%zzA");
+    }
+}
