@@ -72,6 +72,7 @@
 
 pub mod board;
 pub mod clock;
+pub mod doors;
 pub mod engine;
 pub mod observe;
 pub mod settings;

@@ -1,0 +1,107 @@
+//! Answers that are not streams.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    SERVER,
+};
+use hyper::{Response, StatusCode};
+use pure::rules::pool::Refusal;
+
+pub(super) type Body = Full<Bytes>;
+
+pub(super) const JSON: &str = "application/json; charset=\"utf-8\"";
+pub(super) const XML: &str = "text/xml; charset=\"utf-8\"";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+const ERROR_HEADER: HeaderName = HeaderName::from_static("x-hdhomerun-error");
+
+/// What a connection over the limit gets, without being read.
+pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-HDHomeRun-Error: 803 System Busy\r\n\
+    Retry-After: 30\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// An answer of the device, with the headers of a real box.
+/// Source: real units, as the captures in several clients' issue threads show.
+pub(super) fn device(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut answer = plain(StatusCode::OK, content_type, body);
+    let headers = answer.headers_mut();
+    headers.insert(SERVER, HeaderValue::from_static("HDHomeRun/1.0"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer
+}
+
+/// An answer of the page or the API.
+pub(super) fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+             frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// There is nothing at this address.
+pub(super) fn not_found() -> Response<Body> {
+    plain(StatusCode::NOT_FOUND, TEXT, "There is nothing at this address.\n")
+}
+
+/// There is something, but not for this method.
+pub(super) fn wrong_method(allowed: &'static str) -> Response<Body> {
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, TEXT, "");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+/// Not now; `why` is for a person.
+pub(super) fn later(why: &'static str, retry_after_s: u32) -> Response<Body> {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, why);
+    let headers = answer.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// A stream's no, as a real box says it: an empty body, because some clients take a body for video.
+/// Source: SiliconDust's HTTP documentation, error codes.
+fn error(status: StatusCode, code: &'static str, retry_after_s: Option<u32>) -> Response<Body> {
+    let mut answer = device(TEXT, "");
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(code));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// No such channel.
+pub(super) fn unknown_channel() -> Response<Body> {
+    error(StatusCode::NOT_FOUND, "801 Unknown Channel", None)
+}
+
+/// The engine said no.
+pub(super) fn refused(refusal: Refusal) -> Response<Body> {
+    let (code, retry_after_s) = match refusal {
+        Refusal::Draining => ("803 System Busy", 60),
+        Refusal::Short(_) | Refusal::ViewersFull | Refusal::SlotStuck => ("803 System Busy", 30),
+        Refusal::TunerInUse => ("804 Tuner In Use", 10),
+        Refusal::AllTunersInUse => ("805 All Tuners In Use", 10),
+        Refusal::TuneFailed => ("806 Tune Failed", 1),
+        Refusal::NoVideo => ("807 No Video Data", 2),
+    };
+    error(StatusCode::SERVICE_UNAVAILABLE, code, Some(retry_after_s))
+}

@@ -1,0 +1,314 @@
+//! HTTP: accepting, limits, and the two ways a connection goes.
+//!
+//! hyper reads requests and writes ordinary answers, with a bound on everything (S20). A stream is different: once the
+//! engine has admitted the viewer, the socket is taken back from hyper and [`media`] feeds it from the ring without
+//! another copy. What each address means stands in [`route`].
+
+mod answer;
+mod api;
+mod device;
+pub mod guide;
+mod media;
+mod page;
+mod route;
+
+use crate::clock;
+use crate::engine::{self, Viewer};
+use crate::observe::logs::Logs;
+use crate::observe::metrics::Metrics;
+use crate::observe::problems::{Problems, Topic};
+use crate::subscriptions;
+use guide::Guide;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pure::limits::{CONNECTION_BYTES, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, KEEP_ALIVE_MS};
+use pure::model::device_id::DeviceId;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// What the answers are made of.
+pub struct App {
+    /// What clients call this box.
+    pub name: RefCell<String>,
+    /// Who we are.
+    pub device_id: DeviceId,
+    /// The board's name.
+    pub board: String,
+    /// Port of the page, if it could be bound.
+    pub page_port: Cell<Option<u16>>,
+    /// Port of the streams, if it could be bound.
+    pub stream_port: Cell<Option<u16>>,
+    /// FFmpeg, as a path or as `PATH` finds it.
+    pub ffmpeg: std::path::PathBuf,
+    /// Slots and lineup.
+    pub engine: engine::Handle,
+    /// Playlists.
+    pub subscriptions: subscriptions::Handle,
+    /// Log lines.
+    pub logs: Logs,
+    /// Counters.
+    pub metrics: Rc<Metrics>,
+    /// What is wrong.
+    pub problems: Problems,
+    /// The guide as it was last made; empty at first.
+    pub guide: RefCell<Option<Guide>>,
+}
+
+impl App {
+    /// Whether FFmpeg is there. It may be installed, or vanish, while we run: the problem comes and goes with it.
+    pub fn check_ffmpeg(&self) -> bool {
+        match engine::process::find(&self.ffmpeg) {
+            Ok(_) => self.problems.clear(Topic::Ffmpeg),
+            Err(ref missing) => self.problems.set(Topic::Ffmpeg, missing.to_string()),
+        }
+        !self.problems.has(Topic::Ffmpeg)
+    }
+
+    /// The address of page and answers, as a client that reached us at `local` can use it.
+    pub fn base_url(&self, local: Ipv4Addr) -> String {
+        match self.page_port.get().or(self.stream_port.get()) {
+            Some(port) => format!("http://{local}:{port}"),
+            None => format!("http://{local}"),
+        }
+    }
+
+    /// Where the streams are, for the same client.
+    fn stream_url(&self, local: Ipv4Addr) -> String {
+        match self.stream_port.get().or(self.page_port.get()) {
+            Some(port) => format!("http://{local}:{port}"),
+            None => format!("http://{local}"),
+        }
+    }
+}
+
+/// How many connections there are, and from where.
+pub struct Connections {
+    total_max: usize,
+    per_address_max: usize,
+    by_address: RefCell<BTreeMap<IpAddr, usize>>,
+}
+
+impl Connections {
+    /// With bounds from the settings.
+    pub fn new(total_max: usize, per_address_max: usize) -> Rc<Self> {
+        Rc::new(Self { total_max, per_address_max, by_address: RefCell::default() })
+    }
+
+    /// Counts one more; `None` when there are enough.
+    fn admit(self: &Rc<Self>, from: IpAddr) -> Option<Counted> {
+        let mut by_address = self.by_address.borrow_mut();
+        if by_address.values().sum::<usize>() >= self.total_max {
+            return None;
+        }
+        let count = by_address.entry(from).or_default();
+        if *count >= self.per_address_max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { connections: Rc::clone(self), from })
+    }
+}
+
+/// One connection; it is counted while this lives.
+pub(super) struct Counted {
+    connections: Rc<Connections>,
+    from: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut by_address = self.connections.by_address.borrow_mut();
+        if let Some(count) = by_address.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.from);
+            }
+        }
+    }
+}
+
+/// Opens a listening port.
+///
+/// # Errors
+/// What the kernel said: the port is taken, or not ours to take.
+pub fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    // A restart must not wait for the old connections' ghosts.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.listen(128)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Answers one listening port; never ends.
+pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connections>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: some will come back.
+                tracing::warn!(%error, "connection could not be accepted");
+                clock::pause(100).await;
+                continue;
+            }
+        };
+        if !is_local(peer.ip()) {
+            continue;
+        }
+        let Some(counted) = connections.admit(peer.ip()) else {
+            app.metrics.http_connections_refused.add(1);
+            // What does not fit into an empty socket buffer is not worth waiting for.
+            stream.try_write(answer::BUSY).unwrap_or_default();
+            continue;
+        };
+        let app = Rc::clone(&app);
+        tokio::task::spawn_local(async move {
+            if let Some(Taken { stream, playing, buffer }) = converse(stream, peer, &app).await {
+                // A task of its own: a viewer must not keep the memory that his request took. hyper's buffer is given
+                // back last, in one piece, or the next request would find its place taken by this viewer.
+                tokio::task::spawn_local(media::feed(stream, playing, counted));
+                drop(buffer);
+            }
+        });
+    }
+}
+
+/// Tuners are for the house, not for the world: public addresses get no answer.
+fn is_local(peer: IpAddr) -> bool {
+    match peer {
+        IpAddr::V4(peer) => {
+            let [first, second, ..] = peer.octets();
+            let shared = first == 100 && (64..128).contains(&second);
+            peer.is_private() || peer.is_loopback() || peer.is_link_local() || shared
+        }
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
+    }
+}
+
+/// A stream's request, once it is admitted.
+pub(super) struct Playing {
+    viewer: Viewer,
+    ends_at: Option<pure::time::Mono>,
+}
+
+/// Where a handler leaves an admitted viewer for the connection to take over.
+#[derive(Default)]
+struct Takeover {
+    playing: RefCell<Option<Box<Playing>>>,
+    ready: Notify,
+}
+
+/// A connection taken back from hyper.
+struct Taken {
+    stream: TcpStream,
+    playing: Box<Playing>,
+    /// What hyper read into; what a client says after its request is of no interest.
+    buffer: Bytes,
+}
+
+/// Answers requests until the connection ends, or gives the socket back with the viewer whom it is for.
+async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<Taken> {
+    set_up(&stream).ok()?;
+    let local = match stream.local_addr().ok()?.ip() {
+        IpAddr::V4(local) => local,
+        IpAddr::V6(local) => local.to_ipv4_mapped()?,
+    };
+    let takeover = Rc::new(Takeover::default());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (app, takeover) = (Rc::clone(app), Rc::clone(&takeover));
+        async move {
+            app.metrics.http_requests.add(1);
+            let asked = route::Asked { local, peer };
+            match route::respond(&app, &asked, &request).await {
+                route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
+                route::Outcome::Play(playing) => {
+                    *takeover.playing.borrow_mut() = Some(playing);
+                    takeover.ready.notify_one();
+                    // The connection is taken from hyper now, with this future in it.
+                    std::future::pending().await
+                }
+            }
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(CONNECTION_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
+    let end = tokio::time::sleep(Duration::from_millis(4 * KEEP_ALIVE_MS));
+    tokio::select! {
+        // Errors are the client's: bad requests were answered, broken connections cannot be.
+        _ = &mut connection => None,
+        () = end => None,
+        () = takeover.ready.notified() => {
+            let playing = takeover.playing.borrow_mut().take()?;
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            Some(Taken { stream: io.into_inner(), playing, buffer: read_buf })
+        }
+    }
+}
+
+/// A client that vanishes without a word is noticed within half a minute (V06).
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_bounded_in_all_and_from_each_address() {
+        let connections = Connections::new(3, 2);
+        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let first = connections.admit(one).unwrap();
+        let _second = connections.admit(one).unwrap();
+        assert!(connections.admit(one).is_none());
+        let _third = connections.admit(two).unwrap();
+        assert!(connections.admit(two).is_none());
+        drop(first);
+        assert!(connections.admit(one).is_some());
+        assert_eq!(connections.by_address.borrow().len(), 2, "who is gone is forgotten");
+    }
+
+    #[test]
+    fn the_world_gets_no_answer() {
+        for (address, local) in [
+            ("127.0.0.1", true),
+            ("192.168.1.9", true),
+            ("10.1.2.3", true),
+            ("172.31.0.1", true),
+            ("169.254.9.9", true),
+            ("100.64.0.1", true),
+            ("100.128.0.1", false),
+            ("172.32.0.1", false),
+            ("8.8.8.8", false),
+            ("203.0.113.9", false),
+            ("2001:db8::1", false),
+            ("fe80::1", true),
+        ] {
+            assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+// Fills the first page: asks /api/status while somebody looks, and /lineup.json when the channels change.
+// Not here: words that never change (index.html), looks (style.css), decisions (the daemon).
+// Invariant: what came from outside (names, groups, problems) enters the page as text only, never as markup.
+"use strict";
+
+const POLL_MS = 2000;
+const POLL_MS_MAX = 15000; // a box that is off is asked this often
+const ANSWER_MS_MAX = 5000; // longer than any good answer in a home
+const LINEUP_MS_MAX = 20000; // 10,000 channels over a poor radio link
+const ROWS_MAX = 200; // more are slow on a phone, and nobody reads them
+const VIEWERS_SHOWN_MAX = 4;
+const PLEX_CHANNELS_MAX = 480; // seen by users of Plex; no document
+
+const by = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en").format;
+const plural = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
+
+/** Makes an element; children are elements or text. */
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Sets text only when it differs, so that a selection survives and a screen reader is not told twice. */
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** One child of `list` per item; children are kept from one answer to the next. */
+function keep(list, items, create, fill) {
+  while (list.children.length > items.length) list.lastChild.remove();
+  items.forEach((item, index) => fill(list.children[index] || list.appendChild(create()), item));
+}
+
+/** "40 s", "4 min", "3 h 5 min", "2 days" */
+function span(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return plural(Math.floor(s / 86400), "day", "days");
+}
+
+/** Asks the box; gives up after `ms`. */
+async function request(path, ms, options = {}) {
+  const abort = new AbortController();
+  const late = setTimeout(() => abort.abort(), ms);
+  try {
+    const response = await fetch(path, { ...options, signal: abort.signal });
+    return { response, body: await response.text() };
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** Seconds from the time `text` to the box's now; null where one of the two clocks is not set. */
+function age(text, now) {
+  const seconds = (now - Date.parse(text)) / 1000;
+  return seconds > -60 && seconds < 86400 * 365 ? seconds : null;
+}
+
+// ---- Copying
+
+/** Copies, by the old way too: navigator.clipboard is missing on http://. */
+async function copy(text, button) {
+  let copied = false;
+  try {
+    await navigator.clipboard.writeText(text);
+    copied = true;
+  } catch {
+    const field = make("textarea", { class: "unseen", readonly: "", "aria-hidden": "true" });
+    field.value = text;
+    document.body.append(field);
+    field.focus({ preventScroll: true });
+    field.select();
+    try { copied = document.execCommand("copy"); } catch { /* said below */ }
+    field.remove();
+    button.focus({ preventScroll: true });
+  }
+  if (copied) {
+    say(button, "Copied");
+    say(by("said"), `Copied ${text}`);
+    setTimeout(() => { say(button, "Copy"); say(by("said"), ""); }, 2000);
+    return;
+  }
+  let field = button.nextElementSibling;
+  if (!field) button.after(field = make("input", { readonly: "", "aria-label": "Address to copy" }));
+  field.value = text;
+  field.focus();
+  field.select();
+  say(by("said"), "The browser does not let this page copy. The address is selected: copy it yourself.");
+}
+
+function copyButton(what, address) {
+  const button = make("button", { type: "button", "aria-label": `Copy ${what}` }, "Copy");
+  button.addEventListener("click", () => copy(address(), button));
+  return button;
+}
+
+const ADDRESS_NAMES = {
+  base: "the address of the box", host_port: "the network address", lineup_m3u: "the channel list address",
+  guide: "the guide address",
+};
+
+function showAddresses(addresses) {
+  for (const place of document.querySelectorAll("[data-address]")) {
+    const key = place.dataset.address;
+    if (!place.firstChild) {
+      const code = make("code", {});
+      place.className = "address";
+      place.append(code, copyButton(ADDRESS_NAMES[key], () => code.textContent));
+    }
+    const text = addresses[key];
+    const cut = text.lastIndexOf("/") + 1; // the best place to break the line
+    if (place.firstChild.textContent !== text) {
+      const parts = cut > "http://".length ? [text.slice(0, cut), make("wbr", {}), text.slice(cut)] : [text];
+      place.firstChild.replaceChildren(...parts);
+    }
+  }
+}
+
+// ---- State, problems, tuners
+
+const LEVEL_NAMES = { good: "All is well", busy: "Busy", ill: "Needs attention", silent: "No answer" };
+
+function showState(level, sentence, detail) {
+  by("state").dataset.level = level;
+  by("state").setAttribute("aria-label", `State: ${LEVEL_NAMES[level]}`);
+  by("level-shape").setAttribute("href", `#${level}`);
+  say(by("sentence"), sentence);
+  say(by("detail"), detail);
+  by("detail").hidden = !detail;
+  by("main").classList.toggle("stale", level === "silent");
+}
+
+function showProblems(problems, now) {
+  by("problems").hidden = problems.length === 0;
+  keep(by("problems").querySelector("ul"), problems,
+    () => make("li", { class: "card" }, make("p", {}), make("p", { class: "since" })),
+    (item, problem) => {
+      const seconds = age(problem.since, now);
+      say(item.firstChild, problem.text);
+      say(item.lastChild, seconds === null ? "" : `For ${span(seconds)}`);
+    });
+}
+
+const STATE_NAMES = {
+  free: "Free", waiting: "Waiting to start", starting: "Starting", playing: "Playing", stopping: "Stopping",
+  lost: "Out of service",
+};
+
+function viewersText(viewers) {
+  const one = (viewer) => `${viewer.address} · ${span(viewer.since_s)}`;
+  if (viewers.length === 0) return "";
+  if (viewers.length === 1) return `for ${one(viewers[0])}`;
+  const more = viewers.length - VIEWERS_SHOWN_MAX;
+  const lines = [`for ${viewers.length} viewers`, ...viewers.slice(0, VIEWERS_SHOWN_MAX).map(one)];
+  if (more > 0) lines.push(`and ${more} more`);
+  return lines.join("\n");
+}
+
+function tunerNote(tuner) {
+  if (tuner.state === "lost") return "Its last programme did not end. The box keeps trying to end it.";
+  if (tuner.state === "free") return "";
+  const notes = [];
+  if (tuner.continuity_errors > 0) notes.push(`${plural(tuner.continuity_errors, "gap", "gaps")} in what the source sent.`);
+  if (tuner.overtaken > 0) {
+    notes.push(`Viewers fell behind ${plural(tuner.overtaken, "time", "times")}: look at their network.`);
+  }
+  return notes.join(" ");
+}
+
+function showTuners(tuners) {
+  keep(by("tuners").querySelector("ul"), tuners,
+    () => make("li", { class: "card" },
+      make("div", { class: "head" }, make("h3", {}), make("span", { class: "shape" })),
+      make("p", { class: "what clamp", dir: "auto" }), make("p", { class: "viewers" }), make("p", {}),
+      make("p", { class: "note" })),
+    (card, tuner) => {
+      const [head, what, viewers, rate, note] = card.children;
+      const channel = tuner.state === "free" ? null : tuner.channel;
+      card.dataset.state = tuner.state;
+      say(head.firstChild, `Tuner ${tuner.tuner + 1}`);
+      say(head.lastChild, STATE_NAMES[tuner.state] || tuner.state);
+      say(what, channel ? `${channel.number} ${channel.name}` : "");
+      say(viewers, viewersText(tuner.viewers));
+      say(rate, tuner.state === "playing" ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s` : "");
+      say(note, tunerNote(tuner));
+    });
+}
+
+function showPlaylist(playlist, now) {
+  by("playlist").hidden = !playlist.in_use;
+  const [text, button] = by("playlist").children;
+  if (!button.dataset.asked) button.disabled = playlist.in_progress;
+  const parts = [plural(playlist.found, "channel", "channels")];
+  if (playlist.skipped > 0) {
+    parts.push(`${number(playlist.skipped)} left out${playlist.first_skipped ? ` (first: ${playlist.first_skipped})` : ""}`);
+  }
+  const seconds = playlist.loaded_at ? age(playlist.loaded_at, now) : null;
+  if (playlist.in_progress) parts.push("being read now");
+  else if (seconds !== null) parts.push(`read ${span(seconds)} ago`);
+  say(text, `Playlist: ${parts.join(", ")}.`);
+}
+
+by("playlist").querySelector("button").addEventListener("click", async (click) => {
+  const button = click.currentTarget;
+  button.disabled = true;
+  button.dataset.asked = "yes";
+  let answer = "Asked the box to read the playlist again.";
+  try {
+    const { response } = await request("/lineup.post?scan=start", ANSWER_MS_MAX, { method: "POST" });
+    if (!response.ok) answer = `The box refused to read the playlist now (${response.status}). Try again later.`;
+  } catch {
+    answer = "The box did not answer. Try again.";
+  }
+  say(by("said"), answer);
+  if (!answer.startsWith("Asked")) say(by("playlist").firstChild, answer);
+  delete button.dataset.asked;
+  button.disabled = false;
+});
+
+// ---- Channels
+
+let channels = null; // [{number, name, group, url, key}], null until they could be had
+let channelsVersion = null; // changes when they should be fetched again
+let channelsBody = ""; // as it came; the same list is not drawn twice, so that focus stays
+
+/** For finding: small letters, no accents. */
+const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+/** For a line of a playlist file: a name must not start a new line. */
+const oneLine = (text) => text.replace(/[\p{Cc}\u2028\u2029]/gu, " ");
+
+async function fetchChannels(version) {
+  if (version === channelsVersion) return;
+  const { response, body } = await request("/lineup.json", LINEUP_MS_MAX);
+  if (response.status === 503) {
+    if (!channels) say(by("shown"), "The box is still reading its channels…");
+    return;
+  }
+  if (!response.ok) throw new Error(`lineup.json: ${response.status}`);
+  if (body !== channelsBody) {
+    channels = JSON.parse(body).map((row) => {
+      const [channelNumber, name, group] = [row.GuideNumber, row.GuideName, row.Group || ""].map(String);
+      return { number: channelNumber, name, group, url: String(row.URL), key: plain(`${name} ${group}`) };
+    });
+    channelsBody = body;
+    showChannels();
+  }
+  channelsVersion = version;
+}
+
+/** Those that match every word, in order; an exact number first. */
+function find(text) {
+  const words = plain(text).split(/\s+/).filter(Boolean);
+  const found = channels.filter((channel) =>
+    words.every((word) => channel.number.startsWith(word) || channel.key.includes(word)));
+  const exact = found.filter((channel) => words.includes(channel.number));
+  return exact.length === 0 ? found : exact.concat(found.filter((channel) => !exact.includes(channel)));
+}
+
+function row(channel) {
+  const full = `${channel.number} ${channel.name}`;
+  const name = make("td", { class: "name" }, make("bdi", { class: "clamp" }, channel.name));
+  if (channel.group) name.append(make("bdi", { class: "soft clamp" }, channel.group));
+  const actions = make("td", { class: "do" });
+  if (/^https?:\/\//.test(channel.url)) {
+    // A small playlist file opens in the player; the stream itself would be a download without an end.
+    const file = `#EXTM3U\n#EXTINF:-1,${oneLine(full)}\n${oneLine(channel.url)}\n`;
+    actions.append(
+      make("a", {
+        class: "button", download: `${channel.number.replace(/[^\w.-]/g, "_")}.m3u`, "aria-label": `Play ${full}`,
+        href: `data:audio/x-mpegurl;charset=utf-8,${encodeURIComponent(file)}`,
+        title: "Opens in your player, such as VLC",
+      }, "Play"),
+      copyButton(`the address of ${full}`, () => channel.url));
+  }
+  return make("tr", {}, make("th", { scope: "row" }, channel.number), name, actions);
+}
+
+function showChannels() {
+  if (!channels) return;
+  const text = by("find").value.trim();
+  const found = find(text);
+  const table = document.querySelector("table");
+  table.tBodies[0].replaceChildren(...found.slice(0, ROWS_MAX).map(row));
+  table.hidden = found.length === 0;
+  say(by("channels-len"), number(channels.length));
+  by("plex-limit").hidden = channels.length <= PLEX_CHANNELS_MAX;
+  let line = "";
+  if (channels.length === 0) {
+    line = "No channels yet. Name a playlist in the settings of the box, under [lineup], and they appear here.";
+  } else if (found.length === 0) {
+    line = `No channel matches “${text}”. Try a part of its name, or its number.`;
+  } else if (found.length > ROWS_MAX) {
+    line = `${ROWS_MAX} of ${number(found.length)}, type ${text ? "more " : ""}to find the others`;
+  } else if (text) {
+    line = `${number(found.length)} found`;
+  }
+  say(by("shown"), line);
+}
+
+let findTimer;
+by("find").addEventListener("input", () => {
+  clearTimeout(findTimer);
+  findTimer = setTimeout(showChannels, 120);
+});
+
+// ---- Asking
+
+let failures = 0;
+let silentSince = null; // performance.now() of the first question without an answer
+let failure = "";
+let timer;
+let asking = false;
+
+function showStatus(status, now) {
+  for (const id of ["jumps", "tuners", "columns"]) by(id).hidden = false;
+  say(by("name"), status.name);
+  document.title = status.level === "ill" ? `(!) ${status.name}` : status.name;
+  showState(status.level, status.sentence, "");
+  showProblems(status.problems, now);
+  showTuners(status.tuners);
+  showAddresses(status.addresses);
+  showPlaylist(status.playlist, now);
+  say(by("about"), `Device ${status.device_id} · version ${status.version} · ${status.board} · running for ${span(status.uptime_s)}`);
+}
+
+function showSilence() {
+  const since = `For ${span((performance.now() - silentSince) / 1000)}. `;
+  const old = by("about").textContent ? "Below is what it said last. " : "";
+  if (failure) showState("silent", "The box answers, but not with its state.", `${since}${failure}`);
+  else showState("silent", "The box does not answer. Is it on?", `${since}${old}This page keeps asking.`);
+  document.title = "(!) No answer";
+}
+
+async function ask() {
+  clearTimeout(timer);
+  if (asking || document.hidden) return;
+  asking = true;
+  const askedAt = performance.now();
+  failure = "";
+  try {
+    const { response, body } = await request("/api/status", ANSWER_MS_MAX, { cache: "no-store" });
+    failure = response.ok ? "Reload this page: it may be older than the box." : `It said ${response.status}; its log knows why. `;
+    if (!response.ok) throw new Error(failure);
+    const status = JSON.parse(body);
+    showStatus(status, Date.parse(response.headers.get("date")) || Date.now());
+    failures = 0;
+    silentSince = null;
+    await fetchChannels(`${status.channels_len} ${status.playlist.loaded_at}`).catch(() => {
+      if (!channels) say(by("shown"), "The list of channels could not be had. Trying again.");
+    });
+  } catch {
+    failures += 1;
+    silentSince ??= askedAt;
+  }
+  asking = false;
+  if (failures > 1 || (failures === 1 && !by("about").textContent)) showSilence();
+  timer = setTimeout(ask, Math.min(POLL_MS * 2 ** failures, POLL_MS_MAX));
+}
+
+setInterval(() => {
+  if (by("state").dataset.level === "silent" && silentSince !== null) showSilence();
+}, 1000);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (silentSince !== null) { failures = 1; silentSince = performance.now(); }
+  ask();
+});
+if (matchMedia("(min-width: 62rem)").matches) document.querySelector("details").open = true;
+by("state").hidden = false;
+ask();

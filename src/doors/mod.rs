@@ -1,0 +1,3 @@
+//! What the network can knock on. A door answers; it does not decide.
+pub mod discovery;
+pub mod http;

@@ -1,0 +1,340 @@
+//! Puts the rooms together: settings, store, observe, engine, subscriptions, doors; and stops them in reverse.
+
+use nix::sys::signal::Signal;
+use pure::limits::DRAIN_MS;
+use std::cell::{Cell, RefCell};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, UnixStream};
+use tunerd::doors::{discovery, http};
+use tunerd::observe::logs::{self, Logs};
+use tunerd::observe::metrics::Metrics;
+use tunerd::observe::problems::{Problems, Topic};
+use tunerd::settings::{self, CommandLine, Request, Settings};
+use tunerd::{board, clock, engine, store, subscriptions};
+
+/// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
+const EXIT_USAGE: u8 = 64;
+/// No port could be opened at all (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+/// Something that must not happen (`EX_SOFTWARE`).
+const EXIT_SOFTWARE: u8 = 70;
+
+fn main() -> ExitCode {
+    clock::mono();
+    let request = settings::command_line(std::env::args_os().skip(1));
+    let loaded = request.and_then(|request| match request {
+        Request::Run(typed) => settings::load(&typed).map(|settings| (typed, settings)).map(Some),
+        Request::Help => say(settings::HELP),
+        Request::Version => say(concat!("tunerd ", env!("CARGO_PKG_VERSION"), "\n")),
+    });
+    match loaded {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some((typed, settings))) if typed.check => check(&settings),
+        Ok(Some((typed, settings))) => start(&typed, &settings),
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Prints what was asked for. A closed pipe is the reader's wish.
+#[expect(clippy::unnecessary_wraps, reason = "an arm among fallible ones")]
+fn say<T>(text: &str) -> Result<Option<T>, settings::SettingsError> {
+    use std::io::Write as _;
+    std::io::stdout().write_all(text.as_bytes()).unwrap_or_default();
+    Ok(None)
+}
+
+fn complain(text: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "tunerd: {text}").unwrap_or_default();
+}
+
+/// `--check`: what a start would find, without starting.
+fn check(settings: &Settings) -> ExitCode {
+    let mut sound = true;
+    let mut line = |good: bool, text: String| {
+        sound &= good;
+        say::<()>(&format!("{} {text}\n", if good { "ok     " } else { "PROBLEM" })).unwrap_or_default();
+    };
+    line(true, "the settings can be used".to_owned());
+    match engine::process::find(&settings.ffmpeg) {
+        Ok(path) => line(true, format!("FFmpeg is {}", path.display())),
+        Err(missing) => line(false, missing.to_string()),
+    }
+    let folder = &settings.state_dir;
+    let writable = nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK);
+    match writable {
+        Ok(()) if folder.is_dir() => line(true, format!("state can be kept in {}", folder.display())),
+        Ok(()) => line(false, format!("{} is not a directory; name one with state_dir", folder.display())),
+        Err(nix::Error::ENOENT) => line(true, format!("{} does not exist yet; the start creates it", folder.display())),
+        Err(error) => line(false, format!("state cannot be kept in {}: {error}", folder.display())),
+    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
+}
+
+fn start(typed: &CommandLine, settings: &Settings) -> ExitCode {
+    let logs = logs::init(settings.log_level);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .thread_stack_size(256 * 1024)
+        .build_local(tokio::runtime::LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(run(typed, settings, logs)),
+        Err(error) => {
+            tracing::error!(%error, "no executor; is the box out of memory or file descriptors?");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
+async fn run(typed: &CommandLine, settings: &Settings, logs: Logs) -> ExitCode {
+    let (mut signals, metrics, problems) = match Signals::new() {
+        Ok(signals) => (signals, Rc::new(Metrics::default()), Problems::default()),
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be heard");
+            return ExitCode::from(EXIT_SOFTWARE);
+        }
+    };
+    count_panics(&metrics);
+    let board = board::detect();
+
+    // Identity first, then the doors: clients find the box while channels are still being loaded.
+    let store::Opened { handle: store, device_id, problem, thread: store_thread } =
+        match store::open(&settings.state_dir) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(%error, "no database, not even in memory");
+                return ExitCode::from(EXIT_SOFTWARE);
+            }
+        };
+    if let Some(problem) = problem {
+        problems.set(Topic::Store, problem);
+    }
+    let options = engine::Options {
+        slots_len: settings.slots.unwrap_or(board.slots),
+        ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
+        ffmpeg: settings.ffmpeg.clone(),
+    };
+    let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics));
+    let subscriptions = subscriptions::Handle::new(settings.playlist.clone());
+    let app = Rc::new(http::App {
+        name: RefCell::new(settings.name.clone()),
+        device_id,
+        board: board.name,
+        page_port: Cell::new(None),
+        stream_port: Cell::new(None),
+        ffmpeg: settings.ffmpeg.clone(),
+        engine: engine.clone(),
+        subscriptions: subscriptions.clone(),
+        logs: logs.clone(),
+        metrics: Rc::clone(&metrics),
+        problems: problems.clone(),
+        guide: RefCell::new(None),
+    });
+    app.check_ffmpeg();
+    if !open_doors(settings, &app) {
+        tracing::error!("neither the page's nor the streams' port could be opened; giving up");
+        return ExitCode::from(EXIT_UNAVAILABLE);
+    }
+    let loading =
+        tokio::task::spawn_local(subscriptions::run(subscriptions.clone(), store, engine.clone(), problems, metrics));
+    announce(&app, settings);
+
+    let supervisor = tokio::task::spawn_local(supervisor);
+    tokio::pin!(supervisor);
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::SIGHUP => reload(typed, settings, &app, &logs),
+                signal => break signal,
+            },
+            ended = &mut supervisor => {
+                // Its assertions found the pool in a state that must not be; only a fresh start is safe.
+                tracing::error!(error = ?ended.err(), "the supervisor stopped; this must not happen, please report it");
+                return ExitCode::from(EXIT_SOFTWARE);
+            }
+        }
+    };
+    tracing::info!(signal = signal.as_str(), "stopping; once more Ctrl-C ends at once");
+    // An error says that systemd did not start us.
+    sd_notify::notify(&[sd_notify::NotifyState::Stopping]).unwrap_or_default();
+    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), engine.drain()).await.is_err() {
+        tracing::warn!("not everything ended in time; the kernel ends the rest");
+    }
+    loading.abort();
+    // The last handle to the store goes with its task; then its thread writes what is left and ends.
+    loading.await.unwrap_or_default();
+    if store_thread.join().is_err() {
+        tracing::error!("the store ended badly");
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+/// Opens whatever ports can be had, notes those that cannot, and says whether there is any for HTTP.
+fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
+    let connections = http::Connections::new(settings.connections_max, settings.connections_per_address_max);
+    let open = |port: u16| http::listen(settings.address, port);
+    let serve = |listener: TcpListener| {
+        let port = listener.local_addr().map(|address| address.port()).ok();
+        tokio::task::spawn_local(http::serve(listener, Rc::clone(app), Rc::clone(&connections)));
+        port
+    };
+    match open(settings.stream_port) {
+        Ok(listener) => app.stream_port.set(serve(listener)),
+        Err(error) => app.problems.set(
+            Topic::StreamPort,
+            format!(
+                "Port {} for the streams cannot be opened: {error}. Stop the program that holds it, another tuner \
+                 perhaps, or choose another stream_port",
+                settings.stream_port
+            ),
+        ),
+    }
+    match (open(settings.page_port), settings.page_port_fallback) {
+        (Ok(listener), _) => app.page_port.set(serve(listener)),
+        (Err(error), Some(fallback)) => match open(fallback) {
+            Ok(listener) => {
+                app.page_port.set(serve(listener));
+                tracing::info!(
+                    %error,
+                    "port {} cannot be opened, so the page is on port {fallback}; some clients look on port 80 only",
+                    settings.page_port
+                );
+            }
+            Err(fallback_error) => app.problems.set(
+                Topic::PagePort,
+                format!(
+                    "The page has no port: {} ({error}) and {fallback} ({fallback_error}) cannot be opened. Choose \
+                     another page_port",
+                    settings.page_port
+                ),
+            ),
+        },
+        (Err(error), None) => app.problems.set(
+            Topic::PagePort,
+            format!("Port {} for the page cannot be opened: {error}. Choose another page_port", settings.page_port),
+        ),
+    }
+    if settings.discovery {
+        match discovery::listen(settings.address) {
+            Ok(socket) => drop(tokio::task::spawn_local(discovery::serve(socket, Rc::clone(app)))),
+            Err(error) => app.problems.set(
+                Topic::DiscoveryPort,
+                format!(
+                    "Clients cannot find this box by themselves: UDP port {} cannot be opened: {error}. Stop the \
+                     other tuner program that holds it",
+                    discovery::PORT
+                ),
+            ),
+        }
+    }
+    app.page_port.get().or(app.stream_port.get()).is_some()
+}
+
+/// Tells systemd and people that we are there, and where.
+fn announce(app: &Rc<http::App>, settings: &Settings) {
+    // An error says that systemd did not start us.
+    sd_notify::notify(&[sd_notify::NotifyState::Ready]).unwrap_or_default();
+    let local = if settings.address.is_unspecified() { own_address() } else { settings.address };
+    let base = app.base_url(local);
+    let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
+    tracing::info!("tunerd {} is ready as device {id} with {tuners_len} tuners", env!("CARGO_PKG_VERSION"));
+    tracing::info!("its page: {base}/");
+    tracing::info!("in Plex, type {}, and for the guide {base}/xmltv.xml", base.trim_start_matches("http://"));
+}
+
+/// The address that others in the house most likely reach us at.
+fn own_address() -> Ipv4Addr {
+    // Connecting a datagram socket sends nothing; it only asks the kernel for a way out.
+    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
+    match asked.map(|address| address.ip()) {
+        Ok(std::net::IpAddr::V4(address)) => address,
+        _ => Ipv4Addr::LOCALHOST,
+    }
+}
+
+/// SIGHUP: takes over what can change while it runs, and says what cannot.
+fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &Logs) {
+    let settings = match settings::load(typed) {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!("the settings were not taken over, the old ones stay: {error}");
+            return;
+        }
+    };
+    app.name.borrow_mut().clone_from(&settings.name);
+    logs.set_level(settings.log_level);
+    app.subscriptions.set_playlist(settings.playlist.clone());
+    let fixed = Settings {
+        name: started_with.name.clone(),
+        playlist: started_with.playlist.clone(),
+        log_level: started_with.log_level,
+        ..settings
+    };
+    if fixed == *started_with {
+        tracing::info!("settings read again; the playlist is fetched again");
+    } else {
+        tracing::warn!("settings read again; slots, ports, state_dir and FFmpeg's path change with the next start");
+    }
+}
+
+/// A handler that panics ends its own connection only; it is counted and logged.
+fn count_panics(metrics: &Rc<Metrics>) {
+    thread_local! {
+        static COUNTED: RefCell<Option<Rc<Metrics>>> = const { RefCell::new(None) };
+    }
+    COUNTED.set(Some(Rc::clone(metrics)));
+    std::panic::set_hook(Box::new(|info| {
+        COUNTED.with_borrow(|metrics| {
+            if let Some(metrics) = metrics {
+                metrics.panics.add(1);
+            }
+        });
+        tracing::error!("a part of tunerd panicked, please report it: {info}");
+    }));
+}
+
+/// Signals, as bytes in pipes: nothing runs in a handler.
+struct Signals {
+    terminate: UnixStream,
+    interrupt: UnixStream,
+    hang_up: UnixStream,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        // The first SIGINT arms it, the second one ends the process at once, with its children.
+        let armed = Arc::new(AtomicBool::new(false));
+        let interrupt = Signal::SIGINT as i32;
+        signal_hook::flag::register_conditional_shutdown(interrupt, 130, Arc::clone(&armed))?;
+        signal_hook::flag::register(interrupt, armed)?;
+        Ok(Self { terminate: pipe(Signal::SIGTERM)?, interrupt: pipe(Signal::SIGINT)?, hang_up: pipe(Signal::SIGHUP)? })
+    }
+
+    async fn next(&mut self) -> Signal {
+        let (mut one, mut two, mut three) = ([0], [0], [0]);
+        tokio::select! {
+            _ = self.terminate.read(&mut one) => Signal::SIGTERM,
+            _ = self.interrupt.read(&mut two) => Signal::SIGINT,
+            _ = self.hang_up.read(&mut three) => Signal::SIGHUP,
+        }
+    }
+}
+
+fn pipe(signal: Signal) -> std::io::Result<UnixStream> {
+    let (ours, handlers) = std::os::unix::net::UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(signal as i32, handlers)?;
+    ours.set_nonblocking(true)?;
+    UnixStream::from_std(ours)
+}
