@@ -1,0 +1,177 @@
+//! A local HTTP server that stands in for a provider.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a source answers with.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Manner {
+    /// One file, whatever is asked, as fast as it can.
+    File(PathBuf),
+    /// One file, whatever is asked, at this rate in bits a second, and then over again.
+    Live(PathBuf, u64),
+    /// The files of a folder.
+    Folder(PathBuf),
+    /// Takes the request and says nothing.
+    Silent,
+    /// Always this answer: head and body as they stand.
+    Fixed(Vec<u8>),
+    /// The first part of an answer, and the second once the source is told another manner.
+    Halting(Vec<u8>, Vec<u8>),
+}
+
+impl Manner {
+    /// A document, well served.
+    pub(crate) fn document(body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        Self::Fixed([head.as_bytes(), body].concat())
+    }
+
+    /// A document that comes in two parts.
+    pub(crate) fn halting(first: &str, second: &str) -> Self {
+        Self::Halting([HEAD, first.as_bytes()].concat(), second.into())
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    all: AtomicUsize,
+    open: AtomicUsize,
+}
+
+/// The server; it serves as long as the test runs.
+pub(crate) struct Source {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    manner: Arc<Mutex<Manner>>,
+}
+
+impl Source {
+    pub(crate) fn file(path: &Path) -> Self {
+        Self::serve(Manner::File(path.to_owned()))
+    }
+
+    /// At the pace at which the file plays; it must be CBR, or short enough for that not to matter.
+    pub(crate) fn live(path: &Path) -> Self {
+        // Twice the mean rate of the test picture, so that FFmpeg always has enough.
+        let bits = fs::metadata(path).unwrap().len() * 8;
+        Self::live_at(path, bits / 40)
+    }
+
+    pub(crate) fn live_at(path: &Path, bits_per_s: u64) -> Self {
+        Self::serve(Manner::Live(path.to_owned(), bits_per_s))
+    }
+
+    pub(crate) fn folder(path: &Path) -> Self {
+        Self::serve(Manner::Folder(path.to_owned()))
+    }
+
+    pub(crate) fn silent() -> Self {
+        Self::serve(Manner::Silent)
+    }
+
+    pub(crate) fn fixed(answer: impl Into<Vec<u8>>) -> Self {
+        Self::serve(Manner::Fixed(answer.into()))
+    }
+
+    pub(crate) fn document(body: impl AsRef<[u8]>) -> Self {
+        Self::serve(Manner::document(body))
+    }
+
+    /// From now on it answers like this.
+    pub(crate) fn turn(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Connections that asked for something, since the start.
+    pub(crate) fn connections(&self) -> usize {
+        self.counts.all.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open_now(&self) -> usize {
+        self.counts.open.load(Ordering::SeqCst)
+    }
+
+    fn serve(manner: Manner) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (address, counts) = (listener.local_addr().unwrap(), Arc::<Counts>::default());
+        let manner = Arc::new(Mutex::new(manner));
+        let (shared, turned) = (Arc::clone(&counts), Arc::clone(&manner));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (manner, counts) = (Arc::clone(&turned), Arc::clone(&shared));
+                std::thread::spawn(move || {
+                    let reader = BufReader::new(stream.try_clone().unwrap());
+                    let lines: Vec<String> =
+                        reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                    let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
+                    counts.all.fetch_add(1, Ordering::SeqCst);
+                    counts.open.fetch_add(1, Ordering::SeqCst);
+                    // The client may leave at any moment.
+                    let _ = answer(stream, &manner, path);
+                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { address, counts, manner }
+    }
+}
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n";
+
+fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io::Result<()> {
+    let manner = turned.lock().unwrap().clone();
+    match &manner {
+        Manner::File(file) => {
+            stream.write_all(HEAD)?;
+            std::io::copy(&mut fs::File::open(file)?, &mut stream)?;
+        }
+        Manner::Live(file, bits_per_s) => {
+            stream.write_all(HEAD)?;
+            let bytes = fs::read(file)?;
+            let (start, mut sent) = (Instant::now(), 0);
+            loop {
+                std::thread::sleep(Duration::from_millis(20));
+                let due = u64::try_from(start.elapsed().as_millis()).unwrap() * bits_per_s / 8_000;
+                while sent < due {
+                    let at = usize::try_from(sent).unwrap() % bytes.len();
+                    let piece = &bytes[at..bytes.len().min(at + 188 * 56)];
+                    stream.write_all(piece)?;
+                    sent += piece.len() as u64;
+                }
+            }
+        }
+        Manner::Folder(folder) => match fs::read(folder.join(path.trim_start_matches('/'))) {
+            Ok(bytes) => {
+                stream.write_all(HEAD)?;
+                stream.write_all(&bytes)?;
+            }
+            Err(_) => stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n")?,
+        },
+        Manner::Silent => std::thread::sleep(Duration::from_secs(60)),
+        Manner::Fixed(bytes) => stream.write_all(bytes)?,
+        Manner::Halting(first, second) => {
+            stream.write_all(first)?;
+            while *turned.lock().unwrap() == manner {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            stream.write_all(second)?;
+        }
+    }
+    Ok(())
+}

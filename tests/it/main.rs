@@ -1,0 +1,15 @@
+//! The daemon as its users meet it: the real binary, real FFmpeg, real clients, over loopback.
+//!
+//! Each test starts a daemon of its own on a loopback address of its own, so the real ports can be used and tests run
+//! side by side. `kit` starts and watches; the other files tell what must hold.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+#![allow(clippy::let_underscore_must_use, reason = "what is cleaned up may be gone already")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
+
+mod device;
+mod discovery;
+mod house;
+mod kit;
+mod play;
+mod playlist;
+mod start;
