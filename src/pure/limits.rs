@@ -136,14 +136,14 @@ pub const STORE_INBOX: usize = 64;
 const MIB: u64 = 1024 * 1024;
 
 /// File descriptors that the daemon holds with every default slot and connection in use.
-const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database with log and index
+pub const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database with log and index
     + SLOTS_DEFAULT * CHILD_FDS as usize
     + CONNECTIONS_DEFAULT
     + RESERVE_FDS as usize;
 const _: () = assert!(FDS_DEFAULT <= 256, "the common soft limit of 1,024 must stay far away");
 
 /// Memory that the daemon itself may come to hold with every default slot and connection in use.
-const DAEMON_BYTES_DEFAULT: u64 = 12 * MIB // idle, as promised
+pub const DAEMON_BYTES_DEFAULT: u64 = 12 * MIB // idle, as promised
     + (SLOTS_DEFAULT * RING_MIB_DEFAULT) as u64 * MIB
     + (CONNECTIONS_DEFAULT * CONNECTION_BYTES) as u64
     + (LOG_LINES_MAX * LOG_LINE_BYTES_MAX) as u64;
