@@ -233,7 +233,7 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
                 format!(
                     "Clients cannot find this box by themselves: UDP port {} cannot be opened: {error}. Stop the \
                      other tuner program that holds it",
-                    discovery::PORT
+                    pure::wire::hdhr::PORT
                 ),
             ),
         }

@@ -9,16 +9,13 @@ use nix::libc::in_pktinfo;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
 };
-use pure::wire::hdhr::{DiscoverReply, DiscoverRequest, REPLY_BYTES_MAX};
+use pure::wire::hdhr::{DiscoverReply, DiscoverRequest, PORT, REPLY_BYTES_MAX};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-
-/// Source: `hdhomerun_pkt.h` of libhdhomerun, `HDHOMERUN_DISCOVER_UDP_PORT`.
-pub const PORT: u16 = 65_001;
 
 /// Requests that are answered before others get their turn.
 const BATCH: usize = 32;

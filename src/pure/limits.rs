@@ -85,10 +85,10 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a request's body (S20); nothing yet takes more than an empty one.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// From accepting a connection to the end of the request's head (S20).
+/// From accepting a connection, or from its last answer, to the end of the next request's head (S20).
 pub const HEAD_MS_MAX: u64 = 5_000;
-/// An answered connection without a new request is closed (S20).
-pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// The life of a connection that plays nothing: whoever needs longer for small answers is gone, or means harm (S20).
+pub const CONVERSATION_MS_MAX: u64 = 60_000;
 /// hyper's buffers of one connection.
 pub const CONNECTION_BYTES: usize = 64 * 1024;
 

@@ -24,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pure::limits::{CONNECTION_BYTES, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, KEEP_ALIVE_MS};
+use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
 use pure::model::device_id::DeviceId;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -76,18 +76,19 @@ impl App {
 
     /// The address of page and answers, as a client that reached us at `local` can use it.
     pub fn base_url(&self, local: Ipv4Addr) -> String {
-        match self.page_port.get().or(self.stream_port.get()) {
-            Some(port) => format!("http://{local}:{port}"),
-            None => format!("http://{local}"),
-        }
+        url(local, self.page_port.get().or(self.stream_port.get()))
     }
 
     /// Where the streams are, for the same client.
     fn stream_url(&self, local: Ipv4Addr) -> String {
-        match self.stream_port.get().or(self.page_port.get()) {
-            Some(port) => format!("http://{local}:{port}"),
-            None => format!("http://{local}"),
-        }
+        url(local, self.stream_port.get().or(self.page_port.get()))
+    }
+}
+
+fn url(local: Ipv4Addr, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("http://{local}:{port}"),
+        None => format!("http://{local}"),
     }
 }
 
@@ -249,7 +250,7 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<
         .max_buf_size(CONNECTION_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
-    let end = tokio::time::sleep(Duration::from_millis(4 * KEEP_ALIVE_MS));
+    let end = tokio::time::sleep(Duration::from_millis(CONVERSATION_MS_MAX));
     tokio::select! {
         // Errors are the client's: bad requests were answered, broken connections cannot be.
         _ = &mut connection => None,
