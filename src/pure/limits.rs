@@ -54,6 +54,81 @@ pub const CHILD_FDS: u32 = 12;
 /// File descriptors that admission leaves to doors and store.
 pub const RESERVE_FDS: u32 = 32;
 
+// ---- Restarts -----------------------------------------------------------------------------------------------------
+
+/// Failures within the window that open a channel's breaker.
+pub const FAILURES_MAX: usize = 5;
+/// The shortest window in which failures are counted together (B3).
+pub const FAILURE_WINDOW_MS_MIN: u64 = 300_000;
+/// How long an open breaker rests before one probe may be tried.
+pub const BREAKER_OPEN_MS: u64 = 120_000;
+/// Between two restarts of one channel.
+pub const COOLDOWN_MS: u64 = 30_000;
+/// Restarts of all channels together in any [`THROTTLE_WINDOW_MS`].
+pub const RESTARTS_MAX: usize = 10;
+/// The span in which restarts are counted together. A minute without a throttled restart also ends a storm.
+pub const THROTTLE_WINDOW_MS: u64 = 60_000;
+/// Channels whose failures, cooldowns and breakers are remembered. At 5 spawns a second, the limiter's most, 1,500
+/// channels can fail within a live source's window.
+pub const RECORDS_MAX: usize = 2_048;
+/// One acquisition of a permit, from "only a slot and a token are missing" to the permit.
+pub const ACQUIRE_MS_MAX: u64 = 90_000;
+/// Attempts within one acquisition.
+pub const ACQUIRE_ATTEMPTS_MAX: u8 = 5;
+/// How long one of these attempts waits for slot and token.
+pub const ACQUIRE_ATTEMPT_MS: u64 = 12_000;
+/// How often a channel that waits for memory, descriptors or FFmpeg asks again.
+pub const ADMISSION_RETRY_MS: u64 = 1_000;
+/// The SoC's temperature above which nothing more is encoded, in thousandths of a degree Celsius: boards throttle
+/// at 80 to 85.
+pub const ENCODE_HEAT_MAX_MILLI_C: i32 = 82_000;
+/// Channels whose last use is remembered, to tell an outage of everything from the failure of one.
+pub const RECENT_CHANNELS_MAX: usize = 128;
+/// How long a channel counts as used (B12).
+pub const RECENT_MS: u64 = 600_000;
+/// Channels that must have been used before an outage can be told (B12).
+pub const OUTAGE_CHANNELS_MIN: usize = 3;
+
+// ---- Health -------------------------------------------------------------------------------------------------------
+
+/// Silence after which a live source has stalled.
+pub const SILENCE_LIVE_MS: u64 = 30_000;
+/// Silence after which a file has stalled.
+pub const SILENCE_FILE_MS: u64 = 180_000;
+/// The same for a first failure while somebody watches, and for a probe: players leave after 6 to 15 seconds, and
+/// one quick retry is cheap.
+pub const SILENCE_FIRST_MS: u64 = 20_000;
+/// How often the sweep audits the timers.
+pub const SWEEP_MS: u64 = 30_000;
+/// How late a timer may be before the sweep calls it missed.
+pub const SWEEP_GRACE_MS: u64 = 2_000;
+/// From the first packet to a stable attempt.
+pub const STABLE_MS: u64 = 30_000;
+/// How old the last packet of a stable attempt may be.
+pub const STABLE_FRESH_MS: u64 = 5_000;
+/// From the end of one probe of a channel's output to the next.
+pub const PROBE_EVERY_MS: u64 = 3_000;
+/// A probe that has not answered by then is killed.
+pub const PROBE_KILL_MS: u64 = 9_000;
+/// Probes at once, over all channels.
+pub const PROBES_MAX: usize = 1;
+/// How long the output must have been unwatchable before its child is restarted.
+pub const UNHEALTHY_MS: u64 = 30_000;
+/// And how often in a row it must have been found so.
+pub const UNHEALTHY_PROBES_MIN: u8 = 3;
+/// Probes in a row that could not say anything, before the health is shown as unknown.
+pub const UNKNOWN_PROBES_MIN: u8 = 3;
+/// A viewer is held without a living child for this long.
+pub const GAP_MS: u64 = 60_000;
+/// How often a held viewer gets a packet that carries nothing.
+pub const NULL_EVERY_MS: u64 = 500;
+/// With early headers: how long a viewer waits for his head at most. Channels gives up after six seconds.
+pub const EARLY_HEADERS_MS: u64 = 2_000;
+/// How long somebody must have waited for a starting child that is ended for another channel, for that to count.
+pub const PREEMPTED_WAIT_MS: u64 = 5_000;
+/// A child that ends within this time of its start with a complaint about its arguments will never do better (F02).
+pub const USAGE_ERROR_MS: u64 = 500;
+
 // ---- Time -------------------------------------------------------------------------------------------------------
 
 /// A viewer gets a picture or an honest refusal within this time.
@@ -157,3 +232,13 @@ const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX, "the default is in
 const _: () = assert!(TUNE_DEADLINE_MS < START_TIMEOUT_MS, "a viewer who comes back joins the same attempt");
 const _: () = assert!(TERM_MS < DRAIN_MS, "a drain leaves room for SIGKILL");
 const _: () = assert!(GATE_MS_MAX < WRITE_STALL_MS, "a stalled viewer is overtaken before it is let go");
+const _: () = assert!(SILENCE_FIRST_MS <= SILENCE_LIVE_MS && SILENCE_LIVE_MS <= SILENCE_FILE_MS, "shorter is first");
+const _: () = assert!(
+    FAILURES_MAX as u64 * (SILENCE_LIVE_MS + SWEEP_MS) <= FAILURE_WINDOW_MS_MIN,
+    "five silences of a live source fall into one window; for files the window grows (B3)"
+);
+const _: () = assert!(
+    ACQUIRE_ATTEMPTS_MAX as u64 * ACQUIRE_ATTEMPT_MS + (2 + 4 + 8 + 16) * 1_000 == ACQUIRE_MS_MAX,
+    "five attempts and the pauses between them fill one acquisition"
+);
+const _: () = assert!(PROBE_EVERY_MS * (UNHEALTHY_PROBES_MIN as u64) < UNHEALTHY_MS, "three probes fit in");
