@@ -8,6 +8,7 @@
 
 mod device;
 mod discovery;
+mod fake;
 mod house;
 mod kit;
 mod play;

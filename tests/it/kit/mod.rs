@@ -1,4 +1,5 @@
 //! Starts a daemon, asks it, and leaves nothing behind.
+pub(crate) mod fakeff;
 pub(crate) mod http;
 pub(crate) mod media;
 pub(crate) mod source;
