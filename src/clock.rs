@@ -3,20 +3,52 @@
 //! Decisions get their time as a value; timers of tokio are set from the same monotonic clock.
 #![expect(clippy::disallowed_methods, reason = "this is the place where clocks are read")]
 
+use nix::time::{ClockId, clock_gettime};
+use pure::limits::WALL_S_MIN;
 use pure::time::{Mono, Wall};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// When the daemon started: the zero of [`Mono`].
-fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(Instant::now)
+/// When the daemon started.
+struct Start {
+    at: Instant,
+    /// The same moment since the board was started.
+    mono: Mono,
 }
 
-/// Monotonic time since the first call, which `main` makes first thing.
+fn start() -> &'static Start {
+    static START: OnceLock<Start> = OnceLock::new();
+    START.get_or_init(|| {
+        // Read once: from here on tokio's clock counts, which tests can hold. It stands still while a board sleeps, so
+        // that a later run is ahead of an earlier one, never behind.
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        Start { at: Instant::now(), mono: Mono(millis(since_boot)) }
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Monotonic time since the board was started. `main` asks first thing, which fixes [`started`].
 pub fn mono() -> Mono {
-    Mono(u64::try_from(start().elapsed().as_millis()).unwrap_or(u64::MAX))
+    let start = start();
+    start.mono.plus_ms(millis(start.at.elapsed()))
+}
+
+/// When the daemon started.
+pub fn started() -> Mono {
+    start().mono
+}
+
+/// Names this start of the board; empty when the kernel does not tell.
+pub fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        text.trim().to_owned()
+    })
 }
 
 /// Wall-clock time; it may jump.
@@ -28,10 +60,18 @@ pub fn wall() -> Wall {
     Wall(seconds)
 }
 
+/// Whether the wall clock can be right. A board without a battery wakes up in 1970 (T01).
+pub fn wall_is_plausible() -> bool {
+    wall().0 >= WALL_S_MIN
+}
+
 /// Waits until `at`; for ever when there is no such time.
 pub async fn until(at: Option<Mono>) {
+    let start = start();
+    // A point beyond the end of time never comes.
+    let at = at.and_then(|at| start.at.checked_add(Duration::from_millis(at.ms_since(start.mono))));
     match at {
-        Some(at) => tokio::time::sleep_until(start() + Duration::from_millis(at.0)).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -39,4 +79,41 @@ pub async fn until(at: Option<Mono>) {
 /// Waits `ms` milliseconds.
 pub async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Waits `ms` milliseconds and says how many microseconds more it became: time in which nothing else of ours ran
+/// either. Timers have whole milliseconds, so one of them is nothing.
+pub async fn late_us_after(ms: u64) -> u64 {
+    let asked = Instant::now();
+    pause(ms).await;
+    let late = asked.elapsed().saturating_sub(Duration::from_millis(ms));
+    u64::try_from(late.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_counts_from_the_start_of_the_board_and_never_runs_back() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime_s: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+        let now = mono();
+        assert!(now.0 / 1_000 >= uptime_s && now.0 / 1_000 <= uptime_s + 60, "{now:?} at {uptime}");
+        assert!(started() <= now && now <= mono());
+        assert_eq!(boot_id().len(), 36);
+    }
+
+    #[tokio::test]
+    async fn points_in_the_past_come_at_once_and_points_beyond_time_never() {
+        until(Some(Mono(0))).await;
+        let before = mono();
+        until(Some(before.plus_ms(50))).await;
+        assert!((50..5_000).contains(&mono().ms_since(before)));
+        tokio::select! {
+            () = until(Some(Mono(u64::MAX))) => panic!("time has ended"),
+            () = pause(20) => {}
+        }
+        assert!(late_us_after(20).await < 5_000_000);
+    }
 }

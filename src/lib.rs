@@ -37,10 +37,12 @@
 //! | recipe | FFmpeg's arguments for a source |
 //! | slot | our preallocated seat for one running child; clients call it a tuner |
 //! | attempt, generation | one spawned child, and its number that is never used again |
+//! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | problem | what stays wrong until somebody does something; the page shows it |
+//! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!
 //! # Walks
 //!

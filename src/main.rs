@@ -123,8 +123,11 @@ async fn run(typed: &CommandLine, settings: &Settings, logs: Logs) -> ExitCode {
         slots_len: settings.slots.unwrap_or(board.slots),
         ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
         ffmpeg: settings.ffmpeg.clone(),
+        ffprobe: "ffprobe".into(),
+        probe: true,
+        early_headers: false,
     };
-    let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics));
+    let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone());
     let subscriptions = subscriptions::Handle::new(settings.playlist.clone());
     let app = Rc::new(http::App {
         name: RefCell::new(settings.name.clone()),

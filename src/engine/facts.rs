@@ -4,16 +4,22 @@ use nix::sys::resource::{Resource, getrlimit};
 use pure::rules::admission::BoardFacts;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Looks at the board. It reads a few small files of the kernel, which takes some ten microseconds.
 pub(super) fn look(ffmpeg: &Path) -> BoardFacts {
-    let fds_limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| u32::try_from(soft).unwrap_or(u32::MAX));
     BoardFacts {
         memory_available_bytes: memory_available_bytes(),
         fds_open: fds_open(),
-        fds_limit,
+        fds_limit: fds_limit(),
         ffmpeg_present: super::process::find(ffmpeg).is_ok(),
+        heat_milli_c: heat_milli_c(),
     }
+}
+
+/// The SoC's temperature: the first thermal zone, which is the SoC on the boards we know.
+fn heat_milli_c() -> Option<i32> {
+    fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?.trim().parse().ok()
 }
 
 /// File descriptors that this process has open; all there could be when the kernel does not tell.
@@ -21,11 +27,43 @@ pub fn fds_open() -> u32 {
     fs::read_dir("/proc/self/fd").map_or(u32::MAX, |entries| u32::try_from(entries.count()).unwrap_or(u32::MAX))
 }
 
+/// File descriptors that this process may have open.
+pub fn fds_limit() -> u32 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| u32::try_from(soft).unwrap_or(u32::MAX))
+}
+
+/// Dead children of this process that nobody has asked about. A kernel that does not list children tells of none.
+pub fn zombies() -> usize {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let is_zombie = |pid: &str| {
+        // The name stands in parentheses and may hold anything; the state follows it.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    };
+    children.map(|pids| pids.split_whitespace().filter(|pid| is_zombie(pid)).count()).sum()
+}
+
 /// The smaller of what the kernel thinks new work can have and what our control group leaves.
 pub fn memory_available_bytes() -> Option<u64> {
     let of_board = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(parse_meminfo);
     let of_group = fs::read_to_string("/proc/self/cgroup").ok().as_deref().and_then(group_left_bytes);
     of_board.into_iter().chain(of_group).min()
+}
+
+/// Memory that the board has in all.
+pub fn memory_total_bytes() -> Option<u64> {
+    static TOTAL: OnceLock<Option<u64>> = OnceLock::new();
+    *TOTAL.get_or_init(|| line_in_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:"))
+}
+
+/// How many processes the kernel has ended for want of memory since the board was started, of any control group.
+pub fn oom_kills() -> Option<u64> {
+    parse_oom_kills(&fs::read_to_string("/proc/vmstat").ok()?)
+}
+
+fn parse_oom_kills(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
 /// Memory of this process that is in use, in bytes.
@@ -62,6 +100,14 @@ mod tests {
         assert_eq!(parse_meminfo(text), Some(2_500_000 * 1024));
         assert_eq!(parse_meminfo("MemAvailable: lots\n"), None);
         assert_eq!(parse_meminfo(""), None);
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_counted() {
+        assert_eq!(parse_oom_kills("oom_kill_disable 7\noom_kill 3\nnuma_hit 1\n"), Some(3));
+        assert_eq!(parse_oom_kills("numa_hit 1\n"), None);
+        assert!(oom_kills().is_some(), "this kernel tells");
+        assert!(memory_total_bytes() > memory_available_bytes());
     }
 
     #[test]

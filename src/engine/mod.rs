@@ -4,14 +4,19 @@
 //! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
 
 pub mod facts;
+mod last_words;
+mod probe;
 pub mod process;
 mod relay;
 mod supervisor;
+mod telling;
 mod tend;
 
 use crate::observe::metrics::Metrics;
+use crate::observe::problems::Problems;
 use pure::limits::ENGINE_INBOX;
 use pure::model::lineup::{ChannelId, Lineup};
+use pure::rules::breaker::ChannelView;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use relay::{Cursor, Relay};
@@ -33,6 +38,12 @@ pub struct Options {
     pub ring_mib: usize,
     /// FFmpeg, as a path or as `PATH` finds it.
     pub ffmpeg: PathBuf,
+    /// ffprobe, likewise.
+    pub ffprobe: PathBuf,
+    /// Whether ffprobe looks at what slots make.
+    pub probe: bool,
+    /// Whether viewers get their head before there is a picture.
+    pub early_headers: bool,
 }
 
 /// A viewer whose answer is awaited.
@@ -44,6 +55,14 @@ enum Command {
         peer: SocketAddr,
         answer: oneshot::Sender<Result<Place, Refusal>>,
     },
+    /// Whether the loop still turns; it sweeps on that occasion.
+    Pulse {
+        done: oneshot::Sender<()>,
+    },
+    /// A person wants a channel that rests tried again.
+    Retry {
+        channel: ChannelId,
+    },
     Drain {
         done: oneshot::Sender<()>,
     },
@@ -53,6 +72,8 @@ enum Command {
 struct Place {
     slot: SlotIndex,
     from_start: bool,
+    /// Set, with a word to the relay, when this one viewer is to end while the feed goes on.
+    closed: Rc<Cell<bool>>,
 }
 
 struct Shared {
@@ -62,9 +83,12 @@ struct Shared {
     lineup: RefCell<Option<Rc<Lineup>>>,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
+    /// Channels that failed lately, likewise.
+    channels: RefCell<Vec<ChannelView>>,
     watchers: RefCell<Vec<Watcher>>,
     next_viewer: Cell<u64>,
     metrics: Rc<Metrics>,
+    problems: Problems,
 }
 
 /// Viewers who are gone and whom the supervisor has not noticed yet. Each accepted question has one place here, so it
@@ -85,6 +109,8 @@ pub struct Watcher {
     pub peer: SocketAddr,
     /// Since when.
     pub since: Mono,
+    /// Set when his stream is to end while others go on.
+    closed: Rc<Cell<bool>>,
 }
 
 /// A tuner as the page and the answers show it.
@@ -110,17 +136,20 @@ impl Tuner {
 pub struct Handle(Rc<Shared>);
 
 /// Makes the engine and the loop that runs it; the loop ends after [`Handle::drain`].
-pub fn new(options: &Options, metrics: Rc<Metrics>) -> (Handle, impl Future<Output = ()> + use<>) {
+pub fn new(options: &Options, metrics: Rc<Metrics>, problems: Problems) -> (Handle, impl Future<Output = ()> + use<>) {
     let (sender, inbox) = mpsc::channel(ENGINE_INBOX);
+    process::adopt_orphans();
     let shared = Rc::new(Shared {
         inbox: sender,
         leavers: Rc::default(),
         relays: (0..options.slots_len).map(|_| Relay::new(options.ring_mib)).collect(),
         lineup: RefCell::default(),
         slots: RefCell::default(),
+        channels: RefCell::default(),
         watchers: RefCell::default(),
         next_viewer: Cell::new(1),
         metrics,
+        problems,
     });
     let supervisor = supervisor::Supervisor::new(options, Rc::clone(&shared), inbox);
     (Handle(shared), supervisor.run())
@@ -156,7 +185,7 @@ impl Handle {
         };
         let relay = shared.relays.get(usize::from(place.slot.0)).ok_or(Refusal::AllTunersInUse)?;
         shared.metrics.streams_started.add(1);
-        Ok(Viewer { slot: place.slot, cursor: Cursor::new(relay, place.from_start), _seat: seat })
+        Ok(Viewer { slot: place.slot, cursor: Cursor::new(relay, place.from_start, place.closed), _seat: seat })
     }
 
     /// All tuners in order.
@@ -174,6 +203,11 @@ impl Handle {
             .collect()
     }
 
+    /// Channels that have failed lately or rest.
+    pub fn channels(&self) -> Vec<ChannelView> {
+        self.0.channels.borrow().clone()
+    }
+
     /// How many tuners there are.
     pub fn tuners_len(&self) -> usize {
         self.0.relays.len()
@@ -187,6 +221,17 @@ impl Handle {
     /// Replaces the lineup. Who watches a channel that is gone keeps his feed.
     pub fn set_lineup(&self, lineup: Rc<Lineup>) {
         *self.0.lineup.borrow_mut() = Some(lineup);
+    }
+
+    /// Returns once the loop has turned, and swept when that was due. Whoever waits for it in vain knows that it hangs.
+    pub async fn pulse(&self) -> bool {
+        let (done, turned) = oneshot::channel();
+        self.0.inbox.send(Command::Pulse { done }).await.is_ok() && turned.await.is_ok()
+    }
+
+    /// A person wants a channel that rests tried again. Says whether that was heard.
+    pub fn retry(&self, channel: ChannelId) -> bool {
+        self.0.inbox.try_send(Command::Retry { channel }).is_ok()
     }
 
     /// Ends all feeds and lets nobody in; returns when every child is reaped.
@@ -222,7 +267,8 @@ pub struct Viewer {
 
 impl Viewer {
     /// Sends what is there with `write`, which takes what it can and may say [`io::ErrorKind::WouldBlock`]. Only
-    /// whole packets go out over the life of a viewer, unless `write` fails.
+    /// whole packets go out over the life of a viewer, unless `write` fails. While his channel's child is replaced, he
+    /// is held with packets that carry nothing.
     ///
     /// # Errors
     /// What `write` said: the client is gone.
@@ -230,7 +276,7 @@ impl Viewer {
         self.cursor.send(write)
     }
 
-    /// Waits until [`Viewer::send`] may find more, or the end.
+    /// Waits until [`Viewer::send`] may find more, or the end. There is a timer only while he is held.
     pub async fn more(&self) {
         self.cursor.more().await;
     }

@@ -2,15 +2,26 @@
 //!
 //! A child's packets go into the ring once; a viewer is a cursor, not a buffer. Only whole packets are published. A
 //! viewer who falls behind so far that his packets are overwritten is moved to the newest place where he can join,
-//! after the packet that he had begun to send; nobody waits for him. What is *not* here: pipes and processes
-//! ([`super::process`]), sockets (`doors::http::media`), and who may watch (`pure::rules::pool`).
+//! after the packet that he had begun to send; nobody waits for him.
+//!
+//! A *feed* is what viewers see: the output of one child or, where a child ends and another takes over, of several,
+//! joined by a seam. Between two children viewers are held: each gets a packet that carries nothing now and then. Those
+//! packets are the viewers' own; they are never in the ring, and never counted as output (I20).
+//!
+//! What is *not* here: pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
+//! how long a viewer is held (`pure::rules::pool`), and what joining means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 
 use crate::clock;
-use pure::limits::{GATE_MS_MAX, READ_BYTES_MAX, TABLE_PACKETS_MAX};
+use heapless::Deque;
+use pure::limits::{
+    CLOCK_STALL_MS, EXCERPT_BYTES_MAX, EXCERPT_MS_MIN, GATE_MS_MAX, JOIN_MARK_MS, JOIN_MARKS, NULL_EVERY_MS,
+    READ_BYTES_MAX, TABLE_PACKETS_MAX,
+};
 use pure::rules::pool::Generation;
 use pure::time::Mono;
+use pure::wire::ts::seam::Seam;
 use pure::wire::ts::{Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Sync, next_sync};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -35,14 +46,34 @@ struct Ring {
     written: u64,
     /// The highest `written` ever: what lies a ring's length before it is gone.
     reached: u64,
+    /// Sees what goes out, behind the seam.
     inspector: Inspector,
+    /// Joins the present child's packets to those of the one before it; none while it is the feed's first.
+    seam: Option<Seam>,
     /// Where the present child's packets begin.
     origin: u64,
     /// The newest place where a viewer can join, and the tables he needs first.
     join: Option<u64>,
     join_tables: Tables,
+    /// The last few of these places since the present child's tables are known, some way apart.
+    marks: Deque<Mark, JOIN_MARKS>,
     /// Bytes that were no packets.
     skipped: u64,
+}
+
+/// Where a viewer could join, and when that came.
+#[derive(Debug)]
+struct Mark {
+    position: u64,
+    at: Mono,
+}
+
+/// What was among the bytes of one read.
+#[derive(Default)]
+struct Arrived {
+    packets: bool,
+    /// A unit of the leading stream began: a picture or, without pictures, a piece of sound.
+    picture: bool,
 }
 
 impl Ring {
@@ -55,9 +86,11 @@ impl Ring {
             written: 0,
             reached: 0,
             inspector: Inspector::new(),
+            seam: None,
             origin: 0,
             join: None,
             join_tables: Tables::new(),
+            marks: Deque::new(),
             skipped: 0,
         }
     }
@@ -71,14 +104,20 @@ impl Ring {
         (position % self.len()) as usize
     }
 
-    /// Forgets the past child: the next bytes are another's.
-    fn begin(&mut self) {
+    /// The next bytes are another child's. What its predecessor left of a packet is dropped (F13).
+    fn begin(&mut self, continues: bool) {
         self.written = self.head;
         self.origin = self.head;
-        self.inspector = Inspector::new();
-        self.join = None;
-        self.join_tables.clear();
         self.skipped = 0;
+        self.marks.clear();
+        if continues {
+            self.seam = Some(Seam::new(&mut self.inspector));
+        } else {
+            self.seam = None;
+            self.inspector = Inspector::new();
+            self.join = None;
+            self.join_tables.clear();
+        }
     }
 
     /// Where the child's next bytes go. It ends at the edge of the ring.
@@ -95,28 +134,67 @@ impl Ring {
     }
 
     /// Publishes the packets among `len` bytes that were put into [`Ring::space`].
-    fn wrote(&mut self, len: usize) {
+    fn wrote(&mut self, len: usize, now: Mono) -> Arrived {
+        let mut arrived = Arrived::default();
         self.written += len as u64;
         self.reached = self.reached.max(self.written);
         while self.pending() >= PACKET_BYTES {
             let from = self.place(self.head);
-            let Some(packet) = self.bytes.get(from..).and_then(|rest| rest.first_chunk::<PACKET_BYTES>()) else {
+            let Some(packet) = self.bytes.get_mut(from..).and_then(<[u8]>::first_chunk_mut::<PACKET_BYTES>) else {
                 unreachable!("the ring's length is a multiple of a packet's");
             };
             if packet.first() != Some(&SYNC_BYTE) {
                 if !self.resync() {
-                    return;
+                    break;
                 }
                 continue;
             }
-            if self.inspector.packet(packet).join_point {
-                self.join = Some(self.head);
-                self.join_tables.clear();
-                // They fit: both have room for the same number of packets.
-                self.join_tables.extend_from_slice(self.inspector.tables()).unwrap_or_default();
+            if let Some(seam) = &mut self.seam {
+                seam.packet(packet, &self.inspector);
+            }
+            let seen = self.inspector.packet(packet);
+            arrived.packets = true;
+            arrived.picture |= seen.unit_start;
+            if seen.streams_changed {
+                self.marks.clear();
+            }
+            if seen.join_point {
+                self.mark(now);
             }
             self.head += PACKET_BYTES as u64;
         }
+        arrived
+    }
+
+    /// A viewer can join at the packet that is published next.
+    fn mark(&mut self, now: Mono) {
+        self.join = Some(self.head);
+        self.join_tables.clear();
+        // They fit: both have room for the same number of packets.
+        self.join_tables.extend_from_slice(self.inspector.tables()).unwrap_or_default();
+        if self.marks.back().is_none_or(|last| now.ms_since(last.at) >= JOIN_MARK_MS) {
+            if self.marks.is_full() {
+                self.marks.pop_front();
+            }
+            self.marks.push_back(Mark { position: self.head, at: now }).unwrap_or_default();
+        }
+    }
+
+    /// Where the newest packets begin that show what the child makes, `EXCERPT_MS_MIN` of them if there are as many;
+    /// and the tables for them. `until` is when the newest packet came.
+    fn excerpt(&self, until: Mono) -> (&[u8], u64) {
+        let held = || self.marks.iter().filter(|mark| self.holds(mark.position));
+        let old_enough = |mark: &&Mark| until.ms_since(mark.at) >= EXCERPT_MS_MIN;
+        if let Some(mark) = held().rfind(old_enough).or_else(|| held().next()) {
+            return (&self.join_tables, mark.position);
+        }
+        // No place to join: the newest packets, whatever they are.
+        let room = self.len().min(EXCERPT_BYTES_MAX as u64) / PACKET_BYTES as u64 * PACKET_BYTES as u64;
+        let mut from = self.origin.max(self.head.saturating_sub(room));
+        while !self.holds(from) {
+            from += PACKET_BYTES as u64;
+        }
+        (self.inspector.tables(), from)
     }
 
     /// Moves the next packet that is found to where it should be. Says no when more bytes are needed.
@@ -178,9 +256,20 @@ pub(super) enum Verdict {
     NotTransportStream,
 }
 
-/// What the page tells about a slot's packets.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the child's tables promise, for judging what somebody else finds in its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expect {
+    /// A picture.
+    pub(super) video: bool,
+    /// Sound.
+    pub(super) audio: bool,
+}
+
+/// What the page and the rules are told about a slot's packets.
+#[derive(Clone, Copy, Debug)]
 pub struct RelayStats {
+    /// The child now or last playing, whose these packets are.
+    pub generation: Generation,
     /// Bytes published since the daemon started.
     pub bytes: u64,
     /// Bits a second, over the last second or so.
@@ -191,57 +280,135 @@ pub struct RelayStats {
     pub overtaken: u64,
     /// When the child's newest packet came; `None` before its first.
     pub last_packet_at: Option<Mono>,
+    /// When its newest picture began or, without pictures, its newest piece of sound; `None` before its first, and as
+    /// long as its tables are not known.
+    pub last_picture_at: Option<Mono>,
+    /// When its clock last moved; `None` before that.
+    pub last_clock_at: Option<Mono>,
+}
+
+impl RelayStats {
+    const fn new(generation: Generation) -> Self {
+        Self {
+            generation,
+            bytes: 0,
+            bits_per_s: 0,
+            continuity_errors: 0,
+            overtaken: 0,
+            last_packet_at: None,
+            last_picture_at: None,
+            last_clock_at: None,
+        }
+    }
+
+    /// Whether packets come and their clock stands still: players wait for it, and show nothing.
+    pub fn clock_stalled(&self) -> bool {
+        match (self.last_packet_at, self.last_clock_at) {
+            (Some(packet_at), Some(clock_at)) => packet_at.ms_since(clock_at) >= CLOCK_STALL_MS,
+            _ => false,
+        }
+    }
+}
+
+/// Between two children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// The child makes packets, or is thought to.
+    None,
+    /// It is ending or gone. What it still makes is passed on, and changes nothing.
+    Open,
+    /// The next one has begun; its first packet ends the gap.
+    Closing,
 }
 
 /// The ring of one slot with everything that reads it.
 pub(super) struct Relay {
     ring: RefCell<Ring>,
-    generation: Cell<Generation>,
+    /// Which feed, counted from 1: a cursor ends with its own.
+    feed: Cell<u64>,
     ended: Cell<bool>,
-    /// Wakes viewers: packets were published, or the feed ended.
+    gap: Cell<Gap>,
+    /// Wakes viewers: packets were published, a gap or the end has come, or one of them is closed.
     published: Notify,
     /// Wakes the reader: a viewer moved or came.
     moved: Notify,
     /// How far each viewer is; a seat without viewer is `None`.
     cursors: RefCell<Vec<Option<u64>>>,
-    /// Where the last viewer of the present child was when he left; `None` while nobody came.
+    /// Where the last viewer of the present feed was when he left; `None` while nobody came.
     left_at: Cell<Option<u64>>,
     stats: Cell<RelayStats>,
     rate_mark: Cell<(Mono, u64)>,
+    /// How often the child's clock had moved.
+    clock_moves: Cell<u64>,
 }
 
 impl Relay {
     pub(super) fn new(ring_mib: usize) -> Rc<Self> {
         Rc::new(Self {
             ring: RefCell::new(Ring::new(ring_mib)),
-            generation: Cell::new(Generation(0)),
+            feed: Cell::new(0),
             ended: Cell::new(true),
+            gap: Cell::new(Gap::None),
             published: Notify::new(),
             moved: Notify::new(),
             cursors: RefCell::new(Vec::new()),
             left_at: Cell::new(None),
-            stats: Cell::default(),
+            stats: Cell::new(RelayStats::new(Generation(0))),
             rate_mark: Cell::default(),
+            clock_moves: Cell::default(),
         })
     }
 
-    /// A new child's packets come next.
-    pub(super) fn begin(&self, generation: Generation) {
-        self.ring.borrow_mut().begin();
-        self.generation.set(generation);
-        self.ended.set(false);
-        self.left_at.set(None);
-        self.stats.set(RelayStats { bits_per_s: 0, continuity_errors: 0, last_packet_at: None, ..self.stats.get() });
-        self.rate_mark.set((clock::mono(), self.stats.get().bytes));
+    /// A new child's packets come next. With `continues` they go on where the child before it stopped, for the same
+    /// viewers; a feed that has ended does not go on.
+    pub(super) fn begin(&self, generation: Generation, continues: bool) {
+        self.start(generation, continues && !self.ended.get());
+        self.gap.set(Gap::Closing);
         // Whoever still reads the old feed has to see that it is over.
-        self.published.notify_waiters();
+        self.wake();
+    }
+
+    fn start(&self, generation: Generation, continues: bool) {
+        let mut ring = self.ring.borrow_mut();
+        ring.begin(continues);
+        if !continues {
+            self.feed.set(self.feed.get() + 1);
+            self.ended.set(false);
+            self.left_at.set(None);
+        }
+        let RelayStats { bytes, overtaken, .. } = self.stats.get();
+        self.stats.set(RelayStats { bytes, overtaken, ..RelayStats::new(generation) });
+        self.rate_mark.set((clock::mono(), bytes));
+        self.clock_moves.set(ring.inspector.clock_moves());
+    }
+
+    /// The child is ending, gone, or not there yet, and viewers hold on: whoever has read everything gets a null
+    /// packet every [`NULL_EVERY_MS`], until packets of another child come. What this one still writes is passed on.
+    /// To be said again when a child is gone that made a packet or two, and viewers still hold on.
+    ///
+    /// Where no feed runs, a new one begins, for viewers who are admitted before there is anything to see: who played
+    /// before must have been ended by then.
+    pub(super) fn gap(&self) {
+        if self.ended.get() {
+            self.start(self.stats.get().generation, false);
+        }
+        if self.gap.get() == Gap::None {
+            self.gap.set(Gap::Open);
+        }
+        self.wake();
     }
 
     /// No more packets come; viewers end when they have read what is there.
     pub(super) fn end(&self) {
         self.ended.set(true);
-        self.published.notify_waiters();
+        self.gap.set(Gap::None);
+        self.wake();
         self.moved.notify_waiters();
+    }
+
+    /// Lets viewers see what has changed: one of them may be closed.
+    pub(super) fn wake(&self) {
+        self.published.notify_waiters();
     }
 
     /// Lets `read` put bytes into the ring and publishes the packets among them.
@@ -249,13 +416,22 @@ impl Relay {
         let mut ring = self.ring.borrow_mut();
         let before = ring.head;
         let len = read(ring.space())?;
-        ring.wrote(len);
         let now = clock::mono();
+        let arrived = ring.wrote(len, now);
         let mut stats = self.stats.get();
         stats.bytes += ring.head - before;
         stats.continuity_errors = ring.inspector.counters().continuity_errors;
-        if ring.head > before {
+        if arrived.packets {
             stats.last_packet_at = Some(now);
+            if self.gap.get() == Gap::Closing {
+                self.gap.set(Gap::None);
+            }
+        }
+        if arrived.picture {
+            stats.last_picture_at = Some(now);
+        }
+        if self.clock_moves.replace(ring.inspector.clock_moves()) != ring.inspector.clock_moves() {
+            stats.last_clock_at = Some(now);
         }
         let (marked_at, marked_bytes) = self.rate_mark.get();
         let elapsed_ms = now.ms_since(marked_at);
@@ -264,7 +440,7 @@ impl Relay {
             self.rate_mark.set((now, stats.bytes));
         }
         self.stats.set(stats);
-        if ring.head > before {
+        if arrived.packets {
             self.published.notify_waiters();
         }
         Ok(len)
@@ -279,6 +455,36 @@ impl Relay {
             None if ring.skipped > GARBAGE_BYTES_MAX => Verdict::NotTransportStream,
             None => Verdict::Open,
         }
+    }
+
+    /// What the child's tables promise; nothing while they are not known.
+    pub(super) fn expects(&self) -> Expect {
+        let ring = self.ring.borrow();
+        ring.inspector.streams().map_or(Expect::default(), |streams| Expect {
+            video: streams.video_codec().is_some(),
+            audio: streams.audio_codec().is_some(),
+        })
+    }
+
+    /// Puts the last second or two of what the child made into `into`, for somebody who looks at it: tables, then whole
+    /// packets from a place where one can join, [`EXCERPT_BYTES_MAX`] at most. Without such a place, its newest packets.
+    pub(super) fn excerpt(&self, into: &mut Vec<u8>) {
+        let ring = self.ring.borrow();
+        let (tables, from) = ring.excerpt(self.stats.get().last_packet_at.unwrap_or_default());
+        into.clear();
+        into.extend_from_slice(tables);
+        let mut room = EXCERPT_BYTES_MAX.saturating_sub(into.len()) / PACKET_BYTES * PACKET_BYTES;
+        let (one, two) = ring.from(from);
+        for piece in [one, two] {
+            let part = piece.get(..room).unwrap_or(piece);
+            into.extend_from_slice(part);
+            room -= part.len();
+        }
+    }
+
+    /// Whose packets these are: the child now or last playing.
+    pub(super) fn generation(&self) -> Generation {
+        self.stats.get().generation
     }
 
     pub(super) fn stats(&self) -> RelayStats {
@@ -335,19 +541,23 @@ pub enum Progress {
 /// A viewer's place in a feed.
 pub(super) struct Cursor {
     relay: Rc<Relay>,
-    generation: Generation,
+    feed: u64,
+    /// Whether he is to end, whatever the feed does.
+    closed: Rc<Cell<bool>>,
     seat: usize,
     /// Next byte to send, always the beginning of a packet; `None` while there is no place to join yet.
     position: Option<u64>,
     /// What goes out before it: tables at a join, and the rest of a packet whose beginning was sent.
     /// Room for it is taken at the start; only tables that grow on the way take more.
     first: Vec<u8>,
+    /// When he gets the next null packet; `None` unless he has read everything in a gap.
+    null_at: Option<Mono>,
 }
 
 impl Cursor {
     /// `from_start`: at the child's very first packet, which is right for who waited for it; otherwise at the newest
-    /// place where a viewer can join.
-    pub(super) fn new(relay: &Rc<Relay>, from_start: bool) -> Self {
+    /// place where a viewer can join. Who sets `closed`, and says [`Relay::wake`], ends this one viewer.
+    pub(super) fn new(relay: &Rc<Relay>, from_start: bool, closed: Rc<Cell<bool>>) -> Self {
         let seat = {
             let mut cursors = relay.cursors.borrow_mut();
             let free = cursors.iter().position(Option::is_none);
@@ -358,10 +568,13 @@ impl Cursor {
         };
         let mut cursor = Self {
             relay: Rc::clone(relay),
-            generation: relay.generation.get(),
+            // Who was closed before he came has no feed: it may be another's by now.
+            feed: if closed.get() { 0 } else { relay.feed.get() },
+            closed,
             seat,
             position: None,
             first: Vec::new(),
+            null_at: None,
         };
         let ring = relay.ring.borrow();
         // A PAT and a PMT are a packet each, as a rule.
@@ -390,9 +603,9 @@ impl Cursor {
         self.relay.moved.notify_waiters();
     }
 
-    /// Whether the feed has ended or has made place for another.
+    /// Whether the feed has ended or has made place for another, or he is closed.
     fn is_over(&self) -> bool {
-        self.relay.ended.get() || self.relay.generation.get() != self.generation
+        self.relay.ended.get() || self.relay.feed.get() != self.feed || self.closed.get()
     }
 
     /// Sends what is there with `write`, which takes what it can and may say [`io::ErrorKind::WouldBlock`].
@@ -400,7 +613,7 @@ impl Cursor {
         let relay = Rc::clone(&self.relay);
         let ring = relay.ring.borrow();
         loop {
-            if relay.generation.get() != self.generation {
+            if relay.feed.get() != self.feed {
                 return Ok(Progress::Ended);
             }
             if self.position.is_some_and(|position| !ring.holds(position)) {
@@ -409,14 +622,18 @@ impl Cursor {
             } else if self.position.is_none() {
                 self.join(&ring);
             }
-            let Some(position) = self.position else {
-                // Keeps the reader from waiting for somebody who waits for it.
-                self.set_seat(Some(ring.head));
-                return Ok(if self.is_over() { Progress::Ended } else { Progress::CaughtUp });
-            };
-            let (one, two) = ring.from(position);
+            let (one, two) = self.position.map_or_else(Default::default, |position| ring.from(position));
             if self.first.is_empty() && one.is_empty() {
-                return Ok(if self.is_over() { Progress::Ended } else { Progress::CaughtUp });
+                if self.position.is_none() {
+                    // Keeps the reader from waiting for somebody who waits for it.
+                    self.set_seat(Some(ring.head));
+                }
+                if self.is_over() {
+                    return Ok(Progress::Ended);
+                }
+                if !self.is_given_null() {
+                    return Ok(Progress::CaughtUp);
+                }
             }
             let sent = match write(&[IoSlice::new(&self.first), IoSlice::new(one), IoSlice::new(two)]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -425,18 +642,35 @@ impl Cursor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            self.advance(&ring, position, sent);
+            self.advance(&ring, sent);
         }
+    }
+
+    /// Gives a viewer who has everything a null packet, if a gap has lasted long enough. It goes between two packets:
+    /// nothing is half sent when there is nothing left to send.
+    fn is_given_null(&mut self) -> bool {
+        if self.relay.gap.get() == Gap::None {
+            self.null_at = None;
+            return false;
+        }
+        let now = clock::mono();
+        let due = *self.null_at.get_or_insert(now.plus_ms(NULL_EVERY_MS));
+        if now < due {
+            return false;
+        }
+        self.null_at = Some(now.plus_ms(NULL_EVERY_MS));
+        self.first.extend_from_slice(&NULL_PACKET);
+        true
     }
 
     /// Moves on by `sent` bytes, and keeps the rest of a packet that was begun, so that it is sent whole even if the
     /// ring moves on meanwhile.
-    fn advance(&mut self, ring: &Ring, position: u64, sent: usize) {
+    fn advance(&mut self, ring: &Ring, sent: usize) {
         let of_first = sent.min(self.first.len());
         let left = self.first.len() - of_first;
         self.first.copy_within(of_first.., 0);
         self.first.truncate(left);
-        let of_ring = sent - of_first;
+        let (Some(position), of_ring @ 1..) = (self.position, sent - of_first) else { return };
         let begun = of_ring % PACKET_BYTES;
         let mut next = position + of_ring as u64;
         if begun > 0 {
@@ -447,18 +681,25 @@ impl Cursor {
             next += rest.len() as u64;
         }
         self.position = Some(next);
+        self.null_at = None;
         self.set_seat(self.position);
     }
 
-    /// Waits for more packets, or for the end.
+    /// Waits for more packets, for the end, or until a null packet is due.
     pub(super) async fn more(&self) {
-        self.relay.published.notified().await;
+        match self.null_at {
+            None => self.relay.published.notified().await,
+            due => tokio::select! {
+                () = self.relay.published.notified() => {}
+                () = clock::until(due) => {}
+            },
+        }
     }
 }
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        if self.relay.generation.get() == self.generation {
+        if self.relay.feed.get() == self.feed {
             self.relay.left_at.set(self.position.max(self.relay.left_at.get()));
         }
         self.set_seat(None);

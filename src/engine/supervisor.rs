@@ -1,33 +1,38 @@
 //! The one loop: commands, child exits and timers go into the pool, and what it answers is done.
 //!
-//! It awaits nothing but its next event. Decisions are in `pure::rules::pool`.
+//! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
 use super::process;
 use super::relay::Relay;
+use super::telling;
 use super::tend::{LivingGroup, Report, Teller, What, tend};
-use super::{Command, Options, Place, Shared, Watcher, facts};
+use super::{Command, Options, Place, Shared, Watcher, facts, probe};
 use crate::clock;
-use pure::limits::ENGINE_INBOX;
+use pure::limits::{ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Source};
-use pure::model::recipe::{Treatment, recipe};
+use pure::model::recipe::{Treatment, recipe, source_class};
 use pure::rules::admission::Work;
-use pure::rules::gate::SpawnPermit;
-use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::alarms::{Escalation, Sign};
+use pure::rules::constants::Rules;
+use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
+use pure::rules::health::ProbeResult;
+use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
+use pure::time::Mono;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) struct Supervisor {
-    pool: Pool,
+    pool: Box<Pool>,
     effects: Effects,
     shared: Rc<Shared>,
     inbox: mpsc::Receiver<Command>,
     reports: mpsc::Receiver<Report>,
     reporter: mpsc::Sender<Report>,
     ffmpeg: PathBuf,
+    ffprobe: PathBuf,
     groups: Vec<LivingGroup>,
     /// What the present or last child of each slot plays, as the lineup had it then.
     playing: Vec<Option<Channel>>,
@@ -35,24 +40,41 @@ pub(super) struct Supervisor {
     /// Channels whose source has to be encoded, as was seen.
     to_encode: BTreeSet<ChannelId>,
     drained: Option<oneshot::Sender<()>>,
+    /// Something was noted since the channels were last shown.
+    channels_changed: bool,
+    /// Only a fresh start can help.
+    escalation: Option<Escalation>,
+    /// What a child said last, for the failure that may follow in the same step.
+    said: String,
+    swept_at: Mono,
+    /// Room for events that follow each other.
+    events: VecDeque<Event>,
 }
 
 impl Supervisor {
     pub(super) fn new(options: &Options, shared: Rc<Shared>, inbox: mpsc::Receiver<Command>) -> Self {
         let (reporter, reports) = mpsc::channel(ENGINE_INBOX);
-        let supervisor = Self {
-            pool: Pool::new(options.slots_len),
+        let probe_every_ms = Rules::DEFAULT.probe_every_ms.filter(|_| options.probe);
+        let rules = Rules { probe_every_ms, early_headers: options.early_headers, ..Rules::DEFAULT };
+        let mut supervisor = Self {
+            pool: Box::new(Pool::with_rules(options.slots_len, rules)),
             effects: Effects::default(),
             shared,
             inbox,
             reports,
             reporter,
             ffmpeg: options.ffmpeg.clone(),
+            ffprobe: options.ffprobe.clone(),
             playing: vec![None; options.slots_len],
             groups: (0..options.slots_len).map(|_| LivingGroup::default()).collect(),
             answers: BTreeMap::new(),
             to_encode: BTreeSet::new(),
             drained: None,
+            channels_changed: false,
+            escalation: None,
+            said: String::new(),
+            swept_at: clock::mono(),
+            events: VecDeque::with_capacity(16),
         };
         supervisor.show();
         supervisor
@@ -68,6 +90,10 @@ impl Supervisor {
                 () = clock::until(self.pool.next_deadline()) => self.dispatch(Event::Deadline),
             }
             self.show();
+            if let Some(escalation) = self.escalation {
+                tracing::error!(?escalation, "only a fresh start can help");
+                return;
+            }
             if self.pool.is_idle() {
                 if let Some(done) = self.drained.take() {
                     done.send(()).unwrap_or_default();
@@ -82,14 +108,32 @@ impl Supervisor {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
             Command::Ask { viewer, channel, tuner, peer, answer } => {
-                let Some(work) = self.channel(channel).map(|channel| self.work_of(&channel)) else {
-                    answer.send(Err(Refusal::TuneFailed)).unwrap_or_default();
+                let found = self.channel(channel);
+                let Some((work, class)) =
+                    found.and_then(|channel| Some((self.work_of(&channel), source_class(channel.sources.first()?))))
+                else {
+                    answer.send(Err(Refusal::TuneFailed { retry_ms: 0 })).unwrap_or_default();
                     return;
                 };
                 self.answers.insert(viewer, answer);
                 let since = clock::mono();
-                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, since });
-                self.dispatch(Event::Ask { viewer, channel, tuner, work });
+                let closed = Rc::default();
+                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, since, closed });
+                self.dispatch(Event::Ask { viewer, channel, tuner, work, class });
+            }
+            Command::Pulse { done } => {
+                let now = clock::mono();
+                if now.ms_since(self.swept_at) >= SWEEP_MS {
+                    self.swept_at = now;
+                    self.dispatch(Event::Sweep);
+                }
+                Self::sweep_strays();
+                done.send(()).unwrap_or_default();
+            }
+            Command::Retry { channel } => {
+                tracing::info!(channel_id = channel.0, "somebody wants this channel tried again");
+                self.dispatch(Event::Reset { channel });
+                self.channels_changed = true;
             }
             Command::Drain { done } => {
                 self.drained = Some(done);
@@ -111,71 +155,83 @@ impl Supervisor {
     fn on_report(&mut self, Report { slot, generation, what }: Report) {
         let playing = self.playing.get(usize::from(slot.0)).cloned().flatten();
         let name = playing.as_ref().map_or("", |channel| channel.name.as_str());
+        let channel_id = playing.as_ref().map_or(0, |channel| channel.id.0);
+        let (slot_index, attempt) = (slot.0, generation.0);
+        self.said.clear();
         let event = match what {
             What::Output => {
-                tracing::info!(slot = slot.0, generation = generation.0, channel = name, "channel started");
+                tracing::info!(slot = slot_index, generation = attempt, channel_id, "{name} plays");
                 Event::Output { slot, generation }
             }
             What::Unsuited => {
                 tracing::info!(
-                    slot = slot.0,
-                    channel = name,
-                    "source has formats that clients do not play; starting it again, encoding"
+                    slot = slot_index,
+                    channel_id,
+                    "{name} has formats that clients do not play; starting it again, encoding"
                 );
                 self.to_encode.extend(playing.map(|channel| channel.id));
                 Event::Unsuited { slot, generation }
             }
-            What::Useless(why) => {
-                tracing::warn!(slot = slot.0, generation = generation.0, channel = name, why, "child ended as useless");
-                Event::Useless { slot, generation }
+            What::Useless { failure, why } => {
+                self.said.push_str(why);
+                Event::Useless { slot, generation, failure }
             }
-            What::Exited { status, last_words } => {
-                self.log_exit(slot, generation, name, status, &last_words);
-                Event::Exited { slot, generation }
+            What::Exited { status, end, last_words } => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                // What it means, if anything, is told by the guard.
+                tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "FFmpeg ended");
+                Self::sweep_strays();
+                self.said = last_words;
+                if self.said.is_empty() {
+                    self.said = status;
+                }
+                Event::Exited { slot, generation, end }
             }
+            What::Probed { result } => Event::Probed { slot, generation, result },
         };
         self.dispatch(event);
-    }
-
-    fn log_exit(
-        &self,
-        slot: SlotIndex,
-        generation: Generation,
-        channel: &str,
-        status: io::Result<ExitStatus>,
-        said: &str,
-    ) {
-        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let (slot_index, generation_number) = (slot.0, generation.0);
-        if self.is_watched(slot) {
-            self.shared.metrics.ffmpeg_deaths.add(1);
-            tracing::warn!(
-                slot = slot_index,
-                generation = generation_number,
-                channel,
-                status,
-                said,
-                "FFmpeg ended while somebody watched or waited; their streams end, the slot is free"
-            );
-        } else {
-            tracing::info!(slot = slot_index, generation = generation_number, channel, status, "FFmpeg ended");
+        if let Event::Exited { .. } = event {
+            // It may have made a packet or two since the viewers were told to hold on; and what nobody watches must not
+            // be taken for what comes next.
+            if self.has_viewers(slot) {
+                self.relay(slot).gap();
+            } else {
+                self.relay(slot).end();
+            }
         }
-    }
-
-    /// Whether the pool has viewers on a slot whose child was not told to end.
-    fn is_watched(&self, slot: SlotIndex) -> bool {
-        use pure::rules::pool::SlotState::{Playing, Starting};
-        self.pool.slots().any(|view| view.slot == slot && view.viewers > 0 && matches!(view.state, Starting | Playing))
     }
 
     /// Gives one event to the pool and does what it answers.
     fn dispatch(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
+        let mut events = std::mem::take(&mut self.events);
+        events.push_back(event);
         while let Some(event) = events.pop_front() {
-            if matches!(event, Event::Ask { .. }) || self.pool.wants_facts() {
-                self.on_pool(Event::Facts(facts::look(&self.ffmpeg)), &mut events);
+            self.hear_children(&event, &mut events);
+            if matches!(event, Event::Ask { .. }) || self.pool.wants_facts(clock::mono()) {
+                let facts = facts::look(&self.ffmpeg);
+                self.shared.problems.sign(Sign::Board(facts));
+                self.on_pool(Event::Facts(facts), &mut events);
+            }
+            if let Event::Probed { result, .. } = event {
+                self.shared.metrics.probed(result);
             }
             self.on_pool(event, &mut events);
+        }
+        self.events = events;
+    }
+
+    /// Before the clock judges children: when each was last heard.
+    fn hear_children(&mut self, event: &Event, more: &mut VecDeque<Event>) {
+        if !matches!(event, Event::Deadline | Event::Sweep) {
+            return;
+        }
+        let shared = Rc::clone(&self.shared);
+        for (slot, relay) in (0..).map(SlotIndex).zip(&shared.relays) {
+            let (generation, stats) = (relay.generation(), relay.stats());
+            if let Some(output_at) = stats.last_packet_at {
+                let picture_at = stats.last_picture_at.unwrap_or(Mono(0));
+                self.on_pool(Event::Heard { slot, generation, output_at, picture_at }, more);
+            }
         }
     }
 
@@ -190,13 +246,17 @@ impl Supervisor {
 
     fn perform(&mut self, effect: Effect, more: &mut VecDeque<Event>) {
         match effect {
-            Effect::Start { slot, generation, channel, work, permit } => {
-                if !self.start(slot, generation, channel, work, permit) {
+            Effect::Start { slot, generation, channel, work, kind, continues, permit } => {
+                let attempt = (slot, generation);
+                if !self.start(attempt, channel, work, kind, continues, permit) {
                     more.push_back(Event::SpawnFailed { slot, generation });
                 }
             }
             Effect::Terminate { slot, .. } => {
-                self.relay(slot).end();
+                if !self.has_viewers(slot) {
+                    // What it still makes is for nobody, and must not wait for anybody.
+                    self.relay(slot).end();
+                }
                 if let Some(group) = self.group(slot).get() {
                     group.terminate();
                 }
@@ -215,12 +275,14 @@ impl Supervisor {
                 );
             }
             Effect::Admit { viewer, slot, from_start } => {
+                let closed = Rc::<Cell<bool>>::default();
                 for watcher in self.shared.watchers.borrow_mut().iter_mut().filter(|entry| entry.viewer == viewer) {
                     watcher.slot = Some(slot);
+                    watcher.closed = Rc::clone(&closed);
                 }
                 if let Some(answer) = self.answers.remove(&viewer) {
                     // Who has hung up meanwhile leaves by his dropped seat.
-                    answer.send(Ok(Place { slot, from_start })).unwrap_or_default();
+                    answer.send(Ok(Place { slot, from_start, closed })).unwrap_or_default();
                 }
             }
             Effect::Refuse { viewer, refusal } => {
@@ -228,17 +290,25 @@ impl Supervisor {
                     answer.send(Err(refusal)).unwrap_or_default();
                 }
             }
-            // A feed ends for all of its viewers at once; they see it in the relay.
-            Effect::Close { slot, .. } => self.relay(slot).end(),
+            Effect::Close { viewer, slot } => {
+                for watcher in self.shared.watchers.borrow().iter().filter(|entry| entry.viewer == viewer) {
+                    watcher.closed.set(true);
+                }
+                self.relay(slot).wake();
+            }
+            Effect::Gap { slot } => self.relay(slot).gap(),
+            Effect::Probe { slot, generation, permit } => self.look(slot, generation, permit),
+            Effect::Note(note) => self.tell(note),
         }
     }
 
     fn start(
         &mut self,
-        slot: SlotIndex,
-        generation: Generation,
+        (slot, generation): (SlotIndex, Generation),
         id: ChannelId,
         work: Work,
+        kind: Kind,
+        continues: bool,
         permit: SpawnPermit,
     ) -> bool {
         let Some(channel) = self.channel(id) else {
@@ -251,17 +321,19 @@ impl Supervisor {
             Work::Encode => Treatment::Encode,
         };
         let recipe = recipe(source, &channel.name, treatment);
-        match process::start(permit, &self.ffmpeg, recipe.args()) {
+        match process::start(permit, &self.ffmpeg, recipe.args(), work) {
             Ok(child) => {
-                self.shared.metrics.ffmpeg_starts.add(1);
+                self.shared.metrics.started(kind, id);
+                self.shared.problems.started(kind);
+                telling::tell_start(kind, id, &channel.name);
                 let group = Rc::clone(self.group(slot));
                 group.set(Some(child.group()));
                 let relay = Rc::clone(self.relay(slot));
                 if let Some(playing) = self.playing.get_mut(usize::from(slot.0)) {
                     *playing = Some(channel);
                 }
-                relay.begin(generation);
-                let tell = Teller { slot, generation, reporter: self.reporter.clone() };
+                relay.begin(generation, continues);
+                let tell = Teller::new(slot, generation, self.reporter.clone());
                 tokio::task::spawn_local(tend(child, relay, group, tell));
                 true
             }
@@ -271,18 +343,56 @@ impl Supervisor {
                     slot = slot.0,
                     program = %self.ffmpeg.display(),
                     %error,
-                    "FFmpeg could not be started; check that it is installed and that the box has memory left"
+                    "FFmpeg could not be started"
                 );
                 false
             }
         }
     }
 
+    /// Looks at what a slot makes, in a task of its own that always answers.
+    fn look(&self, slot: SlotIndex, generation: Generation, permit: ProbePermit) {
+        let relay = self.relay(slot);
+        let (mut excerpt, expect) = (Vec::new(), relay.expects());
+        relay.excerpt(&mut excerpt);
+        let answer = Answer { slot, generation, reporter: self.reporter.clone(), result: ProbeResult::Unknown };
+        let ffprobe = self.ffprobe.clone();
+        tokio::task::spawn_local(async move {
+            answer.give(probe::probe(permit, &ffprobe, excerpt, expect).await);
+        });
+    }
+
+    /// Ends what dead children have left behind.
+    fn sweep_strays() {
+        let strays = process::sweep_strays();
+        if strays.killed > 0 {
+            tracing::info!(strays.killed, "processes that FFmpeg had left behind were ended");
+        }
+    }
+
+    /// Tells people, metrics and alarms what the pool noted.
+    fn tell(&mut self, note: Note) {
+        let channel = note.channel().and_then(|id| self.channel(id));
+        telling::tell(clock::mono(), note, channel.as_ref().map_or("A channel", |channel| &channel.name), &self.said);
+        self.shared.metrics.note(&note);
+        self.escalation = self.shared.problems.note(&note).or(self.escalation);
+        self.channels_changed = true;
+    }
+
     /// Lets others see what the pool looks like now.
-    fn show(&self) {
-        let mut slots = self.shared.slots.borrow_mut();
-        slots.clear();
-        slots.extend(self.pool.slots());
+    fn show(&mut self) {
+        let now = clock::mono();
+        {
+            let mut slots = self.shared.slots.borrow_mut();
+            slots.clear();
+            slots.extend(self.pool.slots(now));
+        }
+        if std::mem::take(&mut self.channels_changed) {
+            let mut channels = self.shared.channels.borrow_mut();
+            channels.clear();
+            channels.extend(self.pool.channels(now));
+        }
+        self.escalation = self.shared.problems.slots(self.pool.slots(now)).or(self.escalation);
     }
 
     fn channel(&self, id: ChannelId) -> Option<Channel> {
@@ -296,11 +406,37 @@ impl Supervisor {
         }
     }
 
+    fn has_viewers(&self, slot: SlotIndex) -> bool {
+        self.pool.slots(clock::mono()).any(|view| view.slot == slot && view.viewers > 0)
+    }
+
     fn relay(&self, slot: SlotIndex) -> &Rc<Relay> {
         self.shared.relays.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
 
     fn group(&self, slot: SlotIndex) -> &LivingGroup {
         self.groups.get(usize::from(slot.0)).expect("the pool names only slots that it has")
+    }
+}
+
+/// A look's answer; it is given when this is dropped, so that there is always one.
+struct Answer {
+    slot: SlotIndex,
+    generation: Generation,
+    reporter: mpsc::Sender<Report>,
+    result: ProbeResult,
+}
+
+impl Answer {
+    fn give(mut self, result: ProbeResult) {
+        self.result = result;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let (slot, generation, result) = (self.slot, self.generation, self.result);
+        // An error says that the daemon is ending: there is room for as many reports as there can be.
+        self.reporter.try_send(Report { slot, generation, what: What::Probed { result } }).unwrap_or_default();
     }
 }

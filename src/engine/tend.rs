@@ -3,20 +3,19 @@
 //! One task for each child. What a report leads to is decided in `pure::rules::pool`; how a child is started and ended
 //! stands in [`super::process`].
 
+use super::facts;
+use super::last_words::{LastWords, Life, end_of, hear, shown};
 use super::process::{Child, Group};
 use super::relay::{Patience, Relay, Verdict};
 use crate::clock;
-use pure::limits::{
-    COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, STDERR_LINE_BYTES_MAX, STDERR_LINES_PER_MINUTE, TERM_MS,
-};
-use pure::model::source_url::hide_secrets;
+use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, TERM_MS};
+use pure::rules::failure::{End, Failure};
+use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Generation, SlotIndex};
 use std::cell::Cell;
 use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::ChildStderr;
 use tokio::sync::mpsc;
 
 /// The living child's group of a slot; empty from the moment it is reaped.
@@ -35,32 +34,60 @@ pub(super) enum What {
     /// Its first packets, in formats that must be encoded.
     Unsuited,
     /// It lives, and will make nothing that can be used; and why.
-    Useless(&'static str),
+    Useless { failure: Failure, why: &'static str },
     /// It was reaped.
-    Exited { status: io::Result<ExitStatus>, last_words: String },
+    Exited { status: io::Result<ExitStatus>, end: End, last_words: String },
+    /// A look at its output was answered; not told by its own task.
+    Probed { result: ProbeResult },
 }
 
-/// How a child's task speaks to the supervisor.
+/// How a child's task speaks to the supervisor. Its end is always told: dropped too soon, it says so.
 pub(super) struct Teller {
-    pub(super) slot: SlotIndex,
-    pub(super) generation: Generation,
-    pub(super) reporter: mpsc::Sender<Report>,
+    slot: SlotIndex,
+    generation: Generation,
+    reporter: mpsc::Sender<Report>,
+    told_end: bool,
 }
 
 impl Teller {
+    pub(super) fn new(slot: SlotIndex, generation: Generation, reporter: mpsc::Sender<Report>) -> Self {
+        Self { slot, generation, reporter, told_end: false }
+    }
+
     async fn tell(&self, what: What) {
         // An error says that the daemon is ending, and this child with it.
         self.reporter.send(Report { slot: self.slot, generation: self.generation, what }).await.unwrap_or_default();
     }
+
+    async fn tell_end(mut self, status: io::Result<ExitStatus>, end: End, last_words: String) {
+        self.told_end = true;
+        self.tell(What::Exited { status, end, last_words }).await;
+    }
 }
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if !self.told_end {
+            // The task panicked, and its child was killed when it was dropped with it.
+            let (status, last_words) = (Err(io::Error::other("its task ended before it")), String::new());
+            let what = What::Exited { status, end: End::Plain, last_words };
+            self.reporter.try_send(Report { slot: self.slot, generation: self.generation, what }).unwrap_or_default();
+        }
+    }
+}
+
+/// Why a child that lives is of no more use.
+type Useless = (Failure, &'static str);
 
 /// Reads a child to its end, and reports.
 pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tell: Teller) {
-    let mut last_words = String::new();
+    let (started, oom_kills) = (clock::mono(), facts::oom_kills());
+    let mut words = LastWords::new();
+    let had_output = Cell::new(false);
     let (mut stdout, stderr, mut reaper) = child.split();
     let status = {
-        let reading = read(&mut stdout, &relay, &tell);
-        let hearing = hear(stderr, tell.slot, &mut last_words);
+        let reading = read(&mut stdout, &relay, &tell, &had_output);
+        let hearing = hear(stderr, tell.slot, &mut words);
         let reaping = async {
             let status = reaper.reap().await;
             group.set(None);
@@ -73,12 +100,12 @@ pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tel
             tokio::select! {
                 status = &mut reaping => break status,
                 () = &mut hearing, if !hearing_done => hearing_done = true,
-                why = &mut reading, if !reading_done => {
+                (failure, why) = &mut reading, if !reading_done => {
                     reading_done = true;
                     // The end of its output usually comes just before its own.
                     tokio::select! {
                         status = &mut reaping => break status,
-                        () = clock::pause(500) => tell.tell(What::Useless(why)).await,
+                        () = clock::pause(500) => tell.tell(What::Useless { failure, why }).await,
                     }
                 }
             }
@@ -97,11 +124,25 @@ pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tel
         }
         status
     };
-    tell.tell(What::Exited { status, last_words }).await;
+    let life = Life {
+        ran_ms: clock::mono().ms_since(started),
+        had_output: had_output.get(),
+        oom_kill: facts::oom_kills() > oom_kills,
+        wall_is_plausible: clock::wall_is_plausible(),
+    };
+    let lines = words.lines();
+    let end = end_of(status.as_ref().ok().copied(), &lines, life);
+    tell.tell_end(status, end, shown(&lines)).await;
 }
 
 /// Moves what a child makes into its ring, until there is no more or it is no use; says why it stopped.
-async fn read(stdout: &mut tokio::net::unix::pipe::Receiver, relay: &Relay, tell: &Teller) -> &'static str {
+async fn read(
+    stdout: &mut tokio::net::unix::pipe::Receiver,
+    relay: &Relay,
+    tell: &Teller,
+    had_output: &Cell<bool>,
+) -> Useless {
+    const UNREADABLE: Useless = (Failure::EarlyExit, "its output cannot be read");
     let mut patience = Patience::default();
     let mut verdict = Verdict::Open;
     let mut first_at = None;
@@ -109,7 +150,7 @@ async fn read(stdout: &mut tokio::net::unix::pipe::Receiver, relay: &Relay, tell
     loop {
         relay.gate(&mut patience).await;
         match relay.fill(|space| stdout.try_read(space)) {
-            Ok(0) => return "its output ended and it lives on",
+            Ok(0) => return (Failure::EarlyExit, "its output ended and it lives on"),
             Ok(len) => since_pause += len,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 since_pause = 0;
@@ -118,11 +159,11 @@ async fn read(stdout: &mut tokio::net::unix::pipe::Receiver, relay: &Relay, tell
                     clock::pause(COALESCE_MS).await;
                 }
                 if stdout.readable().await.is_err() {
-                    return "its output cannot be read";
+                    return UNREADABLE;
                 }
                 continue;
             }
-            Err(_) => return "its output cannot be read",
+            Err(_) => return UNREADABLE,
         }
         if verdict == Verdict::Open {
             verdict = relay.verdict();
@@ -130,68 +171,16 @@ async fn read(stdout: &mut tokio::net::unix::pipe::Receiver, relay: &Relay, tell
                 Verdict::Open => {}
                 Verdict::Suited => {
                     first_at = Some(clock::mono());
+                    had_output.set(true);
                     tell.tell(What::Output).await;
                 }
                 Verdict::Unsuited => tell.tell(What::Unsuited).await,
-                Verdict::NotTransportStream => return "its output is no transport stream",
+                Verdict::NotTransportStream => return (Failure::NotTs, "its output is no transport stream"),
             }
         }
         if since_pause >= 4 * READ_BYTES_MAX {
             since_pause = 0;
             tokio::task::yield_now().await;
         }
-    }
-}
-
-/// Logs what a child says, a few lines a minute, and keeps its last line.
-async fn hear(mut stderr: ChildStderr, slot: SlotIndex, last_words: &mut String) {
-    let mut line: heapless::Vec<u8, STDERR_LINE_BYTES_MAX> = heapless::Vec::new();
-    let mut buffer = [0; 2048];
-    let mut minute = (clock::mono(), 0);
-    loop {
-        let Ok(len @ 1..) = stderr.read(&mut buffer).await else { return };
-        for byte in buffer.iter().take(len) {
-            if *byte != b'\n' && line.push(*byte).is_ok() {
-                continue;
-            }
-            let text = printable(&line);
-            line.clear();
-            if *byte != b'\n' {
-                line.push(*byte).unwrap_or_default();
-            }
-            if text.is_empty() {
-                continue;
-            }
-            if clock::mono().ms_since(minute.0) >= 60_000 {
-                minute = (clock::mono(), 0);
-            }
-            minute.1 += 1;
-            if minute.1 <= STDERR_LINES_PER_MINUTE {
-                tracing::debug!(slot = slot.0, said = text, "FFmpeg spoke");
-            }
-            *last_words = text;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// A line as people may see it: without control characters, and without what addresses hide.
-fn printable(line: &[u8]) -> String {
-    let words = String::from_utf8_lossy(line);
-    let line = words.split_whitespace().collect::<Vec<&str>>().join(" ");
-    hide_secrets(&line).chars().map(|c| if c.is_control() { '·' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn what_children_say_shows_no_secrets_and_no_control_characters() {
-        assert_eq!(printable(b"  [http @ 0x55] Failed\tto open \x1b[31mit\r"), "[http @ 0x55] Failed to open ·[31mit");
-        let shown = printable(b"'http://joe:hunter2@h/live/joe/hunter2/1.ts?token=sesame': refused");
-        assert!(shown.starts_with("'http://") && shown.ends_with("': refused"), "{shown}");
-        assert!(!shown.contains("hunter2") && !shown.contains("sesame"), "{shown}");
-        assert_eq!(printable(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
 }

@@ -1,59 +1,188 @@
 //! The one table of metrics, and how Prometheus reads it.
+//!
+//! Counting is adding to a cell; nothing is formatted, allocated or waited for before somebody asks. Names follow the
+//! plan of the guard. Rows of single channels are bounded: the newest are kept, and what was forgotten is counted. What
+//! is *not* here: how the text is written ([`super::exposition`]), and what is measured at the moment of asking
+//! ([`Gauges`], which the door fills).
+//!
+//! - `metrics.rs`: what is counted.
+//! - `metrics/count.rs`: how it is counted.
+//! - `metrics/show.rs`: under which name it is shown.
 
-use pure::rules::pool::Refusal;
-use std::cell::Cell;
-use std::fmt::Write as _;
+mod count;
+mod show;
 
-/// A number that only grows.
-#[derive(Default)]
-pub struct Counter(Cell<u64>);
+use super::exposition::{Exposition, Histogram};
+use crate::clock;
+pub use count::Counter;
+use count::{Newest, Words};
+use pure::limits;
+use pure::model::lineup::ChannelId;
+use pure::rules::admission::Short;
+use pure::rules::failure::Failure;
+use pure::rules::gate::{Deny, Kind};
+use pure::rules::health::ProbeResult;
+use pure::rules::pool::{Note, Refusal};
+use pure::time::Mono;
+pub use show::{Gauges, SlotGauge};
+use std::cell::RefCell;
 
-impl Counter {
-    /// Adds `n`.
-    pub fn add(&self, n: u64) {
-        self.0.set(self.0.get().wrapping_add(n));
-    }
-
-    fn get(&self) -> u64 {
-        self.0.get()
-    }
-}
-
-/// Refusals are counted by reason; the words are the label's closed set.
-const REFUSALS: [&str; 10] = [
+/// Why viewers are sent away.
+const REFUSALS: [&str; 15] = [
     "draining",
     "memory",
     "fd",
+    "heat",
     "ffmpeg",
     "viewers_full",
     "slot_stuck",
+    "busy",
     "tuner_in_use",
     "all_tuners_in_use",
     "tune_failed",
     "no_video",
+    "resting",
+    "misconfigured",
+    "unknown_channel",
 ];
 
 const fn refusal_index(refusal: Refusal) -> usize {
-    use pure::rules::admission::Short;
     match refusal {
         Refusal::Draining => 0,
         Refusal::Short(Short::Memory) => 1,
         Refusal::Short(Short::Fds) => 2,
-        Refusal::Short(Short::Ffmpeg) => 3,
-        Refusal::ViewersFull => 4,
-        Refusal::SlotStuck => 5,
-        Refusal::TunerInUse => 6,
-        Refusal::AllTunersInUse => 7,
-        Refusal::TuneFailed => 8,
-        Refusal::NoVideo => 9,
+        Refusal::Short(Short::Heat) => 3,
+        Refusal::Short(Short::Ffmpeg) => 4,
+        Refusal::ViewersFull => 5,
+        Refusal::SlotStuck => 6,
+        Refusal::Busy { .. } => 7,
+        Refusal::TunerInUse => 8,
+        Refusal::AllTunersInUse => 9,
+        Refusal::TuneFailed { .. } => 10,
+        Refusal::NoVideo { .. } => 11,
+        Refusal::Resting { .. } => 12,
+        Refusal::Misconfigured => 13,
     }
 }
 
+/// Why the gate lets no child through. `slot` is counted where the pool has none to offer, before the gate is asked.
+const REJECTIONS: [&str; 11] =
+    ["drain", "breaker", "cooldown", "throttle", "slot", "memory", "fd", "heat", "ffmpeg", "token", "records"];
+
+const REJECTED_FOR_SLOT: usize = 4;
+
+const fn rejection_index(deny: &Deny) -> usize {
+    match deny {
+        Deny::Draining => 0,
+        Deny::Open { .. } => 1,
+        Deny::Cooldown { .. } => 2,
+        Deny::Throttled { .. } => 3,
+        Deny::Short(Short::Memory) => 5,
+        Deny::Short(Short::Fds) => 6,
+        Deny::Short(Short::Heat) => 7,
+        Deny::Short(Short::Ffmpeg) => 8,
+        Deny::Token { .. } => 9,
+        Deny::RecordsFull => 10,
+    }
+}
+
+const KINDS: [&str; 3] = ["cold", "restart", "probe"];
+const PROBE_RESULTS: [&str; 3] = ["healthy", "unhealthy", "unknown"];
+const REBUILDS: [&str; 2] = ["lineup", "guide"];
+const FAILURES: [&str; Failure::ALL.len()] = {
+    let mut names = [""; Failure::ALL.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = Failure::ALL[index].name();
+        index += 1;
+    }
+    names
+};
+
+/// Places that a long run should come by sometimes: a soak that never saw one of them has proved nothing about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A breaker opened.
+    BreakerOpened,
+    /// A probe of an open breaker was started.
+    BreakerProbed,
+    /// A breaker closed after a stable probe.
+    BreakerClosed,
+    /// A probe ended without a verdict.
+    BreakerInconclusive,
+    /// The gate said no because of the breaker.
+    DeniedBreaker,
+    /// … of the channel's cooldown.
+    DeniedCooldown,
+    /// … of the throttle.
+    DeniedThrottle,
+    /// … of memory, descriptors, heat, or a missing FFmpeg.
+    DeniedShort,
+    /// … of the limiter.
+    DeniedToken,
+    /// … of draining.
+    DeniedDraining,
+    /// An acquisition took too long.
+    AcquireTimedOut,
+    /// A child was stable.
+    Stable,
+    /// A child was silent for half of what it may be.
+    SilenceWarned,
+    /// A viewer was held over a gap.
+    GapHeld,
+    /// A new child's packets were joined to a viewer's stream.
+    SeamJoined,
+    /// A child ignored SIGTERM.
+    Killed,
+    /// A slot was given up.
+    Quarantined,
+    /// A probe of the output was skipped.
+    ProbeSkipped,
+    /// Half of the channels in use were open.
+    Outage,
+    /// A viewer was refused.
+    Refused,
+}
+
+const POINTS: [&str; 20] = [
+    "breaker_opened",
+    "breaker_probed",
+    "breaker_closed",
+    "breaker_inconclusive",
+    "denied_breaker",
+    "denied_cooldown",
+    "denied_throttle",
+    "denied_short",
+    "denied_token",
+    "denied_draining",
+    "acquire_timed_out",
+    "stable",
+    "silence_warned",
+    "gap_held",
+    "seam_joined",
+    "killed",
+    "quarantined",
+    "probe_skipped",
+    "outage",
+    "refused",
+];
+const _: () = assert!(Point::Refused as usize + 1 == POINTS.len(), "each point has a name");
+
+/// Up to where acquisitions are told apart: most take milliseconds, none more than 90 s.
+static ACQUISITION_BOUNDS_US: [u64; 12] = [
+    1_000, 10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 12_000_000, 30_000_000,
+    90_000_000,
+];
+/// Up to where delays are told apart: 20 ms and 100 ms are promised, 20 s is the watchdog.
+static LAG_BOUNDS_US: [u64; 12] =
+    [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 20_000_000];
+/// Up to where commits are told apart: a good card takes 5 ms, a worn one seconds.
+static COMMIT_BOUNDS_US: [u64; 10] =
+    [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000, 3_000_000, 10_000_000];
+
 /// All counters.
-#[derive(Default)]
 pub struct Metrics {
-    /// Children started.
-    pub ffmpeg_starts: Counter,
+    started: Mono,
     /// Children that the kernel did not start.
     pub ffmpeg_start_failures: Counter,
     /// Children that ended under a viewer.
@@ -74,133 +203,188 @@ pub struct Metrics {
     pub playlist_failures: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
-    refusals: [Counter; REFUSALS.len()],
+    /// Snapshots of the guard's memory that could not be written (K07).
+    pub snapshots_skipped: Counter,
+    /// How late the executor came to what was due.
+    pub loop_lag: Histogram<{ LAG_BOUNDS_US.len() }>,
+    /// How long the database took for a change, its wait in the inbox included.
+    pub db_commit: Histogram<{ COMMIT_BOUNDS_US.len() }>,
+    acquire_timeouts: Counter,
+    storms: Counter,
+    health_timeouts: Counter,
+    sweep_found: Counter,
+    probes_skipped: Counter,
+    spawns: Words<{ KINDS.len() }>,
+    refusals: Words<{ REFUSALS.len() }>,
+    rejections: Words<{ REJECTIONS.len() }>,
+    failures: Words<{ FAILURES.len() }>,
+    probe_results: Words<{ PROBE_RESULTS.len() }>,
+    rebuilds: Words<{ REBUILDS.len() }>,
+    points: Words<{ POINTS.len() }>,
+    acquired: Histogram<{ ACQUISITION_BOUNDS_US.len() }>,
+    acquired_not: [Histogram<{ ACQUISITION_BOUNDS_US.len() }>; 2],
+    /// More than the throttle lets through in its window, so that a throttle that leaks would show.
+    restarts: RefCell<heapless::HistoryBuffer<Mono, { 4 * limits::RESTARTS_MAX }>>,
+    restarts_of: RefCell<Newest<ChannelId, { limits::CHANNEL_ROWS_MAX }>>,
+    failures_of: RefCell<Newest<(ChannelId, Failure), { limits::FAILURE_ROWS_MAX }>>,
+    breakers_left_out: Counter,
+    exposition: Exposition,
 }
 
-/// What is measured at the moment of asking.
-#[derive(Default)]
-pub struct Gauges {
-    /// Children alive.
-    pub ffmpeg_processes_active: u64,
-    /// Children waited for.
-    pub ffmpeg_spawn_pending: u64,
-    /// Viewers with a picture or waiting for one.
-    pub viewers: u64,
-    /// Slots given up.
-    pub slots_quarantined: u64,
-    /// Channels in the lineup.
-    pub channels: u64,
-    /// Problems at present.
-    pub problems: u64,
-    /// Open file descriptors.
-    pub fd_usage: u64,
-    /// Resident memory of the daemon.
-    pub system_rss_bytes: u64,
-    /// Bytes that each slot published, its overtaken viewers, and its packets out of order.
-    pub slots: Vec<(u64, u64, u64)>,
+impl Default for Metrics {
+    fn default() -> Self {
+        let acquisition = || Histogram::new(&ACQUISITION_BOUNDS_US);
+        Self {
+            started: clock::mono(),
+            ffmpeg_start_failures: Counter::default(),
+            ffmpeg_deaths: Counter::default(),
+            streams_started: Counter::default(),
+            http_requests: Counter::default(),
+            http_connections_refused: Counter::default(),
+            discovery_answers: Counter::default(),
+            discovery_ignored: Counter::default(),
+            playlist_loads: Counter::default(),
+            playlist_failures: Counter::default(),
+            panics: Counter::default(),
+            snapshots_skipped: Counter::default(),
+            loop_lag: Histogram::new(&LAG_BOUNDS_US),
+            db_commit: Histogram::new(&COMMIT_BOUNDS_US),
+            acquire_timeouts: Counter::default(),
+            storms: Counter::default(),
+            health_timeouts: Counter::default(),
+            sweep_found: Counter::default(),
+            probes_skipped: Counter::default(),
+            spawns: Words::new(&KINDS),
+            refusals: Words::new(&REFUSALS),
+            rejections: Words::new(&REJECTIONS),
+            failures: Words::new(&FAILURES),
+            probe_results: Words::new(&PROBE_RESULTS),
+            rebuilds: Words::new(&REBUILDS),
+            points: Words::new(&POINTS),
+            acquired: acquisition(),
+            acquired_not: [acquisition(), acquisition()],
+            restarts: RefCell::default(),
+            restarts_of: RefCell::default(),
+            failures_of: RefCell::default(),
+            breakers_left_out: Counter::default(),
+            exposition: Exposition::default(),
+        }
+    }
 }
 
 impl Metrics {
-    /// Counts a viewer sent away.
+    /// How long the daemon runs.
+    pub fn uptime_s(&self, now: Mono) -> u64 {
+        now.ms_since(self.started) / 1_000
+    }
+
+    /// Counts a viewer sent away by the engine.
     pub fn refused(&self, refusal: Refusal) {
-        if let Some(counter) = self.refusals.get(refusal_index(refusal)) {
-            counter.add(1);
+        self.refusals.add(refusal_index(refusal));
+        self.sometimes(Point::Refused);
+        if matches!(refusal, Refusal::TunerInUse | Refusal::AllTunersInUse | Refusal::SlotStuck) {
+            self.rejections.add(REJECTED_FOR_SLOT);
+        }
+        if !matches!(refusal, Refusal::Busy { .. } | Refusal::TuneFailed { .. } | Refusal::NoVideo { .. }) {
+            let [_, refused] = &self.acquired_not;
+            // Such a no is final and comes at once.
+            refused.add_us(0);
         }
     }
 
-    /// All of them in Prometheus' text format.
-    pub fn render(&self, gauges: &Gauges) -> String {
-        let mut out = String::with_capacity(8 * 1024);
-        let mut single = |kind: &str, name: &str, help: &str, value: u64| {
-            // Writing to a string cannot fail.
-            writeln!(out, "# HELP tunerd_{name} {help}\n# TYPE tunerd_{name} {kind}\ntunerd_{name} {value}")
-                .unwrap_or_default();
-        };
-        for (name, help, value) in [
-            ("ffmpeg_processes_active", "FFmpeg processes alive", gauges.ffmpeg_processes_active),
-            ("ffmpeg_spawn_pending", "Slots that wait to start a process", gauges.ffmpeg_spawn_pending),
-            ("viewers", "Viewers with a picture or waiting for one", gauges.viewers),
-            ("slot_quarantined", "Slots whose process cannot be ended", gauges.slots_quarantined),
-            ("channels", "Channels in the lineup", gauges.channels),
-            ("problems", "Problems at present", gauges.problems),
-            ("fd_usage", "Open file descriptors", gauges.fd_usage),
-            ("system_rss_bytes", "Resident memory of the daemon", gauges.system_rss_bytes),
-        ] {
-            single("gauge", name, help, value);
-        }
-        for (name, help, counter) in [
-            ("ffmpeg_spawn_total", "FFmpeg processes started", &self.ffmpeg_starts),
-            ("ffmpeg_spawn_failed_total", "FFmpeg processes the kernel did not start", &self.ffmpeg_start_failures),
-            ("ffmpeg_death_total", "FFmpeg processes that ended under a viewer", &self.ffmpeg_deaths),
-            ("stream_success_total", "Viewers who got a picture", &self.streams_started),
-            ("http_requests_total", "Requests answered", &self.http_requests),
-            ("http_connections_refused_total", "Connections over the limit", &self.http_connections_refused),
-            ("discovery_answers_total", "Discovery requests answered", &self.discovery_answers),
-            ("discovery_ignored_total", "Datagrams that deserved no answer", &self.discovery_ignored),
-            ("playlist_loads_total", "Playlists read", &self.playlist_loads),
-            ("playlist_failures_total", "Playlists that could not be had or used", &self.playlist_failures),
-            ("panics_total", "Handlers that panicked", &self.panics),
-        ] {
-            single("counter", name, help, counter.get());
-        }
-        let mut labelled = |name: &str, help: &str, label: &str, rows: &mut dyn Iterator<Item = (String, u64)>| {
-            writeln!(out, "# HELP tunerd_{name} {help}\n# TYPE tunerd_{name} counter").unwrap_or_default();
-            for (value, count) in rows {
-                writeln!(out, "tunerd_{name}{{{label}=\"{value}\"}} {count}").unwrap_or_default();
-            }
-        };
-        let refusals = REFUSALS.iter().zip(&self.refusals);
-        labelled(
-            "stream_failure_total",
-            "Viewers sent away",
-            "reason",
-            &mut refusals.map(|(reason, counter)| ((*reason).to_owned(), counter.get())),
-        );
-        let slots = || gauges.slots.iter().enumerate();
-        labelled(
-            "slot_bytes_total",
-            "Bytes of transport stream that a slot's children made",
-            "slot",
-            &mut slots().map(|(index, slot)| (index.to_string(), slot.0)),
-        );
-        labelled(
-            "viewer_lagged_total",
-            "Viewers moved ahead because they were too slow",
-            "slot",
-            &mut slots().map(|(index, slot)| (index.to_string(), slot.1)),
-        );
-        labelled(
-            "slot_continuity_errors",
-            "Packets out of order in what the present child makes",
-            "slot",
-            &mut slots().map(|(index, slot)| (index.to_string(), slot.2)),
-        );
-        out
+    /// Counts a viewer who asked for a channel that there is not.
+    pub fn refused_unknown_channel(&self) {
+        self.refusals.add(REFUSALS.len() - 1);
     }
+
+    /// Counts a child that was started.
+    pub fn started(&self, kind: Kind, channel: ChannelId) {
+        self.started_at(clock::mono(), kind, channel);
+    }
+
+    fn started_at(&self, now: Mono, kind: Kind, channel: ChannelId) {
+        self.spawns.add(kind as usize);
+        if kind == Kind::Probe {
+            self.sometimes(Point::BreakerProbed);
+        }
+        if kind != Kind::Cold {
+            self.restarts.borrow_mut().write(now);
+            self.restarts_of.borrow_mut().add(channel);
+        }
+    }
+
+    /// Counts what a probe of our own output found.
+    pub fn probed(&self, result: ProbeResult) {
+        self.probe_results.add(match result {
+            ProbeResult::Healthy => 0,
+            ProbeResult::Unhealthy => 1,
+            ProbeResult::Unknown => 2,
+        });
+    }
+
+    /// Counts a lineup or a guide that was made anew.
+    pub fn rebuilt(&self, what: Rebuilt) {
+        self.rebuilds.add(what as usize);
+    }
+
+    /// Counts that a rare place was reached.
+    pub fn sometimes(&self, point: Point) {
+        self.points.add(point as usize);
+    }
+
+    /// Counts what the pool notes.
+    pub fn note(&self, note: &Note) {
+        match note {
+            Note::Denied { deny, .. } => {
+                self.rejections.add(rejection_index(deny));
+                self.sometimes(match deny {
+                    Deny::Draining => Point::DeniedDraining,
+                    Deny::Open { .. } | Deny::RecordsFull => Point::DeniedBreaker,
+                    Deny::Cooldown { .. } => Point::DeniedCooldown,
+                    Deny::Throttled { .. } => Point::DeniedThrottle,
+                    Deny::Short(_) => Point::DeniedShort,
+                    Deny::Token { .. } => Point::DeniedToken,
+                });
+            }
+            Note::Acquired { waited_ms, .. } => self.acquired.add_ms(*waited_ms),
+            Note::AcquireTimeout { .. } => {
+                self.acquire_timeouts.add(1);
+                let [timeout, _] = &self.acquired_not;
+                timeout.add_ms(limits::ACQUIRE_MS_MAX);
+                self.sometimes(Point::AcquireTimedOut);
+            }
+            Note::Storm => self.storms.add(1),
+            Note::Failed { channel, failure, .. } => {
+                self.failures.add(*failure as usize);
+                self.failures_of.borrow_mut().add((*channel, *failure));
+                if *failure == Failure::Stall {
+                    self.health_timeouts.add(1);
+                }
+            }
+            Note::Opened { .. } => self.sometimes(Point::BreakerOpened),
+            Note::Closed { .. } => self.sometimes(Point::BreakerClosed),
+            Note::Inconclusive { .. } => self.sometimes(Point::BreakerInconclusive),
+            Note::Stable { .. } => self.sometimes(Point::Stable),
+            Note::SilenceWarning { .. } => self.sometimes(Point::SilenceWarned),
+            Note::ProbeSkipped { .. } => {
+                self.probes_skipped.add(1);
+                self.sometimes(Point::ProbeSkipped);
+            }
+            Note::SweepFound { .. } => self.sweep_found.add(1),
+            Note::Outage(true) => self.sometimes(Point::Outage),
+            Note::Outage(false) => {}
+        }
+    }
+}
+
+/// What was made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// The channels.
+    Lineup,
+    /// The guide.
+    Guide,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use pure::rules::admission::Short;
-
-    #[test]
-    fn what_is_counted_is_shown_under_its_name() {
-        let metrics = Metrics::default();
-        metrics.ffmpeg_starts.add(3);
-        metrics.refused(Refusal::AllTunersInUse);
-        metrics.refused(Refusal::Short(Short::Memory));
-        let text = metrics.render(&Gauges { viewers: 7, slots: vec![(188, 0, 0), (376, 1, 2)], ..Gauges::default() });
-        for line in [
-            "tunerd_ffmpeg_spawn_total 3",
-            "tunerd_viewers 7",
-            "tunerd_stream_failure_total{reason=\"all_tuners_in_use\"} 1",
-            "tunerd_stream_failure_total{reason=\"memory\"} 1",
-            "tunerd_stream_failure_total{reason=\"no_video\"} 0",
-            "tunerd_slot_bytes_total{slot=\"1\"} 376",
-            "tunerd_viewer_lagged_total{slot=\"1\"} 1",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
-        }
-    }
-}
+mod tests;

@@ -32,6 +32,16 @@ pub const COALESCE_AFTER_MS: u64 = 1_000;
 pub const GATE_MS_MAX: u64 = 2_000;
 /// Most consecutive packets that hold a PAT and PMT: one section of 1,024 bytes each, in 184-byte payloads.
 pub const TABLE_PACKETS_MAX: usize = 12;
+/// Places to join of a slot that are remembered, for excerpts: two seconds of those a quarter of a second apart.
+pub const JOIN_MARKS: usize = 8;
+/// How far apart they are at least: without a picture, every piece of sound is one.
+pub const JOIN_MARK_MS: u64 = 250;
+/// How much an excerpt of a slot's output shows if it can: enough for ffprobe to know every stream.
+pub const EXCERPT_MS_MIN: u64 = 1_000;
+/// Bytes of an excerpt: a second at 16 Mbit/s.
+pub const EXCERPT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A clock that has not moved for this long while packets came stands still; the standard wants it every 100 ms.
+pub const CLOCK_STALL_MS: u64 = 2_000;
 /// A viewer whose socket takes nothing for this long is let go (S20).
 pub const WRITE_STALL_MS: u64 = 10_000;
 
@@ -110,6 +120,8 @@ pub const STABLE_FRESH_MS: u64 = 5_000;
 pub const PROBE_EVERY_MS: u64 = 3_000;
 /// A probe that has not answered by then is killed.
 pub const PROBE_KILL_MS: u64 = 9_000;
+/// What ffprobe may say about one stream; more is no answer (F19).
+pub const PROBE_ANSWER_BYTES_MAX: usize = 4 * 1024;
 /// Probes at once, over all channels.
 pub const PROBES_MAX: usize = 1;
 /// How long the output must have been unwatchable before its child is restarted.
@@ -190,14 +202,141 @@ pub const GUIDE_HOURS: i64 = 24;
 
 // ---- Logs and notes -----------------------------------------------------------------------------------------------
 
-/// Last log lines kept for the API.
-pub const LOG_LINES_MAX: usize = 512;
+/// Last log lines kept for the API: two answers of the largest kind, and half a megabyte. The plan thought of 4 MiB;
+/// a third of what the whole daemon may hold is too much for that.
+pub const LOG_LINES_MAX: usize = 1_024;
+/// Log lines in one answer.
+pub const LOG_ANSWER_MAX: usize = 500;
+/// Log lines in one answer where nobody says how many.
+pub const LOG_ANSWER_DEFAULT: usize = 100;
+/// Log lines about one channel in any minute; the rest are counted (I17).
+pub const CHANNEL_LINES_PER_MINUTE: usize = 6;
+/// Channels whose log lines are counted at once: many more than can be restarted in a minute.
+pub const CHANNEL_LINES_TABLE: usize = 128;
 /// Bytes of one kept log line; longer ones are cut.
 pub const LOG_LINE_BYTES_MAX: usize = 400;
-/// Bytes of one line of a child's stderr; longer ones are split (F10).
+/// Bytes of one line of a child's stderr; the rest of a longer one is left out (F10). More would not fit into a log
+/// line, and a second part could begin in the middle of a password.
 pub const STDERR_LINE_BYTES_MAX: usize = 1_024;
 /// Lines of a child's stderr that are logged a minute; the rest are counted (F09, I17).
 pub const STDERR_LINES_PER_MINUTE: u32 = 6;
+
+// ---- Alarms -------------------------------------------------------------------------------------------------------
+
+/// The span in which restarts are counted for the alarm about their number.
+pub const VELOCITY_WINDOW_MS: u64 = 300_000;
+/// Restarts in that span that warn: half a restart a minute.
+pub const VELOCITY_WARNING: usize = 3;
+/// Restarts in that span that are critical: two a minute.
+pub const VELOCITY_CRITICAL: usize = 10;
+/// Restarts in that span that keep a warning up; fewer must last for [`ALARM_FALL_MS`] to clear it.
+pub const VELOCITY_WARNING_KEEP: usize = 2;
+/// Restarts in that span that keep it critical.
+pub const VELOCITY_CRITICAL_KEEP: usize = 8;
+/// How long the number of restarts must be low before that alarm falls.
+pub const ALARM_FALL_MS: u64 = 60_000;
+/// How long a storm's alarm stays after the last restart that was held back: what it was about is then out of every
+/// channel's window.
+pub const STORM_ALARM_MS: u64 = 300_000;
+/// The span in which storms are counted.
+pub const STORM_WINDOW_MS: u64 = 3_600_000;
+/// Storms in that span that are critical: a soak fails at as many.
+pub const STORMS_CRITICAL: usize = 3;
+/// Taken slots, of all, that raise the alarm about them.
+pub const PRESSURE_PERCENT: usize = 90;
+/// Taken slots, of all, that keep it up.
+pub const PRESSURE_KEEP_PERCENT: usize = 80;
+/// How long slots must be taken or free for that: whoever zaps takes a second one for a moment.
+pub const PRESSURE_HOLD_MS: u64 = 10_000;
+/// Crashes of FFmpeg within [`CRASH_WINDOW_MS`] that are FFmpeg's own trouble (F03).
+pub const CRASHES_MAX: usize = 3;
+/// Channels on which these happen at least: one alone may have a source that FFmpeg cannot stand.
+pub const CRASH_CHANNELS_MIN: usize = 2;
+/// The span in which crashes are counted, and how long the alarm stays after the last one.
+pub const CRASH_WINDOW_MS: u64 = 600_000;
+/// How often FFmpeg is found unhealthy within [`ESCALATION_WINDOW_MS`] before the daemon starts anew (E1).
+pub const ESCALATIONS_MAX: usize = 3;
+/// The span in which these are counted.
+pub const ESCALATION_WINDOW_MS: u64 = 3_600_000;
+/// How long the alarm stays after a child was ended for want of memory (F04).
+pub const OOM_ALARM_MS: u64 = 300_000;
+/// How long the alarms about memory and descriptors stay after they last were short.
+pub const BOARD_ALARM_MS: u64 = 60_000;
+/// A delay of the executor that warns: five times the longest that we promise.
+pub const STALL_WARNING_MS: u64 = 500;
+/// A delay of the executor that is critical (K12).
+pub const STALL_CRITICAL_MS: u64 = 2_000;
+/// How long a stall's alarm stays.
+pub const STALL_ALARM_MS: u64 = 300_000;
+/// An alarm that is raised again within this time of its last sign is the same one.
+pub const ALARM_CLUSTER_MS: u64 = 1_800_000;
+
+// ---- Metrics ------------------------------------------------------------------------------------------------------
+
+/// The text that Prometheus gets: one buffer, taken at start.
+pub const EXPOSITION_BYTES_MAX: usize = 64 * 1024;
+/// Channels whose restarts are counted one by one; the newest are kept.
+pub const CHANNEL_ROWS_MAX: usize = 96;
+/// Channels and classes whose failures are counted one by one; the newest are kept.
+pub const FAILURE_ROWS_MAX: usize = 128;
+/// Breakers that are shown one by one, open ones first.
+pub const BREAKER_ROWS_MAX: usize = 128;
+/// Channels in trouble that the page lists, the worst first.
+pub const ILL_CHANNELS_MAX: usize = 32;
+
+// ---- Children -----------------------------------------------------------------------------------------------------
+
+/// Most data one child may hold, on boards with plenty: half of the board's memory, within these two. Encoding 4K
+/// pictures took 500 MiB on two cores, 1080p 240 MiB, and more cores take more. A child that grows by 50 MiB a minute
+/// ends within the hour instead of taking the board down (F16).
+pub const CHILD_DATA_BYTES_MAX: u64 = 2_048 * MIB;
+/// The same on small boards, whose kernel runs out of memory first.
+pub const CHILD_DATA_BYTES_MIN: u64 = 512 * MIB;
+/// File descriptors one child may open: a playlist of segments over TLS needs some twenty.
+pub const CHILD_FDS_MAX: u64 = 256;
+/// Largest file one child may write. FFmpeg writes to its pipe; fontconfig keeps a cache of a few megabytes.
+pub const CHILD_FILE_BYTES_MAX: u64 = 64 * MIB;
+/// How much lower than ours the priority of an encoding child is (F17).
+pub const ENCODE_NICE: i32 = 10;
+/// How much sooner than others a child is chosen when the kernel has no memory left: it is replaced in a second.
+pub const CHILD_OOM_SCORE: i32 = 500;
+/// Bytes of a child's stderr that are taken at once, before others get their turn (F09).
+pub const STDERR_READ_BYTES: usize = 8 * 1024;
+/// The end of what a child said, which is kept to tell why it ended.
+pub const STDERR_TAIL_BYTES: usize = 8 * 1024;
+/// What a child may say within [`STDERR_PAUSE_MS`]; then it is read on after that time only: 16 MB/s at most (F09).
+pub const STDERR_BURST_BYTES: usize = 64 * 1024;
+/// See [`STDERR_BURST_BYTES`].
+pub const STDERR_PAUSE_MS: u64 = 4;
+/// Last lines of a child that are looked at for a reason.
+pub const LAST_WORDS_LINES_MAX: usize = 24;
+/// Last lines of a child that people are shown.
+pub const LAST_WORDS_SHOWN: usize = 2;
+/// The least time between two looks for children that nobody looks after, however many of ours end.
+pub const STRAYS_PAUSE_MS: u64 = 100;
+/// From when on the wall clock can be right: this release did not exist before (2026-01-01).
+pub const WALL_S_MIN: i64 = 1_767_225_600;
+
+// ---- The guardian -------------------------------------------------------------------------------------------------
+
+/// How often the guardian looks whether supervisor and store answer; a quarter of systemd's watchdog, if that is less.
+pub const BEAT_MS: u64 = 5_000;
+/// How often the executor's lateness is measured while a slot is taken; a free box is woken by the beat only.
+pub const LAG_EVERY_MS: u64 = 250;
+/// How long the store may be silent where no watchdog says: a playlist of 65,536 channels on a slow card.
+pub const STORE_SILENCE_MS: u64 = 30_000;
+/// Panics within [`PANIC_WINDOW_MS`] after which only a fresh start is safe (E2).
+pub const PANICS_MAX: usize = 3;
+/// See [`PANICS_MAX`].
+pub const PANIC_WINDOW_MS: u64 = 60_000;
+/// Least time between two writes of the snapshot.
+pub const SNAPSHOT_EVERY_MS: u64 = 1_000;
+/// Bytes of a snapshot: every record with every failure is a third of it.
+pub const SNAPSHOT_BYTES_MAX: usize = 1_024 * 1_024;
+/// Last events that are kept to explain a crash.
+pub const BLACK_BOX_LINES: usize = 256;
+/// Bytes of one of them; longer ones are cut.
+pub const BLACK_BOX_LINE_BYTES: usize = 120;
 
 // ---- Inboxes ----------------------------------------------------------------------------------------------------
 
@@ -241,4 +380,17 @@ const _: () = assert!(
     ACQUIRE_ATTEMPTS_MAX as u64 * ACQUIRE_ATTEMPT_MS + (2 + 4 + 8 + 16) * 1_000 == ACQUIRE_MS_MAX,
     "five attempts and the pauses between them fill one acquisition"
 );
+const _: () = assert!(STRAYS_PAUSE_MS < BEAT_MS && LAG_EVERY_MS < BEAT_MS, "beats are the slow ones");
 const _: () = assert!(PROBE_EVERY_MS * (UNHEALTHY_PROBES_MIN as u64) < UNHEALTHY_MS, "three probes fit in");
+const _: () = assert!(
+    2 * VELOCITY_WARNING as u64 * 60_000 >= VELOCITY_WINDOW_MS
+        && 2 * (VELOCITY_WARNING as u64 - 1) * 60_000 < VELOCITY_WINDOW_MS,
+    "the fewest that are half a restart a minute"
+);
+const _: () = assert!(VELOCITY_CRITICAL as u64 * 60_000 == 2 * VELOCITY_WINDOW_MS, "two restarts a minute");
+const _: () = assert!(
+    VELOCITY_WARNING_KEEP < VELOCITY_WARNING
+        && VELOCITY_CRITICAL_KEEP < VELOCITY_CRITICAL
+        && PRESSURE_KEEP_PERCENT < PRESSURE_PERCENT,
+    "an alarm falls below where it rises"
+);

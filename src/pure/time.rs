@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-/// A monotonic point in time, in milliseconds since the daemon started.
+/// A monotonic point in time, in milliseconds since the board was started: the same for every run of one boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mono(pub u64);
 

@@ -59,6 +59,18 @@ impl Origin {
 enum Request {
     Lineup { origin: Origin, answer: oneshot::Sender<Result<Lineup, StoreError>> },
     Replace { entries: Vec<Entry>, answer: oneshot::Sender<Result<Lineup, StoreError>> },
+    Ping { answer: oneshot::Sender<()> },
+}
+
+/// How the store's thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// It answers.
+    Alive,
+    /// It has more to do than it can take.
+    Busy,
+    /// It has ended, which must not happen.
+    Stopped,
 }
 
 /// The store, as others see it.
@@ -119,6 +131,16 @@ impl Handle {
         self.ask(|answer| Request::Replace { entries, answer }).await
     }
 
+    /// Waits for the store's thread to come round to this question; as long as it takes.
+    pub async fn ping(&self) -> Pulse {
+        let (answer, answered) = oneshot::channel();
+        match self.0.try_send(Request::Ping { answer }) {
+            Ok(()) if answered.await.is_ok() => Pulse::Alive,
+            Ok(()) | Err(mpsc::TrySendError::Disconnected(_)) => Pulse::Stopped,
+            Err(mpsc::TrySendError::Full(_)) => Pulse::Busy,
+        }
+    }
+
     async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
@@ -134,6 +156,7 @@ fn serve(database: &mut Connection, folder: &Path, inbox: &mpsc::Receiver<Reques
     while let Ok(request) = inbox.recv() {
         // Who asked may have given up; that is his business.
         match request {
+            Request::Ping { answer } => answer.send(()).unwrap_or_default(),
             Request::Lineup { origin, answer } => drop(answer.send(lineup(database, origin))),
             Request::Replace { entries, answer } => {
                 let before = lineup(database, Origin::Playlist).ok();

@@ -7,7 +7,7 @@ mod fetch;
 
 use crate::clock;
 use crate::engine;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store::{self, Origin};
 use pure::limits::FETCH_MS_MAX;
@@ -107,7 +107,7 @@ pub async fn run(
         let playlist = handle.0.playlist.borrow().clone();
         let Some(playlist) = playlist else {
             problems.clear(Topic::Playlist);
-            publish(&engine, &problems, store.lineup(Origin::Demo).await);
+            publish(&engine, &problems, &metrics, store.lineup(Origin::Demo).await);
             handle.0.status.borrow_mut().in_progress = false;
             handle.0.wanted.notified().await;
             restore = true;
@@ -117,7 +117,7 @@ pub async fn run(
             // Channels that were known before the start are there at once, even while the network is not.
             match store.lineup(Origin::Playlist).await {
                 Ok(stored) if stored.channels().is_empty() => {}
-                stored => publish(&engine, &problems, stored),
+                stored => publish(&engine, &problems, &metrics, stored),
             }
         }
         handle.0.status.borrow_mut().in_progress = true;
@@ -125,7 +125,10 @@ pub async fn run(
         let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000)));
         let retry_at = match loaded {
             Ok((entries, summary)) => {
-                publish(&engine, &problems, store.replace_playlist(entries).await);
+                let asked_at = clock::mono();
+                let stored = store.replace_playlist(entries).await;
+                metrics.db_commit.add_ms(clock::mono().ms_since(asked_at));
+                publish(&engine, &problems, &metrics, stored);
                 metrics.playlist_loads.add(1);
                 tracing::info!(channels = summary.entries, left_out = summary.skipped, "playlist loaded");
                 handle.0.note_loaded(summary);
@@ -159,11 +162,13 @@ pub async fn run(
 fn publish(
     engine: &engine::Handle,
     problems: &Problems,
+    metrics: &Metrics,
     lineup: Result<pure::model::lineup::Lineup, store::StoreError>,
 ) {
     match lineup {
         Ok(lineup) => {
             engine.set_lineup(Rc::new(lineup));
+            metrics.rebuilt(Rebuilt::Lineup);
             problems.clear(Topic::Lineup);
         }
         Err(error) => problems.set(Topic::Lineup, format!("The lineup could not be stored or read: {error}")),

@@ -19,7 +19,7 @@
 //! | `usage_error`, `refused`, `dns`, `http_401` … `http_503`, `invalid` | says what FFmpeg says, and ends with 1 |
 //! | `ignore_term` | lives on when asked to end |
 //! | `fork_grandchild=ms`, `hold_stdout`, `setsid`, `orphans=n` | a child of its own that lives so long, keeps the output, leaves the group; many short ones |
-//! | `grow_rss=mib`, `hog=threads` | so much more memory a second; busy loops |
+//! | `grow_rss=mib`, `grow_data=mib`, `hog=threads` | so much more memory a second, used or only taken; busy loops |
 //! | `healthy`, `unhealthy`, `hang`, `flood`, `nonsense`, `crash`, `probe_delay=ms` | for ffprobe, in a line whose key begins with `probe ` |
 #![expect(clippy::disallowed_methods, reason = "no daemon, and no executor")]
 #![allow(clippy::let_underscore_must_use, reason = "who reads may be gone")]
@@ -60,6 +60,9 @@ fn main() -> ExitCode {
     let address = arguments.iter().skip_while(|one| *one != "-i").nth(1).map_or("", String::as_str);
     let address: String = address.chars().take(200).collect();
     modes.log("start", &format!("address={address} modes={}", modes.text()));
+    if let Some(pid) = modes.predecessor() {
+        modes.log("overlap", &format!("other={pid}"));
+    }
     let (heard, speaking) = (Arc::clone(&modes), Arc::clone(&modes));
     thread::spawn(move || hear_terminate(&terminate, &heard));
     thread::spawn(move || {
@@ -167,14 +170,11 @@ fn misbehave(modes: &Arc<Modes>) {
             }
         });
     }
-    if let Some(mib) = modes.number("grow_rss", 1) {
-        thread::spawn(move || {
-            let mut held = Vec::new();
-            loop {
-                held.push(vec![0x5A_u8; usize::try_from(mib).unwrap_or(1) * 1024 * 1024 / 10]);
-                thread::sleep(Duration::from_millis(100));
-            }
-        });
+    for (mode, touched) in [("grow_rss", true), ("grow_data", false)] {
+        if let Some(mib) = modes.number(mode, 1) {
+            let modes = Arc::clone(modes);
+            thread::spawn(move || grow(usize::try_from(mib).unwrap_or(1), touched, &modes));
+        }
     }
     for _ in 0..modes.number("hog", 1).unwrap_or(0) {
         thread::spawn(|| {
@@ -183,6 +183,24 @@ fn misbehave(modes: &Arc<Modes>) {
                 std::hint::spin_loop();
             }
         });
+    }
+}
+
+/// Takes more memory ten times a second, and ends as FFmpeg does when there is no more.
+fn grow(mib_a_s: usize, touched: bool, modes: &Modes) {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let (mut piece, len) = (Vec::new(), mib_a_s * 1024 * 1024 / 10);
+        if piece.try_reserve_exact(len).is_err() {
+            let _ = std::io::stderr().write_all(b"Error while decoding stream #0:0: Cannot allocate memory\n");
+            modes.log("end", "why=memory");
+            std::process::exit(1);
+        }
+        if touched {
+            piece.resize(len, 0x5A);
+        }
+        held.push(piece);
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

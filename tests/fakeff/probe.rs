@@ -69,12 +69,13 @@ fn answer(arguments: &[String]) -> ExitCode {
         .unwrap_or_default()
         .split(',')
         .collect();
-    let streams = [("0", "h264", "video", "64"), ("1", "mp2", "audio", "")];
-    let value = |stream: (&'static str, &'static str, &'static str, &'static str), entry: &str| match entry {
-        "index" => Some(stream.0),
-        "codec_name" => Some(stream.1),
-        "codec_type" => Some(stream.2),
-        "width" | "height" => Some(stream.3).filter(|text| !text.is_empty()),
+    let streams = [("0", "h264", "video"), ("1", "mp2", "audio")];
+    let value = |stream: (&'static str, &'static str, &'static str), entry: &str| match (entry, stream.2) {
+        ("index", _) => Some(stream.0),
+        ("codec_name", _) => Some(stream.1),
+        ("codec_type", kind) => Some(kind),
+        ("width" | "height", "video") => Some("64"),
+        ("sample_rate", "audio") => Some("48000"),
         _ => None,
     };
     let mut text = String::new();

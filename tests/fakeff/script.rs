@@ -89,6 +89,20 @@ impl Modes {
             let _ = log.write(line.as_bytes());
         }
     }
+
+    /// A child of the same key that is still there, dead or alive: there must be none.
+    pub(super) fn predecessor(&self) -> Option<u32> {
+        if self.key == "*" {
+            return None;
+        }
+        let log = file("FAKEFF_LOG", "fakeff.log").and_then(|path| fs::read_to_string(path).ok())?;
+        let key = format!(" key={} ", self.key);
+        let pids = log.lines().filter(|line| line.starts_with("start ") && line.contains(&key)).filter_map(|line| {
+            let pid = line.split(" pid=").nth(1)?.split(' ').next()?;
+            pid.parse().ok().filter(|pid| *pid != std::process::id())
+        });
+        pids.last().filter(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(false))
+    }
 }
 
 /// How often this program was started with this key before.

@@ -6,11 +6,14 @@
 #![allow(clippy::let_underscore_must_use, reason = "what is cleaned up may be gone already")]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
 
+mod chaos;
 mod device;
 mod discovery;
 mod fake;
 mod house;
 mod kit;
+mod observe;
 mod play;
 mod playlist;
+mod seam;
 mod start;

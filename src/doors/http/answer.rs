@@ -95,13 +95,14 @@ pub(super) fn unknown_channel() -> Response<Body> {
 
 /// The engine said no.
 pub(super) fn refused(refusal: Refusal) -> Response<Body> {
-    let (code, retry_after_s) = match refusal {
-        Refusal::Draining => ("803 System Busy", 60),
-        Refusal::Short(_) | Refusal::ViewersFull | Refusal::SlotStuck => ("803 System Busy", 30),
-        Refusal::TunerInUse => ("804 Tuner In Use", 10),
-        Refusal::AllTunersInUse => ("805 All Tuners In Use", 10),
-        Refusal::TuneFailed => ("806 Tune Failed", 1),
-        Refusal::NoVideo => ("807 No Video Data", 2),
+    let code = match refusal {
+        Refusal::Draining | Refusal::Short(_) | Refusal::ViewersFull | Refusal::SlotStuck | Refusal::Busy { .. } => {
+            "803 System Busy"
+        }
+        Refusal::TunerInUse => "804 Tuner In Use",
+        Refusal::AllTunersInUse => "805 All Tuners In Use",
+        Refusal::TuneFailed { .. } | Refusal::Misconfigured => "806 Tune Failed",
+        Refusal::NoVideo { .. } | Refusal::Resting { .. } => "807 No Video Data",
     };
-    error(StatusCode::SERVICE_UNAVAILABLE, code, Some(retry_after_s))
+    error(StatusCode::SERVICE_UNAVAILABLE, code, Some(refusal.retry_after_s()))
 }

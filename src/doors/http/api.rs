@@ -5,10 +5,20 @@ use super::answer::{self, Body};
 use super::route::{Asked, query};
 use crate::clock;
 use crate::engine::{Tuner, facts};
-use crate::observe::metrics::Gauges;
+use crate::observe::logs::{Entry, Wanted};
+use crate::observe::metrics::{Gauges, SlotGauge};
+use crate::observe::problems::Problem;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
-use pure::limits::LOG_LINES_MAX;
+use pure::limits::{ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
+use pure::model::guide_number::GuideNumber;
+use pure::model::lineup::{ChannelId, Lineup};
+use pure::rules::alarms::{Alarm, Level as AlarmLevel};
+use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
+use pure::rules::failure::Failure;
+use pure::rules::health::Health;
 use pure::rules::pool::SlotState;
+use pure::time::Mono;
 use serde::Serialize;
 use tracing::Level;
 
@@ -35,9 +45,27 @@ pub(super) fn health(app: &App) -> Response<Body> {
     }
 }
 
+/// An answer that is true for a moment only.
+fn fresh(value: &impl Serialize) -> Response<Body> {
+    let mut answer = json(StatusCode::OK, value);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
 pub(super) fn metrics(app: &App) -> Response<Body> {
     let tuners = app.engine.tuners();
     let count = |wanted: fn(&Tuner) -> bool| tuners.iter().filter(|tuner| wanted(tuner)).count() as u64;
+    let (log, now) = (app.logs.counts(), clock::mono());
+    let slots: Vec<SlotGauge> = tuners
+        .iter()
+        .map(|tuner| SlotGauge {
+            bytes: tuner.stats.bytes,
+            overtaken: tuner.stats.overtaken,
+            continuity_errors: tuner.stats.continuity_errors,
+        })
+        .collect();
+    let breakers: Vec<(ChannelId, BreakerState)> =
+        app.engine.channels().iter().map(|view| (view.channel, view.state)).collect();
     let gauges = Gauges {
         ffmpeg_processes_active: count(|tuner| {
             matches!(tuner.view.state, SlotState::Starting | SlotState::Playing | SlotState::Stopping)
@@ -46,63 +74,109 @@ pub(super) fn metrics(app: &App) -> Response<Body> {
         viewers: tuners.iter().map(|tuner| tuner.view.viewers as u64).sum(),
         slots_quarantined: count(|tuner| tuner.view.state == SlotState::Quarantined),
         channels: app.engine.lineup().map_or(0, |lineup| lineup.channels().len() as u64),
-        problems: app.problems.list().len() as u64,
-        fd_usage: u64::from(facts::fds_open()),
+        fd_usage: facts::fds_open().into(),
+        fd_limit: facts::fds_limit().into(),
         system_rss_bytes: facts::resident_bytes().unwrap_or(0),
-        slots: tuners
-            .iter()
-            .map(|tuner| (tuner.stats.bytes, tuner.stats.overtaken, tuner.stats.continuity_errors))
-            .collect(),
+        memory_available_bytes: facts::memory_available_bytes(),
+        zombies: facts::zombies() as u64,
+        guide_age_s: app.guide.borrow().as_ref().map(|guide| guide.age_s(now)),
+        log_lines: &[("error", log.error), ("warn", log.warn), ("info", log.info), ("debug", log.debug)],
+        log_lines_left_out: log.left_out,
+        slots: &slots,
+        breakers: &breakers,
+        alarms: &app.problems.levels(),
     };
-    answer::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", app.metrics.render(&gauges))
+    match app.metrics.render(&gauges) {
+        Some(text) => answer::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+        None => answer::later("Somebody else is just reading the numbers.\n", 1),
+    }
 }
 
 #[derive(Serialize)]
 struct LogEntry {
     id: String,
     at: String,
+    mono_ms: u64,
     level: &'static str,
+    channel_id: Option<u32>,
     text: String,
 }
 
-/// `level`: the most verbose one wanted; `after`: an id; `limit`: how many of the newest.
-pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
-    let level = match query(asked, "level") {
-        None | Some("debug") => Level::DEBUG,
-        Some("info") => Level::INFO,
-        Some("warn") => Level::WARN,
-        Some("error") => Level::ERROR,
-        Some(_) => return bad_request("level is one of error, warn, info, debug"),
-    };
-    let after = match query(asked, "after") {
-        None => 0,
-        Some(id) => match app.logs.sequence(id) {
-            Some(sequence) => sequence,
-            None => return answer::not_found(),
-        },
-    };
-    let limit = match query(asked, "limit").map(str::parse) {
-        None => 100,
-        Some(Ok(limit @ 1..=LOG_LINES_MAX)) => limit,
-        Some(_) => return bad_request("limit is a number from 1 to 512"),
-    };
-    let entries: Vec<LogEntry> = app
-        .logs
-        .entries(level, after, limit)
-        .iter()
-        .map(|entry| LogEntry {
-            id: app.logs.id(entry),
+impl LogEntry {
+    fn new(app: &App, entry: &Entry) -> Self {
+        Self {
+            id: app.logs.id(entry).as_str().to_owned(),
             at: entry.at.to_string(),
+            mono_ms: entry.mono.0,
             level: match entry.level {
                 Level::ERROR => "error",
                 Level::WARN => "warn",
                 Level::INFO => "info",
                 _ => "debug",
             },
+            channel_id: entry.channel_id,
             text: entry.text.as_str().to_owned(),
-        })
-        .collect();
-    json(StatusCode::OK, &entries)
+        }
+    }
+}
+
+/// Log lines, oldest first. `level`: the most verbose one wanted; `channel`: only lines about this guide number, or
+/// `channel_id` as metrics and lines name it; `after`: an id, and then the lines that follow it; `limit`: how many,
+/// which without `after` are the newest.
+pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
+    let level_max = match query(asked, "level") {
+        None | Some("debug") => Level::DEBUG,
+        Some("info") => Level::INFO,
+        Some("warn") => Level::WARN,
+        Some("error") => Level::ERROR,
+        Some(_) => return bad_request("level is one of error, warn, info, debug"),
+    };
+    let channel_id = match channel(app, asked) {
+        Ok(id) => id.map(|id| id.0),
+        Err(why) => return bad_request(why),
+    };
+    let after = match query(asked, "after").map(|id| app.logs.sequence(id)) {
+        None => None,
+        Some(Some(sequence)) => Some(sequence),
+        Some(None) => return answer::not_found(),
+    };
+    let limit = match query(asked, "limit").map(str::parse) {
+        None => LOG_ANSWER_DEFAULT,
+        Some(Ok(limit @ 1..=LOG_ANSWER_MAX)) => limit,
+        Some(_) => return bad_request("limit is a number from 1 to 500"),
+    };
+    let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
+    fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>())
+}
+
+/// The channel that a question is about: by `channel_id`, as metrics and log lines name it, or by `channel`, the
+/// number that viewers type.
+fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, &'static str> {
+    match (query(asked, "channel_id").map(str::parse), query(asked, "channel")) {
+        (None, None) => Ok(None),
+        (Some(Ok(id)), _) => Ok(Some(ChannelId(id))),
+        (Some(Err(_)), _) => Err("channel_id is the number that log lines and metrics show"),
+        (None, Some(number)) => {
+            let found = number.parse::<GuideNumber>().ok().zip(app.engine.lineup());
+            let found = found.and_then(|(number, lineup)| Some(lineup.by_number(&number)?.id));
+            found.map(Some).ok_or("channel is the number of a channel in the lineup, such as 5.1")
+        }
+    }
+}
+
+/// A person wants a channel that rests tried: one try is allowed, and nothing is forgotten.
+pub(super) fn channel_retry(app: &App, asked: &str) -> Response<Body> {
+    match channel(app, asked) {
+        Ok(Some(id)) if app.engine.retry(id) => answer::plain(StatusCode::ACCEPTED, answer::TEXT, ""),
+        Ok(Some(_)) => answer::later("The box has too much to do.\n", 1),
+        Ok(None) => bad_request("channel or channel_id says which channel"),
+        Err(why) => bad_request(why),
+    }
+}
+
+/// One log line.
+pub(super) fn log_entry(app: &App, id: &str) -> Response<Body> {
+    app.logs.entry(id).map_or_else(answer::not_found, |entry| fresh(&LogEntry::new(app, &entry)))
 }
 
 fn bad_request(why: &str) -> Response<Body> {
@@ -122,14 +196,40 @@ struct Status {
     addresses: Addresses,
     tuners: Vec<TunerView>,
     channels_len: usize,
+    channels_ill: Vec<IllView>,
+    channels_ill_len: usize,
     playlist: PlaylistView,
 }
 
 #[derive(Serialize)]
 struct ProblemView {
     topic: &'static str,
+    level: Option<&'static str>,
     text: String,
-    since: String,
+    since: Option<String>,
+    first: Option<String>,
+    last: Option<String>,
+    count: u32,
+}
+
+impl From<Problem> for ProblemView {
+    fn from(problem: Problem) -> Self {
+        let Problem { name, level, text, since, first, last, count } = problem;
+        Self {
+            topic: name,
+            level: level.map(AlarmLevel::name),
+            text,
+            since: level.map(|_| since.to_string()),
+            first: (count > 0).then(|| first.to_string()),
+            last: (count > 0).then(|| last.to_string()),
+            count,
+        }
+    }
+}
+
+/// All alarms, those that are not raised included: their `level` is null, and the rest tells of the last time.
+pub(super) fn alarms(app: &App) -> Response<Body> {
+    fresh(&app.problems.alarms().into_iter().map(ProblemView::from).collect::<Vec<_>>())
 }
 
 #[derive(Serialize)]
@@ -144,8 +244,15 @@ struct Addresses {
 struct TunerView {
     tuner: u8,
     state: &'static str,
+    since_s: u64,
     channel: Option<ChannelView>,
     viewers: Vec<ViewerView>,
+    /// Of the viewers: how many hold on without a picture.
+    held: usize,
+    health: &'static str,
+    /// Counts from 1; more than that is a restart.
+    attempt: usize,
+    next_try_in_s: Option<u64>,
     bits_per_s: u64,
     continuity_errors: u64,
     overtaken: u64,
@@ -155,6 +262,69 @@ struct TunerView {
 struct ChannelView {
     number: String,
     name: String,
+}
+
+/// A channel that rests, is tried, or failed lately.
+#[derive(Serialize)]
+struct IllView {
+    channel_id: u32,
+    number: Option<String>,
+    name: Option<String>,
+    state: &'static str,
+    failures: usize,
+    last_failure: Option<&'static str>,
+    why: Option<&'static str>,
+    /// Trying again cannot help before a person changes something.
+    needs_help: bool,
+    /// When it may be tried again, if somebody wants it; 0: now.
+    next_try_in_s: u64,
+}
+
+impl IllView {
+    fn new(view: &GuardView, lineup: Option<&Lineup>, now: Mono) -> Self {
+        let channel = lineup.and_then(|lineup| lineup.by_id(view.channel));
+        let next_try_at = match view.state {
+            BreakerState::Open => view.open_until.max(view.restart_at),
+            BreakerState::Closed => view.restart_at,
+            BreakerState::HalfOpen => None,
+        };
+        Self {
+            channel_id: view.channel.0,
+            number: channel.map(|channel| channel.number.as_str().to_owned()),
+            name: channel.map(|channel| channel.name.clone()),
+            state: match view.state {
+                BreakerState::Open => "resting",
+                BreakerState::HalfOpen => "trying",
+                BreakerState::Closed => "failing",
+            },
+            failures: view.failures_len,
+            last_failure: view.last_failure.map(Failure::name),
+            why: view.last_failure.map(Failure::words),
+            needs_help: view.state == BreakerState::Open && view.last_failure.is_some_and(Failure::is_final),
+            next_try_in_s: next_try_at.map_or(0, |at| seconds_until(now, at)),
+        }
+    }
+}
+
+/// Rounded up: whoever waits so long is not too early.
+fn seconds_until(now: Mono, at: Mono) -> u64 {
+    at.ms_since(now).div_ceil(1_000)
+}
+
+/// Channels in trouble, the worst first, and how many there are in all.
+fn ill_channels(app: &App, lineup: Option<&Lineup>, now: Mono) -> (Vec<IllView>, usize) {
+    let mut ill = app.engine.channels();
+    ill.retain(|view| view.state != BreakerState::Closed || view.failures_len > 0);
+    ill.sort_by_key(|view| {
+        let rank = match view.state {
+            BreakerState::Open => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Closed => 2,
+        };
+        (rank, std::cmp::Reverse(view.failures_len), view.channel)
+    });
+    let shown = ill.iter().take(ILL_CHANNELS_MAX).map(|view| IllView::new(view, lineup, now));
+    (shown.collect(), ill.len())
 }
 
 #[derive(Serialize)]
@@ -182,7 +352,8 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
     let base = app.base_url(asked.local);
     let channels_len = lineup.as_ref().map_or(0, |lineup| lineup.channels().len());
     let playlist = app.subscriptions.status();
-    let (level, sentence) = sentence(lineup.is_some(), channels_len, &tuners, problems.len());
+    let (level, sentence) = sentence(lineup.is_some(), channels_len, &tuners, &problems);
+    let (channels_ill, channels_ill_len) = ill_channels(app, lineup.as_deref(), now);
     let view = |tuner: &Tuner| TunerView {
         tuner: tuner.view.slot.0,
         state: match tuner.view.state {
@@ -193,6 +364,16 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             SlotState::Stopping => "stopping",
             SlotState::Quarantined => "lost",
         },
+        since_s: now.ms_since(tuner.view.since) / 1_000,
+        held: tuner.view.held,
+        health: match tuner.view.health {
+            Health::Unknown => "unknown",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+            Health::Silent => "silent",
+        },
+        attempt: tuner.view.attempt,
+        next_try_in_s: tuner.view.next_try_at.map(|at| seconds_until(now, at)),
         channel: tuner
             .view
             .channel
@@ -211,48 +392,39 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         continuity_errors: tuner.stats.continuity_errors,
         overtaken: tuner.stats.overtaken,
     };
-    let mut answer = json(
-        StatusCode::OK,
-        &Status {
-            name: app.name.borrow().clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            device_id: app.device_id.to_string(),
-            board: app.board.clone(),
-            uptime_s: now.0 / 1_000,
-            level,
-            sentence,
-            problems: problems
-                .into_iter()
-                .map(|(topic, problem)| ProblemView {
-                    topic: topic.name(),
-                    text: problem.text,
-                    since: problem.since.to_string(),
-                })
-                .collect(),
-            addresses: Addresses {
-                host_port: base.trim_start_matches("http://").to_owned(),
-                lineup_m3u: format!("{base}/lineup.m3u"),
-                guide: format!("{base}/xmltv.xml"),
-                base,
-            },
-            tuners: tuners.iter().map(view).collect(),
-            channels_len,
-            playlist: PlaylistView {
-                in_use: app.subscriptions.has_playlist(),
-                in_progress: playlist.in_progress,
-                found: playlist.found,
-                skipped: playlist.skipped,
-                first_skipped: playlist.first_skipped,
-                loaded_at: playlist.loaded_at.map(|at| at.to_string()),
-            },
+    fresh(&Status {
+        name: app.name.borrow().clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        device_id: app.device_id.to_string(),
+        board: app.board.clone(),
+        uptime_s: app.metrics.uptime_s(now),
+        level,
+        sentence,
+        problems: problems.into_iter().map(ProblemView::from).collect(),
+        addresses: Addresses {
+            host_port: base.trim_start_matches("http://").to_owned(),
+            lineup_m3u: format!("{base}/lineup.m3u"),
+            guide: format!("{base}/xmltv.xml"),
+            base,
         },
-    );
-    answer.headers_mut().insert(hyper::header::CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
-    answer
+        tuners: tuners.iter().map(view).collect(),
+        channels_len,
+        channels_ill,
+        channels_ill_len,
+        playlist: PlaylistView {
+            in_use: app.subscriptions.has_playlist(),
+            in_progress: playlist.in_progress,
+            found: playlist.found,
+            skipped: playlist.skipped,
+            first_skipped: playlist.first_skipped,
+            loaded_at: playlist.loaded_at.map(|at| at.to_string()),
+        },
+    })
 }
 
-/// The state of the box in one sentence, and how good that is.
-fn sentence(loaded: bool, channels_len: usize, tuners: &[Tuner], problems_len: usize) -> (&'static str, String) {
+/// The state of the box in one sentence, and how good that is: ill where somebody has or will have no picture, busy
+/// where there is something to know.
+fn sentence(loaded: bool, channels_len: usize, tuners: &[Tuner], problems: &[Problem]) -> (&'static str, String) {
     let free = tuners.iter().filter(|tuner| tuner.is_free()).count();
     let channels = match channels_len {
         1 => "1 channel".to_owned(),
@@ -265,11 +437,17 @@ fn sentence(loaded: bool, channels_len: usize, tuners: &[Tuner], problems_len: u
         (1, all) => format!("1 of {all} tuners is free"),
         (free, all) => format!("{free} of {all} tuners are free"),
     };
-    match (loaded, problems_len) {
-        (false, _) => ("ill", "There are no channels yet.".to_owned()),
-        (true, 1) => ("ill", format!("There is a problem. {channels}, {of_tuners}.")),
-        (true, 2..) => ("ill", format!("There are {problems_len} problems. {channels}, {of_tuners}.")),
-        (true, 0) if free == 0 => ("busy", format!("Working. {channels}, {of_tuners}.")),
-        (true, 0) => ("good", format!("Ready. {channels}, {of_tuners}.")),
+    let critical = problems.iter().filter(|problem| problem.level == Some(AlarmLevel::Critical)).count();
+    // That the tuners are taken stands in the sentence anyway.
+    let is_pressure = |problem: &&Problem| problem.name == Alarm::PoolPressure.name();
+    let warnings = problems.len() - critical - problems.iter().filter(is_pressure).count();
+    match (loaded, critical, warnings) {
+        (false, ..) => ("ill", "There are no channels yet.".to_owned()),
+        (true, 1, _) => ("ill", format!("There is a problem. {channels}, {of_tuners}.")),
+        (true, 2.., _) => ("ill", format!("There are {critical} problems. {channels}, {of_tuners}.")),
+        (true, 0, 1) => ("busy", format!("Working, with a warning. {channels}, {of_tuners}.")),
+        (true, 0, 2..) => ("busy", format!("Working, with {warnings} warnings. {channels}, {of_tuners}.")),
+        (true, 0, 0) if free == 0 || !problems.is_empty() => ("busy", format!("Working. {channels}, {of_tuners}.")),
+        (true, 0, 0) => ("good", format!("Ready. {channels}, {of_tuners}.")),
     }
 }

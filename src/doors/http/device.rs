@@ -172,15 +172,6 @@ pub(super) fn lineup_status(app: &App) -> Response<Body> {
 }
 
 pub(super) fn lineup_post(app: &App, request: &Request<Incoming>) -> Response<Body> {
-    // A page of somebody else must not make the owner's browser knock here.
-    let headers = request.headers();
-    let host = headers.get("host").and_then(|value| value.to_str().ok());
-    let foreign = headers.get("origin").is_some_and(|origin| {
-        origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_none_or(|origin| Some(origin) != host)
-    });
-    if foreign {
-        return answer::plain(StatusCode::FORBIDDEN, answer::TEXT, "");
-    }
     match query(request.uri().query().unwrap_or_default(), "scan") {
         Some("start") => {
             app.subscriptions.refresh();

@@ -6,10 +6,11 @@
 use super::answer::{self, Body};
 use super::{App, device};
 use crate::clock;
+use crate::observe::metrics::Rebuilt;
 use hyper::Response;
 use hyper::body::Bytes;
 use pure::model::lineup::Lineup;
-use pure::time::Wall;
+use pure::time::{Mono, Wall};
 use pure::wire::xml::{XMLTV_HEAD, XMLTV_TAIL, write_channel, write_programmes};
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -24,7 +25,15 @@ const BATCH: usize = 128;
 pub struct Guide {
     lineup: Weak<Lineup>,
     hour: Wall,
+    made_at: Mono,
     document: Bytes,
+}
+
+impl Guide {
+    /// How old it is.
+    pub(super) fn age_s(&self, now: Mono) -> u64 {
+        now.ms_since(self.made_at) / 1_000
+    }
 }
 
 pub(super) async fn xmltv(app: &App) -> Response<Body> {
@@ -43,7 +52,9 @@ pub(super) async fn xmltv(app: &App) -> Response<Body> {
         return answer::later("The guide could not be made.\n", 60);
     };
     let document = Bytes::from(document);
-    *app.guide.borrow_mut() = Some(Guide { lineup: Rc::downgrade(&lineup), hour, document: document.clone() });
+    app.metrics.rebuilt(Rebuilt::Guide);
+    let made_at = clock::mono();
+    *app.guide.borrow_mut() = Some(Guide { lineup: Rc::downgrade(&lineup), hour, made_at, document: document.clone() });
     answer::device(answer::XML, document)
 }
 

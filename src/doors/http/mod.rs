@@ -24,8 +24,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::libc;
 use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
 use pure::model::device_id::DeviceId;
+use pure::rules::alarms::Sign;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -158,8 +160,13 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely: some will come back.
-                tracing::warn!(%error, "connection could not be accepted");
+                // Out of descriptors, most likely: some will come back. Until then the kernel says so ten times a second,
+                // and the alarm once.
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                    app.problems.sign(Sign::FdsExhausted);
+                } else {
+                    tracing::warn!(%error, "connection could not be accepted");
+                }
                 clock::pause(100).await;
                 continue;
             }

@@ -4,11 +4,12 @@ use super::answer::{self, Body};
 use super::{App, Playing, api, device, guide, page};
 use crate::clock;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_LENGTH;
+use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
 use pure::model::guide_number::GuideNumber;
 use pure::rules::pool::SlotIndex;
+use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where a request came from, and where it came in.
@@ -26,7 +27,7 @@ pub(super) enum Outcome {
 }
 
 /// What a path means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Asset(&'static page::Asset),
     Discover,
@@ -41,31 +42,68 @@ enum Route<'a> {
     Health,
     Metrics,
     ApiStatus,
+    ApiAlarms,
+    ChannelRetry,
     LogEntries,
+    LogEntry { id: &'a str },
     Stream { tuner: Option<SlotIndex>, number: &'a str },
 }
 
+/// The fixed addresses. They are looked up before anything that holds a number or an id.
+const TABLE: [(&str, Route<'static>); 15] = [
+    ("/discover.json", Route::Discover),
+    ("/lineup.json", Route::LineupJson),
+    ("/lineup.xml", Route::LineupXml),
+    ("/lineup.m3u", Route::LineupM3u),
+    ("/lineup_status.json", Route::LineupStatus),
+    ("/lineup.post", Route::LineupPost),
+    ("/status.json", Route::Status),
+    ("/device.xml", Route::DeviceXml),
+    ("/xmltv.xml", Route::Guide),
+    ("/healthz", Route::Health),
+    ("/metrics", Route::Metrics),
+    ("/api/status", Route::ApiStatus),
+    ("/api/alarms", Route::ApiAlarms),
+    ("/api/channels/retry", Route::ChannelRetry),
+    ("/api/logs/entries", Route::LogEntries),
+];
+
+/// In front of the id of a log line.
+const LOG_ENTRY: [&str; 2] = ["/api/logs/entry/", "/api/logs/"];
+
+/// Whether a part of the path is as long as an id of a log line, and could be taken for one (S22).
+const fn has_part_like_an_id(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let (mut at, mut len) = (0, 0);
+    while at < bytes.len() {
+        len = if bytes[at] == b'/' { 0 } else { len + 1 };
+        let ends = at + 1 == bytes.len() || bytes[at + 1] == b'/';
+        if ends && len == LOG_ID_CHARS {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+const _: () = {
+    let mut index = 0;
+    while index < TABLE.len() {
+        assert!(!has_part_like_an_id(TABLE[index].0), "an id could be taken for a fixed part of a path");
+        index += 1;
+    }
+    assert!(!has_part_like_an_id(LOG_ENTRY[0]), "an id could be taken for a fixed part of a path");
+};
+
 fn route(path: &str) -> Option<Route<'_>> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-    Some(match path {
-        "/discover.json" => Route::Discover,
-        "/lineup.json" => Route::LineupJson,
-        "/lineup.xml" => Route::LineupXml,
-        "/lineup.m3u" => Route::LineupM3u,
-        "/lineup_status.json" => Route::LineupStatus,
-        "/lineup.post" => Route::LineupPost,
-        "/status.json" => Route::Status,
-        "/device.xml" => Route::DeviceXml,
-        "/xmltv.xml" => Route::Guide,
-        "/healthz" => Route::Health,
-        "/metrics" => Route::Metrics,
-        "/api/status" => Route::ApiStatus,
-        "/api/logs/entries" => Route::LogEntries,
-        _ => match page::asset(path) {
-            Some(asset) => Route::Asset(asset),
-            None => stream(path)?,
-        },
-    })
+    let fixed = TABLE.iter().find(|(fixed, _)| *fixed == path).map(|(_, route)| *route);
+    fixed.or_else(|| page::asset(path).map(Route::Asset)).or_else(|| log_entry(path)).or_else(|| stream(path))
+}
+
+/// `/api/logs/entry/{id}`, and `/api/logs/{id}` for the same. Whether there is such a line is not known here.
+fn log_entry(path: &str) -> Option<Route<'_>> {
+    let id = LOG_ENTRY.iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    LogId::parse(id).map(|_| Route::LogEntry { id })
 }
 
 /// `/auto/v5.1` and `/tuner0/v5.1`.
@@ -98,8 +136,12 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
     let Some(route) = route(request.uri().path()) else { return Outcome::Answer(answer::not_found()) };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let answer = match route {
-        Route::LineupPost if *request.method() == Method::POST => device::lineup_post(app, request),
-        Route::LineupPost => answer::wrong_method("POST"),
+        Route::LineupPost | Route::ChannelRetry if *request.method() != Method::POST => answer::wrong_method("POST"),
+        Route::LineupPost | Route::ChannelRetry if is_foreign(request) => {
+            answer::plain(StatusCode::FORBIDDEN, answer::TEXT, "")
+        }
+        Route::LineupPost => device::lineup_post(app, request),
+        Route::ChannelRetry => api::channel_retry(app, request.uri().query().unwrap_or_default()),
         _ if !is_read => answer::wrong_method("GET, HEAD"),
         Route::Asset(asset) => page::serve(asset, request),
         Route::Discover => device::discover(app, asked),
@@ -113,10 +155,21 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
         Route::ApiStatus => api::status(app, asked),
+        Route::ApiAlarms => api::alarms(app),
         Route::LogEntries => api::log_entries(app, request.uri().query().unwrap_or_default()),
+        Route::LogEntry { id } => api::log_entry(app, id),
         Route::Stream { tuner, number } => return play(app, asked, request, tuner, number).await,
     };
     Outcome::Answer(answer)
+}
+
+/// A page of somebody else must not make the owner's browser knock here.
+fn is_foreign(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    headers.get(ORIGIN).is_some_and(|origin| {
+        origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_none_or(|origin| Some(origin) != host)
+    })
 }
 
 async fn play(
@@ -128,7 +181,10 @@ async fn play(
 ) -> Outcome {
     let Some(lineup) = app.engine.lineup() else { return Outcome::Answer(device::loading()) };
     let channel = number.parse::<GuideNumber>().ok().and_then(|number| lineup.by_number(&number).map(|found| found.id));
-    let Some(channel) = channel else { return Outcome::Answer(answer::unknown_channel()) };
+    let Some(channel) = channel else {
+        app.metrics.refused_unknown_channel();
+        return Outcome::Answer(answer::unknown_channel());
+    };
     if *request.method() == Method::HEAD {
         // Clients look before they tune; that must not take a tuner.
         return Outcome::Answer(device::stream_head());
@@ -168,6 +224,31 @@ mod tests {
             assert_eq!(route(nothing), None, "{nothing}");
         }
         assert_eq!(route("/lineup.json/"), Some(Route::LineupJson));
+    }
+
+    #[test]
+    fn the_word_entries_is_no_id_and_an_id_is_no_word() {
+        let id = "ABEiM0RVZneImaq7zN3u_w";
+        for path in ["/api/logs/ABEiM0RVZneImaq7zN3u_w", "/api/logs/entry/ABEiM0RVZneImaq7zN3u_w/"] {
+            assert_eq!(route(path), Some(Route::LogEntry { id }), "{path}");
+        }
+        assert_eq!(route("/api/logs/entries"), Some(Route::LogEntries));
+        for nothing in [
+            "/api/logs/entry",
+            "/api/logs/entry/",
+            "/api/logs/entry/entries",
+            "/api/logs/entries/ABEiM0RVZneImaq7zN3u_w",
+            "/api/logs/ABEiM0RVZneImaq7zN3u_w==",
+            "/api/logs/ABEiM0RVZneImaq7zN3u_x",
+            "/api/logs/ABEiM0RVZneImaq7zN3u_",
+            "/api/logs/ABEiM0RVZneImaq7zN3u_wA",
+            "/api/logs/%41BEiM0RVZneImaq7zN3u_w",
+            "/api/logs/entry/ABEiM0RVZneImaq7zN3u_w/x",
+        ] {
+            assert_eq!(route(nothing), None, "{nothing}");
+        }
+        assert!(has_part_like_an_id("/api/ABEiM0RVZneImaq7zN3u_w/x") && has_part_like_an_id("/ABEiM0RVZneImaq7zN3u_w"));
+        assert!(!has_part_like_an_id("/ABEiM0RVZneImaq7zN3u_wA/") && !has_part_like_an_id("/"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The ring against a child that writes as it likes, and viewers who read as they like.
 
 use super::*;
+use pure::wire::ts::Packet;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// Counts what this thread allocates.
@@ -54,6 +55,10 @@ fn write(relay: &Relay, dice: &mut Dice, mut bytes: &[u8]) {
     }
 }
 
+fn cursor(relay: &Rc<Relay>, from_start: bool) -> Cursor {
+    Cursor::new(relay, from_start, Rc::default())
+}
+
 /// A socket that takes at most `room` bytes.
 fn socket(taken: &mut Vec<u8>, mut room: usize) -> impl FnMut(&[IoSlice<'_>]) -> io::Result<usize> {
     move |pieces| {
@@ -81,8 +86,8 @@ fn a_viewer_from_the_start_gets_every_byte_however_it_comes_and_goes() {
     for seed in 0..20 {
         let mut dice = Dice(seed);
         let relay = Relay::new(1);
-        relay.begin(Generation(1));
-        let mut cursor = Cursor::new(&relay, true);
+        relay.begin(Generation(1), false);
+        let mut cursor = cursor(&relay, true);
         let (mut sent, mut taken) = (Vec::new(), Vec::new());
         // Three times around the ring.
         for _ in 0..210 {
@@ -101,10 +106,10 @@ fn a_viewer_from_the_start_gets_every_byte_however_it_comes_and_goes() {
 #[test]
 fn who_comes_later_begins_with_tables_and_a_key_frame() {
     let relay = Relay::new(1);
-    relay.begin(Generation(1));
+    relay.begin(Generation(1), false);
     write(&relay, &mut Dice(1), SAMPLE);
     let mut taken = Vec::new();
-    Cursor::new(&relay, false).send(socket(&mut taken, usize::MAX)).unwrap();
+    cursor(&relay, false).send(socket(&mut taken, usize::MAX)).unwrap();
     assert_whole_packets(&taken);
     let mut inspector = Inspector::new();
     let joins: Vec<bool> =
@@ -118,9 +123,9 @@ fn who_falls_behind_is_moved_to_a_key_frame_after_the_packet_he_has_begun() {
     for seed in 0..50 {
         let mut dice = Dice(seed);
         let relay = Relay::new(1);
-        relay.begin(Generation(1));
+        relay.begin(Generation(1), false);
         write(&relay, &mut dice, SAMPLE);
-        let mut cursor = Cursor::new(&relay, true);
+        let mut cursor = cursor(&relay, true);
         let mut taken = Vec::new();
         cursor.send(socket(&mut taken, 1 + dice.roll(5_000))).unwrap();
         for _ in 0..100 {
@@ -138,8 +143,8 @@ fn rubbish_between_packets_is_left_out() {
     for seed in 0..50 {
         let mut dice = Dice(seed);
         let relay = Relay::new(1);
-        relay.begin(Generation(1));
-        let mut cursor = Cursor::new(&relay, true);
+        relay.begin(Generation(1), false);
+        let mut cursor = cursor(&relay, true);
         let (mut taken, mut good) = (Vec::new(), 0);
         for _ in 0..150 {
             let rubbish: Vec<u8> = (0..dice.roll(700)).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect();
@@ -157,11 +162,11 @@ fn rubbish_between_packets_is_left_out() {
 #[test]
 fn what_is_no_transport_stream_is_known_soon() {
     let relay = Relay::new(1);
-    relay.begin(Generation(1));
+    relay.begin(Generation(1), false);
     assert_eq!(relay.verdict(), Verdict::Open);
     write(&relay, &mut Dice(1), "<html>Sorry, no such channel</html>\n".repeat(3_000).as_bytes());
     assert_eq!(relay.verdict(), Verdict::NotTransportStream);
-    relay.begin(Generation(2));
+    relay.begin(Generation(2), false);
     write(&relay, &mut Dice(1), SAMPLE);
     assert_eq!(relay.verdict(), Verdict::Suited);
 }
@@ -169,10 +174,10 @@ fn what_is_no_transport_stream_is_known_soon() {
 #[test]
 fn an_old_feed_ends_for_its_viewers_when_the_slot_plays_another() {
     let relay = Relay::new(1);
-    relay.begin(Generation(1));
+    relay.begin(Generation(1), false);
     write(&relay, &mut Dice(1), SAMPLE);
-    let mut cursor = Cursor::new(&relay, true);
-    relay.begin(Generation(2));
+    let mut cursor = cursor(&relay, true);
+    relay.begin(Generation(2), false);
     write(&relay, &mut Dice(1), SAMPLE);
     let mut taken = Vec::new();
     assert_eq!(cursor.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
@@ -192,11 +197,11 @@ fn the_reader_waits_for_the_fastest_viewer_and_for_nobody_else() {
         }
         false
     };
-    relay.begin(Generation(1));
+    relay.begin(Generation(1), false);
     assert!(fill(&relay, &mut dice), "the start is kept for who waits for it");
     let mut taken = Vec::new();
-    let mut fast = Cursor::new(&relay, true);
-    let slow = Cursor::new(&relay, true);
+    let mut fast = cursor(&relay, true);
+    let slow = cursor(&relay, true);
     fast.send(socket(&mut taken, usize::MAX)).unwrap();
     assert!(!relay.would_overtake_all(), "the slow one holds nothing up");
     assert!(fill(&relay, &mut dice));
@@ -205,14 +210,343 @@ fn the_reader_waits_for_the_fastest_viewer_and_for_nobody_else() {
     assert_whole_packets(&taken);
     drop((fast, slow));
     assert!(fill(&relay, &mut dice), "who comes back soon finds what he had not seen");
-    assert!(Cursor::new(&relay, false).send(socket(&mut taken, usize::MAX)).is_ok());
+    assert!(cursor(&relay, false).send(socket(&mut taken, usize::MAX)).is_ok());
+}
+
+// ---- One feed, several children -----------------------------------------------------------------------------------
+
+/// What a receiver finds in what he got, null packets left out: no gap, and a clock that runs forwards.
+fn assert_goes_on(taken: &[u8]) -> u64 {
+    assert_whole_packets(taken);
+    let mut inspector = Inspector::new();
+    let mut last_clock = None;
+    for packet in taken.chunks(PACKET_BYTES) {
+        let packet = packet.try_into().unwrap();
+        inspector.packet(packet);
+        if let Some(clock) = Packet::new(packet).pcr() {
+            assert!(last_clock.is_none_or(|last| last < clock), "{last_clock:?} {clock}");
+            last_clock = Some(clock);
+        }
+    }
+    assert_eq!((inspector.counters().continuity_errors, inspector.counters().damaged_packets), (0, 0));
+    inspector.counters().packets - inspector.counters().null_packets
+}
+
+fn null_packets(taken: &[u8]) -> usize {
+    taken.chunks(PACKET_BYTES).filter(|packet| **packet == NULL_PACKET).count()
+}
+
+/// As if he had waited long enough.
+fn be_patient(cursor: &mut Cursor) {
+    assert!(cursor.null_at.is_some_and(|due| due > clock::mono()), "there is a timer, and it is not due");
+    cursor.null_at = Some(Mono(0));
+}
+
+#[test]
+fn a_viewer_goes_on_across_children() {
+    for seed in 0..20 {
+        let mut dice = Dice(seed);
+        let relay = Relay::new(1);
+        relay.begin(Generation(1), false);
+        let mut viewer = cursor(&relay, true);
+        let mut taken = Vec::new();
+        for generation in 2..6 {
+            let end = PACKET_BYTES * (40 + dice.roll(40));
+            write(&relay, &mut dice, &SAMPLE[..end]);
+            let room = dice.roll(20_000);
+            viewer.send(socket(&mut taken, room)).unwrap();
+            // What is incomplete of a packet at its end is dropped (F13).
+            let cut = dice.roll(PACKET_BYTES as u64);
+            write(&relay, &mut dice, &SAMPLE[..cut]);
+            relay.gap();
+            relay.begin(Generation(generation), true);
+            assert_eq!((relay.generation(), relay.stats().last_packet_at), (Generation(generation), None));
+        }
+        write(&relay, &mut dice, SAMPLE);
+        assert_eq!(relay.stats().continuity_errors, 0);
+        relay.end();
+        assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
+        let packets = assert_goes_on(&taken) * PACKET_BYTES as u64;
+        assert_eq!(packets, relay.stats().bytes, "seed {seed}: he missed something");
+        // A feed that has ended does not go on.
+        relay.begin(Generation(9), true);
+        write(&relay, &mut dice, SAMPLE);
+        assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
+    }
+}
+
+#[test]
+fn newcomers_join_at_what_any_of_the_children_made() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    write(&relay, &mut Dice(1), SAMPLE);
+    relay.gap();
+    let mut taken = Vec::new();
+    let mut in_the_gap = cursor(&relay, false);
+    in_the_gap.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert!(!taken.is_empty());
+    relay.begin(Generation(2), true);
+    let mut before_its_first = cursor(&relay, false);
+    let mut waited_for_it = cursor(&relay, true);
+    write(&relay, &mut Dice(2), SAMPLE);
+    in_the_gap.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert_goes_on(&taken);
+    for (viewer, at_least) in [(&mut before_its_first, SAMPLE.len()), (&mut waited_for_it, SAMPLE.len())] {
+        taken.clear();
+        viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+        assert_goes_on(&taken);
+        assert!(taken.len() >= at_least, "{}", taken.len());
+    }
+    assert_eq!(taken.len(), SAMPLE.len(), "who waited for the second child begins with its first packet");
+    taken.clear();
+    cursor(&relay, false).send(socket(&mut taken, usize::MAX)).unwrap();
+    assert!(assert_goes_on(&taken) * (PACKET_BYTES as u64) < SAMPLE.len() as u64, "its newest key frame");
+}
+
+#[test]
+fn viewers_who_have_everything_are_held_with_null_packets() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    let (mut viewer, mut slow) = (cursor(&relay, true), cursor(&relay, true));
+    let mut taken = Vec::new();
+    assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+    let (first, last_words) = SAMPLE.split_at(50 * PACKET_BYTES);
+    write(&relay, &mut Dice(1), first);
+    assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+    assert_eq!(viewer.null_at, None, "no timer while the child lives");
+    let (before, head) = (relay.stats(), relay.ring.borrow().head);
+    relay.gap();
+    for round in 0..5 {
+        assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+        assert_eq!(null_packets(&taken), round, "not before its time");
+        be_patient(&mut viewer);
+        // In two pieces: the rest of a null packet is never left out.
+        assert_eq!(viewer.send(socket(&mut taken, 100)).unwrap(), Progress::Blocked);
+        assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+        assert_eq!(null_packets(&taken), round + 1);
+    }
+    // What is not yet sent comes first.
+    let mut late = Vec::new();
+    assert_eq!(slow.send(socket(&mut late, 1_000)).unwrap(), Progress::Blocked);
+    assert_eq!(slow.null_at, None);
+    // The dying child's last words are passed on, and the gap goes on.
+    write(&relay, &mut Dice(2), last_words);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    be_patient(&mut viewer);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert_eq!(null_packets(&taken), 6);
+    // They are nobody's output (I20).
+    assert_eq!(relay.ring.borrow().head - head, last_words.len() as u64);
+    assert_eq!(relay.stats().bytes - before.bytes, last_words.len() as u64);
+    // The next child's first packet ends the gap, not its beginning.
+    relay.begin(Generation(2), true);
+    assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+    be_patient(&mut viewer);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert_eq!((null_packets(&taken), relay.stats().last_packet_at), (7, None));
+    write(&relay, &mut Dice(3), SAMPLE);
+    assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+    assert_eq!(viewer.null_at, None);
+    slow.send(socket(&mut late, usize::MAX)).unwrap();
+    assert_eq!(assert_goes_on(&taken), assert_goes_on(&late));
+    // A second child that dies after a packet or two opens another.
+    relay.gap();
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    be_patient(&mut viewer);
+    relay.end();
+    assert_eq!(viewer.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
+    assert_eq!(null_packets(&taken), 7);
+}
+
+#[test]
+fn null_packets_come_between_packets_however_a_socket_takes_them() {
+    for seed in 0..50 {
+        let mut dice = Dice(seed);
+        let relay = Relay::new(1);
+        relay.begin(Generation(1), false);
+        let mut viewer = cursor(&relay, true);
+        let mut taken = Vec::new();
+        for round in 0..300 {
+            match dice.roll(4) {
+                0 => relay.gap(),
+                1 => relay.begin(Generation(round), true),
+                _ => {
+                    let len = dice.roll(3_000);
+                    write(&relay, &mut dice, &SAMPLE[..len]);
+                }
+            }
+            viewer.null_at = viewer.null_at.map(|_| Mono(0));
+            let room = dice.roll(2_000);
+            viewer.send(socket(&mut taken, room)).unwrap();
+        }
+        relay.end();
+        viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+        assert_whole_packets(&taken);
+        let of_children = taken.len() - null_packets(&taken) * PACKET_BYTES;
+        assert_eq!(of_children as u64, relay.stats().bytes, "seed {seed}");
+        assert!(null_packets(&taken) > 0);
+    }
+}
+
+#[test]
+fn a_viewer_may_come_before_there_is_anything() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    write(&relay, &mut Dice(1), SAMPLE);
+    let old = cursor(&relay, true);
+    relay.end();
+    // No child yet: he is in the next feed, and the one before is none of his.
+    relay.gap();
+    let mut viewers = [cursor(&relay, true), cursor(&relay, false)];
+    let mut taken = [Vec::new(), Vec::new()];
+    for (viewer, taken) in viewers.iter_mut().zip(&mut taken) {
+        assert_eq!(viewer.send(socket(taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+        be_patient(viewer);
+        viewer.send(socket(taken, usize::MAX)).unwrap();
+        assert_eq!(*taken, NULL_PACKET);
+    }
+    assert!(old.is_over());
+    relay.begin(Generation(2), true);
+    write(&relay, &mut Dice(1), SAMPLE);
+    for (viewer, taken) in viewers.iter_mut().zip(&mut taken) {
+        viewer.send(socket(taken, usize::MAX)).unwrap();
+        assert_goes_on(taken);
+    }
+    assert!(taken[0][PACKET_BYTES..] == *SAMPLE, "the first child of a feed passes no seam that changes it");
+    // The other way around: the child has begun when he comes, and it is still silent.
+    relay.begin(Generation(3), false);
+    let mut viewer = cursor(&relay, true);
+    relay.gap();
+    let mut taken = Vec::new();
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    be_patient(&mut viewer);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    write(&relay, &mut Dice(1), SAMPLE);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert_eq!((null_packets(&taken), taken.len()), (1, PACKET_BYTES + SAMPLE.len()));
+    assert_eq!(viewer.null_at, None, "its first packet has ended the gap");
+}
+
+#[test]
+fn one_viewer_can_be_closed() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    let closed = Rc::new(Cell::new(false));
+    let (mut one, mut other) = (Cursor::new(&relay, true, Rc::clone(&closed)), cursor(&relay, true));
+    write(&relay, &mut Dice(1), SAMPLE);
+    relay.gap();
+    closed.set(true);
+    relay.wake();
+    let mut taken = Vec::new();
+    assert_eq!(one.send(socket(&mut taken, 1_000)).unwrap(), Progress::Blocked);
+    assert_eq!(one.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
+    assert!(taken == SAMPLE, "what is there, and nothing else");
+    assert_eq!(other.send(socket(&mut taken, usize::MAX)).unwrap(), Progress::CaughtUp);
+    // Who was closed before he came sees nothing, whoever plays there now.
+    taken.clear();
+    assert_eq!(Cursor::new(&relay, true, closed).send(socket(&mut taken, usize::MAX)).unwrap(), Progress::Ended);
+    assert!(taken.is_empty());
+}
+
+// ---- What is told --------------------------------------------------------------------------------------------------
+
+/// Writes `bytes` as if it were `now`.
+fn write_at(relay: &Relay, bytes: &[u8], now: Mono) {
+    let mut ring = relay.ring.borrow_mut();
+    for piece in bytes.chunks(READ_BYTES_MAX) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let len = rest.len().min(ring.space().len());
+            ring.space()[..len].copy_from_slice(&rest[..len]);
+            ring.wrote(len, now);
+            rest = &rest[len..];
+        }
+    }
+    drop(ring);
+    relay.stats.set(RelayStats { last_packet_at: Some(now), ..relay.stats.get() });
+}
+
+fn excerpt(relay: &Relay) -> (Vec<u8>, Inspector) {
+    let mut bytes = vec![1, 2, 3];
+    relay.excerpt(&mut bytes);
+    assert_whole_packets(&bytes);
+    assert!(bytes.len() <= EXCERPT_BYTES_MAX);
+    let mut inspector = Inspector::new();
+    let joins = bytes.chunks(PACKET_BYTES).position(|packet| inspector.packet(packet.try_into().unwrap()).join_point);
+    assert!(joins.is_none_or(|at| at == 2), "PAT, PMT, key frame");
+    (bytes, inspector)
+}
+
+#[test]
+fn an_excerpt_shows_the_last_second_or_two() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    assert!(excerpt(&relay).0.is_empty());
+    // Key frames are at 0, 0.4 and 0.8 of each second; here all of a second comes at once.
+    write_at(&relay, SAMPLE, Mono(1_000));
+    assert!(excerpt(&relay).0.len() > SAMPLE.len() * 9 / 10, "all there is");
+    for second in 2..200 {
+        write_at(&relay, SAMPLE, Mono(second * 1_000));
+        let (bytes, inspector) = excerpt(&relay);
+        assert!((SAMPLE.len() * 3 / 2..SAMPLE.len() * 5 / 2).contains(&bytes.len()), "{}", bytes.len());
+        assert!(inspector.streams().unwrap().suits_clients());
+    }
+    // After a pause it is what came before the pause; and another child has its own.
+    assert!(relay.ring.borrow().excerpt(Mono(500_000)).1 > 0);
+    relay.begin(Generation(2), true);
+    write_at(&relay, SAMPLE, Mono(600_000));
+    assert!(excerpt(&relay).0.len() < SAMPLE.len() + 2 * PACKET_BYTES);
+}
+
+#[test]
+fn an_excerpt_has_bounds() {
+    // A key frame, and then pictures for a whole ring: the place to join is gone.
+    let unmarked: Vec<u8> = SAMPLE.chunks(PACKET_BYTES).skip(13).take(6).flatten().copied().collect();
+    let mut inspector = Inspector::new();
+    assert!(!unmarked.chunks(PACKET_BYTES).any(|packet| inspector.packet(packet.try_into().unwrap()).join_point));
+    for (mib, all) in [(1, 1), (4, 2), (8, 2)] {
+        let relay = Relay::new(mib);
+        relay.begin(Generation(1), false);
+        write_at(&relay, SAMPLE, Mono(1_000));
+        for second in 2..u64::try_from(mib * 1_000).unwrap() {
+            write_at(&relay, &unmarked, Mono(second * 1_000));
+        }
+        let (bytes, inspector) = excerpt(&relay);
+        let (expected, tables) = (all * 1024 * 1024, 2 * PACKET_BYTES);
+        assert!((expected - READ_BYTES_MAX..=expected + tables).contains(&bytes.len()), "{mib}: {}", bytes.len());
+        assert!(inspector.streams().is_some(), "the tables are there");
+    }
+}
+
+#[test]
+fn relays_tell_what_to_expect_and_when_the_picture_moved() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    assert_eq!(relay.expects(), Expect::default());
+    assert_eq!((relay.stats().last_picture_at, relay.stats().last_clock_at), (None, None));
+    write(&relay, &mut Dice(1), SAMPLE);
+    assert_eq!(relay.expects(), Expect { video: true, audio: true });
+    assert!(relay.stats().last_picture_at.is_some() && relay.stats().last_clock_at.is_some());
+    assert!(!relay.stats().clock_stalled());
+    let clock_at = relay.stats().last_clock_at.unwrap();
+    relay.stats.set(RelayStats { last_packet_at: Some(clock_at.plus_ms(CLOCK_STALL_MS)), ..relay.stats.get() });
+    assert!(relay.stats().clock_stalled());
+    // Another child's, and nothing of it yet.
+    relay.begin(Generation(2), true);
+    assert_eq!(relay.expects(), Expect::default());
+    assert_eq!((relay.stats().last_picture_at, relay.stats().last_clock_at), (None, None));
+    assert_eq!(relay.verdict(), Verdict::Open);
+    // Null packets, and a table: packets, and neither picture nor clock.
+    write(&relay, &mut Dice(1), &[&NULL_PACKET[..], &SAMPLE[..3 * PACKET_BYTES]].concat());
+    assert!(relay.stats().last_packet_at.is_some());
+    assert_eq!((relay.stats().last_picture_at, relay.stats().last_clock_at), (None, None));
 }
 
 #[test]
 fn relaying_allocates_nothing() {
     let relay = Relay::new(1);
-    relay.begin(Generation(1));
-    let mut cursors: Vec<Cursor> = (0..8).map(|_| Cursor::new(&relay, true)).collect();
+    relay.begin(Generation(1), false);
+    let mut cursors: Vec<Cursor> = (0..8).map(|_| cursor(&relay, true)).collect();
     let mut round = |room: usize| {
         let mut rest = SAMPLE;
         while !rest.is_empty() {
@@ -233,6 +567,10 @@ fn relaying_allocates_nothing() {
             }
         }
     };
+    round(10_000);
+    // A second child's packets pass the seam.
+    relay.gap();
+    relay.begin(Generation(2), true);
     round(10_000);
     let before = ALLOCATIONS.get();
     for _ in 0..1_000 {

@@ -31,6 +31,15 @@ pub enum Source {
     },
 }
 
+/// What a source is, as far as silence goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceClass {
+    /// Never silent for long: broadcasts, streams, test pictures.
+    Live,
+    /// A file, which may be read in bursts.
+    File,
+}
+
 /// A TV channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {

@@ -13,6 +13,7 @@ mod demo;
 
 use crate::limits::NAME_BYTES_MAX;
 use crate::model::guide_number::GuideNumber;
+use crate::model::lineup::SourceClass;
 use crate::model::lineup::{DemoIndex, Source};
 use crate::model::recipe::demo::Scene;
 use crate::model::source_url::{Scheme, SourceUrl};
@@ -148,6 +149,14 @@ pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Reci
     recipe.push_value("-metadata", service_name(channel_name));
     recipe.push(&OUTPUT);
     recipe
+}
+
+/// What a source is, as far as silence goes.
+pub fn source_class(source: &Source) -> SourceClass {
+    match source {
+        Source::Url { url, .. } if Reader::of(url) == Reader::File => SourceClass::File,
+        Source::Demo(_) | Source::Url { .. } => SourceClass::Live,
+    }
 }
 
 // ---- Templates --------------------------------------------------------------------------------------------------

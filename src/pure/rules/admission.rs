@@ -3,7 +3,9 @@
 //! Facts are read by the daemon (`engine::facts`). What is unknown is treated as plenty only for memory, where a board
 //! without `/proc/meminfo` could never play at all; it is shown as unknown.
 
-use crate::limits::{CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_MEMORY_BYTES, RESERVE_FDS, RESERVE_MEMORY_BYTES};
+use crate::limits::{
+    CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_HEAT_MAX_MILLI_C, ENCODE_MEMORY_BYTES, RESERVE_FDS, RESERVE_MEMORY_BYTES,
+};
 
 /// What the board has left, read just before a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct BoardFacts {
     pub fds_limit: u32,
     /// FFmpeg was found and ran.
     pub ffmpeg_present: bool,
+    /// The SoC's temperature, in thousandths of a degree Celsius. `None`: the board does not tell.
+    pub heat_milli_c: Option<i32>,
 }
 
 /// How much a child asks of the board.
@@ -46,6 +50,8 @@ pub enum Short {
     Memory,
     /// Too few file descriptors.
     Fds,
+    /// Too hot to encode.
+    Heat,
 }
 
 /// Whether a child doing `work` may start, when children that are still growing hold `reserved_bytes`.
@@ -64,7 +70,10 @@ pub const fn admit(facts: &BoardFacts, work: Work, reserved_bytes: u64) -> Resul
     if facts.fds_open.saturating_add(CHILD_FDS) > facts.fds_limit.saturating_sub(RESERVE_FDS) {
         return Err(Short::Fds);
     }
-    Ok(())
+    match (work, facts.heat_milli_c) {
+        (Work::Encode, Some(heat)) if heat > ENCODE_HEAT_MAX_MILLI_C => Err(Short::Heat),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -72,8 +81,13 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
-    const PLENTY: BoardFacts =
-        BoardFacts { memory_available_bytes: Some(400 * MIB), fds_open: 20, fds_limit: 1024, ffmpeg_present: true };
+    const PLENTY: BoardFacts = BoardFacts {
+        memory_available_bytes: Some(400 * MIB),
+        fds_open: 20,
+        fds_limit: 1024,
+        ffmpeg_present: true,
+        heat_milli_c: Some(60_000),
+    };
 
     #[test]
     fn memory_is_counted_with_what_is_reserved() {
@@ -91,6 +105,14 @@ mod tests {
         let limit = |fds_open| admit(&BoardFacts { fds_open, fds_limit: 256, ..PLENTY }, Work::Copy, 0);
         assert_eq!(limit(256 - 32 - 12), Ok(()));
         assert_eq!(limit(256 - 32 - 11), Err(Short::Fds));
+    }
+
+    #[test]
+    fn a_hot_board_copies_and_does_not_encode() {
+        let hot = |milli_c, work| admit(&BoardFacts { heat_milli_c: Some(milli_c), ..PLENTY }, work, 0);
+        assert_eq!(hot(82_000, Work::Encode), Ok(()));
+        assert_eq!(hot(82_001, Work::Encode), Err(Short::Heat));
+        assert_eq!(hot(95_000, Work::Copy), Ok(()));
     }
 
     #[test]

@@ -28,6 +28,16 @@ impl Bucket {
         Mono(self.full_at.0.saturating_sub(u64::from(self.burst - 1) * self.period_ms))
     }
 
+    /// When it would be full again.
+    pub(super) const fn full_at(&self) -> Mono {
+        self.full_at
+    }
+
+    /// Leaves a single token.
+    pub fn drain_to_one(&mut self, now: Mono) {
+        self.full_at = self.full_at.max(now.plus_ms(u64::from(self.burst - 1) * self.period_ms));
+    }
+
     /// Takes a token. Says no, and changes nothing, when there is none at `now`.
     #[must_use]
     pub fn take(&mut self, now: Mono) -> bool {

@@ -116,19 +116,12 @@ impl Failure {
 pub enum End {
     /// It ended, and nothing tells why.
     Plain,
+    /// It ended well. Broadcasts do not end, so for them that is as bad as any end; a file may be over.
+    Finished,
     /// It ended for a reason that it told, or by a signal that was not ours.
     Failed(Failure),
     /// A certificate was refused while our own clock cannot be right: nobody's failure.
     Clock,
-}
-
-/// What a source is, as far as silence goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SourceClass {
-    /// Never silent for long: broadcasts, streams, test pictures.
-    Live,
-    /// A file, which may be read in bursts.
-    File,
 }
 
 #[cfg(test)]

@@ -1,6 +1,17 @@
 //! Decisions over time. Each machine takes what happened and the time, and answers with what to do.
+//!
+//! [`pool`] is the one that the daemon talks to. It asks [`gate`] before every spawn, and the gate asks [`breaker`],
+//! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with.
+//! [`alarms`] watches them all and decides nothing for them.
+pub mod acquire;
 pub mod admission;
+pub mod alarms;
+pub mod breaker;
 pub mod bucket;
+pub mod constants;
 pub mod failure;
 pub mod gate;
+pub mod health;
+pub mod outage;
 pub mod pool;
+pub mod throttle;

@@ -4,17 +4,38 @@
 //! *not* here: processes and pipes (`engine::process`), the ring and its cursors (`engine::relay`), HTTP codes
 //! (`doors::http`), and whether a child may start at all ([`crate::rules::gate`]).
 //!
+//! - `pool.rs`: the words, the machine's face, and its invariants.
+//! - `pool/seats.rs`: viewers: where they sit, how long they wait, what they are told.
+//! - `pool/attempts.rs`: children: verdicts, silence, looks at the output, ends.
+//! - `pool/queue.rs`: slots that wait for the gate.
+//!
 //! The invariants that matter most: a slot is free only after its child was reaped; one channel has at most one slot,
-//! and one child that could still be ended; every viewer who asks is answered exactly once, by a picture or a refusal, within [`TUNE_DEADLINE_MS`].
+//! and one child that could still be ended; every viewer who asks is answered exactly once, by a picture or a refusal,
+//! within [`TUNE_DEADLINE_MS`]; an attempt fails at most once, and only while it lives; a viewer keeps his connection
+//! while his channel is restarted, but not for ever.
+//!
+//! [`TUNE_DEADLINE_MS`]: crate::limits::TUNE_DEADLINE_MS
 
-use crate::limits::{
-    LINGER_MS, REAP_MS, RESERVATION_MS, SLOTS_MAX, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS, VIEWERS_MAX,
-};
-use crate::model::lineup::ChannelId;
+mod attempts;
+mod queue;
+mod seats;
+
+use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
+use crate::model::lineup::{ChannelId, SourceClass};
+use crate::rules::acquire::Acquire;
 use crate::rules::admission::{BoardFacts, Short, Work};
-use crate::rules::gate::{Deny, Gate, SpawnPermit};
+use crate::rules::breaker::ChannelView;
+use crate::rules::constants::Rules;
+use crate::rules::failure::{End, Failure};
+use crate::rules::gate::{Deny, Gate, Kind, ProbePermit, SpawnPermit, Wish};
+use crate::rules::health::{Health, ProbeResult};
+use crate::rules::outage::Outage;
 use crate::time::Mono;
 use alloc::vec::Vec;
+use attempts::{Attempt, Stage};
+use core::fmt;
+use core::hash::{Hash as _, Hasher};
+use seats::{Seat, Viewer};
 
 /// Which slot, and so which tuner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +50,7 @@ pub struct Generation(pub u64);
 pub struct ViewerId(pub u64);
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event {
     /// A viewer asks for a channel.
     Ask {
@@ -41,6 +62,8 @@ pub enum Event {
         tuner: Option<SlotIndex>,
         /// What a child for it has to do.
         work: Work,
+        /// What its source is.
+        class: SourceClass,
     },
     /// A viewer is gone, whether he was waiting or playing. Unknown ones are ignored.
     Leave {
@@ -56,7 +79,19 @@ pub enum Event {
         /// Which attempt.
         generation: Generation,
     },
-    /// The first packets of a copying child, in formats that clients do not play: it has to encode.
+    /// When a child was last heard. To be told before each [`Event::Deadline`] and [`Event::Sweep`]; times that lie
+    /// before those already known change nothing.
+    Heard {
+        /// Where.
+        slot: SlotIndex,
+        /// Which attempt.
+        generation: Generation,
+        /// Its newest packet.
+        output_at: Mono,
+        /// Its newest piece of picture or, for radio, of sound.
+        picture_at: Mono,
+    },
+    /// The first packets of a child, in formats that clients do not play: it has to encode.
     Unsuited {
         /// Where.
         slot: SlotIndex,
@@ -69,6 +104,8 @@ pub enum Event {
         slot: SlotIndex,
         /// Which attempt.
         generation: Generation,
+        /// What that is called.
+        failure: Failure,
     },
     /// A child was reaped.
     Exited {
@@ -76,6 +113,8 @@ pub enum Event {
         slot: SlotIndex,
         /// Which attempt.
         generation: Generation,
+        /// How it ended.
+        end: End,
     },
     /// The kernel did not start a child: our fault or the board's, never the channel's.
     SpawnFailed {
@@ -84,6 +123,22 @@ pub enum Event {
         /// Which attempt.
         generation: Generation,
     },
+    /// A look at the output was answered, or cannot be any more. Each [`Effect::Probe`] gets exactly one.
+    Probed {
+        /// Where.
+        slot: SlotIndex,
+        /// Which attempt.
+        generation: Generation,
+        /// The answer.
+        result: ProbeResult,
+    },
+    /// A person has changed a channel's source, or wants it tried: one probe is allowed, nothing is forgotten.
+    Reset {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// Audits the timers; due every [`crate::limits::SWEEP_MS`].
+    Sweep,
     /// The daemon is stopping.
     Drain,
     /// A deadline has passed; see [`Pool::next_deadline`].
@@ -103,6 +158,10 @@ pub enum Effect {
         channel: ChannelId,
         /// How.
         work: Work,
+        /// What this start is.
+        kind: Kind,
+        /// Viewers hold on since the last child: its packets go on where that one's ended.
+        continues: bool,
         /// To be spent on it.
         permit: SpawnPermit,
     },
@@ -136,12 +195,27 @@ pub enum Effect {
         /// Why.
         refusal: Refusal,
     },
-    /// End a playing viewer's stream once he has read what is there.
+    /// End a viewer's stream once he has read what is there.
     Close {
         /// Who.
         viewer: ViewerId,
         /// Where.
         slot: SlotIndex,
+    },
+    /// A slot's viewers hold on without a child, or before its first packet: packets that carry nothing keep their
+    /// connections alive.
+    Gap {
+        /// Where.
+        slot: SlotIndex,
+    },
+    /// Look at a slot's output.
+    Probe {
+        /// Where.
+        slot: SlotIndex,
+        /// Which attempt's.
+        generation: Generation,
+        /// To be spent on it.
+        permit: ProbePermit,
     },
     /// A child cannot be reaped; its slot is given up until it can.
     Quarantine {
@@ -150,52 +224,188 @@ pub enum Effect {
         /// Which attempt.
         generation: Generation,
     },
+    /// Worth telling; nothing depends on it.
+    Note(Note),
 }
 
-/// A polite no. The doors turn it into codes.
+/// What is worth a log line or a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The gate said no: once for each reason and wait, not for each question.
+    Denied {
+        /// To whom.
+        channel: ChannelId,
+        /// Why.
+        deny: Deny,
+    },
+    /// A permit was had.
+    Acquired {
+        /// By whom.
+        channel: ChannelId,
+        /// From the request to the permit.
+        waited_ms: u64,
+    },
+    /// No slot and token in all attempts of one acquisition.
+    AcquireTimeout {
+        /// For whom.
+        channel: ChannelId,
+    },
+    /// The first throttled restart after a quiet minute.
+    Storm,
+    /// An attempt failed.
+    Failed {
+        /// Where.
+        slot: SlotIndex,
+        /// Which.
+        generation: Generation,
+        /// Whose.
+        channel: ChannelId,
+        /// Why.
+        failure: Failure,
+        /// Failures in the window, this one included.
+        failures_len: usize,
+    },
+    /// A breaker opened.
+    Opened {
+        /// Whose.
+        channel: ChannelId,
+        /// On what.
+        failure: Failure,
+        /// When a probe may be tried.
+        until: Mono,
+    },
+    /// A probe was stable.
+    Closed {
+        /// Whose.
+        channel: ChannelId,
+    },
+    /// A probe ended without a verdict.
+    Inconclusive {
+        /// Whose.
+        channel: ChannelId,
+    },
+    /// An attempt is stable.
+    Stable {
+        /// Where.
+        slot: SlotIndex,
+        /// Whose.
+        channel: ChannelId,
+    },
+    /// A child has been silent for half of what is allowed.
+    SilenceWarning {
+        /// Where.
+        slot: SlotIndex,
+        /// Whose.
+        channel: ChannelId,
+    },
+    /// A look was due while the prober, or the board, was busy.
+    ProbeSkipped {
+        /// Where.
+        slot: SlotIndex,
+    },
+    /// The sweep found a silence that its timer had missed: a bug of ours.
+    SweepFound {
+        /// Where.
+        slot: SlotIndex,
+    },
+    /// Half of the channels used lately rest, or no longer.
+    Outage(bool),
+}
+
+impl Note {
+    /// The channel that it is about.
+    pub const fn channel(&self) -> Option<ChannelId> {
+        match *self {
+            Self::Denied { channel, .. }
+            | Self::Acquired { channel, .. }
+            | Self::AcquireTimeout { channel }
+            | Self::Failed { channel, .. }
+            | Self::Opened { channel, .. }
+            | Self::Closed { channel }
+            | Self::Inconclusive { channel }
+            | Self::Stable { channel, .. }
+            | Self::SilenceWarning { channel, .. } => Some(channel),
+            Self::Storm | Self::ProbeSkipped { .. } | Self::SweepFound { .. } | Self::Outage(_) => None,
+        }
+    }
+}
+
+/// A polite no. The doors turn it into codes. Where another try may help later, `retry_ms` says when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The daemon is stopping.
     Draining,
     /// The board cannot carry one more.
     Short(Short),
-    /// As many viewers as there can be.
+    /// As many viewers, or ill channels, as there can be.
     ViewersFull,
     /// A child could not be ended; its slot is lost for now.
     SlotStuck,
+    /// The guard makes it wait for longer than a viewer does.
+    Busy {
+        /// Until it may start.
+        retry_ms: u64,
+    },
     /// The tuner that was asked for is in use.
     TunerInUse,
     /// All of them are.
     AllTunersInUse,
     /// The child ended before it made a packet, or what it made is no transport stream.
-    TuneFailed,
+    TuneFailed {
+        /// Until the next restart may be.
+        retry_ms: u64,
+    },
     /// Nothing arrived in time; the attempt may go on.
-    NoVideo,
+    NoVideo {
+        /// Until it is worth asking again.
+        retry_ms: u64,
+    },
+    /// The channel's breaker is OPEN.
+    Resting {
+        /// Until a probe may be tried.
+        retry_ms: u64,
+    },
+    /// The same, and only a person can help.
+    Misconfigured,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Term,
-    Kill,
+impl Refusal {
+    /// What `Retry-After` says, in whole seconds, rounded up.
+    pub const fn retry_after_s(self) -> u32 {
+        const fn within(retry_ms: u64, most: u64) -> u32 {
+            let seconds = retry_ms.div_ceil(1_000);
+            let most = if seconds > most { most } else { seconds };
+            #[expect(clippy::cast_possible_truncation, reason = "at most two minutes")]
+            let seconds = most as u32;
+            if seconds == 0 { 1 } else { seconds }
+        }
+        match self {
+            Self::Draining | Self::Short(Short::Heat) => 60,
+            Self::Short(_) | Self::ViewersFull | Self::SlotStuck => 30,
+            Self::TunerInUse | Self::AllTunersInUse => 10,
+            Self::Misconfigured => 120,
+            Self::Busy { retry_ms } => within(retry_ms, 60),
+            Self::TuneFailed { retry_ms } => within(retry_ms, 30),
+            Self::NoVideo { retry_ms } | Self::Resting { retry_ms } => within(retry_ms, 120),
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Phase {
     Free,
-    Queued,
-    Starting {
-        generation: Generation,
-        since: Mono,
+    /// No child; the gate is asked again at `retry_at`.
+    Waiting {
+        retry_at: Mono,
     },
-    Playing {
-        generation: Generation,
-        since: Mono,
+    /// A child lives: before its first packet, or after it.
+    Running {
+        attempt: Attempt,
         linger_until: Option<Mono>,
     },
-    /// `ends`: the channel whose child is on its way out.
+    /// A child is on its way out.
     Stopping {
-        generation: Generation,
-        ends: ChannelId,
+        attempt: Attempt,
         stage: Stage,
         deadline: Mono,
     },
@@ -207,16 +417,14 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     phase: Phase,
+    since: Mono,
     /// What it plays, or will play once its old child is reaped.
-    plays: Option<(ChannelId, Work)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Viewer {
-    id: ViewerId,
-    slot: SlotIndex,
-    /// `None` once he has a picture.
-    answer_by: Option<Mono>,
+    plays: Option<Wish>,
+    /// Since when a start is wanted, for the latency of acquisitions.
+    wanted_at: Mono,
+    acquire: Option<Acquire>,
+    /// Why the gate said no last, so that it is told once.
+    denied: Option<Deny>,
 }
 
 /// What a slot looks like from outside.
@@ -224,7 +432,7 @@ struct Viewer {
 pub enum SlotState {
     /// Nothing runs.
     Free,
-    /// Waits for the limiter, or for its old child to end.
+    /// Waits for the gate, or for its old child to end.
     Waiting,
     /// A child runs and has made no packet yet.
     Starting,
@@ -243,18 +451,28 @@ pub struct SlotView {
     pub slot: SlotIndex,
     /// In what state.
     pub state: SlotState,
+    /// Since when.
+    pub since: Mono,
     /// What it plays or is about to play.
     pub channel: Option<ChannelId>,
     /// How many have a picture or wait for one.
     pub viewers: usize,
+    /// Of them: how many hold on without a picture.
+    pub held: usize,
+    /// How good the output is.
+    pub health: Health,
+    /// Counts from 1 in the window of failures.
+    pub attempt: usize,
+    /// While it waits: when the gate is asked again.
+    pub next_try_at: Option<Mono>,
 }
 
 /// Room for the effects of one event. It is allocated once.
 #[derive(Debug)]
 pub struct Effects(Vec<Effect>);
 
-/// Each viewer gets at most one effect from one event, each slot at most an end, a start and a note.
-const EFFECTS_MAX: usize = VIEWERS_MAX + 3 * SLOTS_MAX;
+/// Each viewer gets at most one effect from one event; each slot an end, a start, a gap, a look and some notes.
+const EFFECTS_MAX: usize = VIEWERS_MAX + 16 * SLOTS_MAX;
 
 impl Default for Effects {
     fn default() -> Self {
@@ -268,6 +486,10 @@ impl Effects {
         self.0.push(effect);
     }
 
+    fn note(&mut self, note: Note) {
+        self.push(Effect::Note(note));
+    }
+
     /// Takes the effects out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
         self.0.drain(..)
@@ -275,74 +497,115 @@ impl Effects {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pool {
+    rules: Rules,
     slots: heapless::Vec<Slot, SLOTS_MAX>,
     viewers: heapless::Vec<Viewer, VIEWERS_MAX>,
-    /// Slots that wait for the limiter, first come first served.
+    /// Slots that wait for the gate, first come first served.
     queue: heapless::Deque<SlotIndex, SLOTS_MAX>,
     gate: Gate,
     facts: BoardFacts,
     generation: Generation,
+    outage: Outage,
+    /// Until a minute after the last throttled restart was due: no new storm.
+    storm_until: Mono,
+    looks_running: usize,
+    looks_began_at: Mono,
+    /// The prober works half of the time at most.
+    looks_rest_until: Mono,
 }
 
 impl Pool {
     /// A pool of `slots_len` free slots, at most [`SLOTS_MAX`].
     pub fn new(slots_len: usize) -> Self {
+        Self::with_rules(slots_len, Rules::DEFAULT)
+    }
+
+    /// A pool with other numbers than the daemon's. For proofs, and for early headers.
+    pub fn with_rules(slots_len: usize, rules: Rules) -> Self {
         let slots_len = slots_len.min(SLOTS_MAX);
+        let free =
+            Slot { phase: Phase::Free, since: Mono(0), plays: None, wanted_at: Mono(0), acquire: None, denied: None };
         Self {
-            slots: core::iter::repeat_n(Slot { phase: Phase::Free, plays: None }, slots_len).collect(),
+            slots: core::iter::repeat_n(free, slots_len).collect(),
             viewers: heapless::Vec::new(),
             queue: heapless::Deque::new(),
-            gate: Gate::new(slots_len),
+            gate: Gate::new(slots_len, rules),
             facts: BoardFacts::default(),
             generation: Generation(0),
+            outage: Outage::default(),
+            storm_until: Mono(0),
+            looks_running: 0,
+            looks_began_at: Mono(0),
+            looks_rest_until: Mono(0),
+            rules,
         }
     }
 
     /// Takes what happened at `now`, and says what to do about it.
-    #[expect(clippy::needless_pass_by_value, reason = "an event happens once")]
     pub fn on(&mut self, now: Mono, event: Event, effects: &mut Effects) {
         match event {
-            Event::Ask { viewer, channel, tuner, work } => self.ask(now, viewer, channel, tuner, work, effects),
+            // What only tells something is followed by what asks for something.
+            Event::Facts(facts) => {
+                self.facts = facts;
+                return;
+            }
+            Event::Heard { slot, generation, output_at, picture_at } => {
+                self.heard(now, slot, generation, output_at, picture_at);
+                return;
+            }
+            Event::Ask { viewer, channel, tuner, work, class } => {
+                self.ask(now, viewer, Wish { channel, class, work }, tuner, effects);
+            }
             Event::Leave { viewer } => self.leave(now, viewer),
-            Event::Facts(facts) => self.facts = facts,
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),
             Event::Unsuited { slot, generation } => self.unsuited(now, slot, generation, effects),
-            Event::Useless { slot, generation } => {
-                if self.is_running(slot, generation) {
-                    self.dismiss(slot, Refusal::TuneFailed, effects);
-                    self.stop(now, slot, None, effects);
-                }
-            }
-            Event::Exited { slot, generation } => self.ended(now, slot, generation, Refusal::TuneFailed, effects),
-            Event::SpawnFailed { slot, generation } => {
-                self.ended(now, slot, generation, Refusal::Short(Short::Memory), effects);
-            }
+            Event::Useless { slot, generation, failure } => self.useless(now, slot, generation, failure, effects),
+            Event::Exited { slot, generation, end } => self.exited(now, slot, generation, end, effects),
+            Event::SpawnFailed { slot, generation } => self.spawn_failed(now, slot, generation, effects),
+            Event::Probed { slot, generation, result } => self.probed(now, slot, generation, result, effects),
+            Event::Reset { channel } => self.gate.reset(now, channel),
+            Event::Sweep => self.sweep(now, effects),
             Event::Drain => self.drain(now, effects),
             Event::Deadline => {}
         }
-        self.expire(now, effects);
+        self.judge_attempts(now, effects);
         self.serve_queue(now, effects);
+        self.expire_viewers(now, effects);
+        self.look(now, effects);
+        let (gate, outage) = (&self.gate, &mut self.outage);
+        for slot in &self.slots {
+            if let (Phase::Running { .. }, Some(wish)) = (slot.phase, slot.plays) {
+                outage.used(now, wish.channel);
+            }
+        }
+        let rests = |channel| gate.breakers().open(channel).is_some() || gate.breakers().is_half_open(channel);
+        if let Some(is_on) = outage.judge(now, rests) {
+            effects.note(Note::Outage(is_on));
+        }
         self.check_invariants();
     }
 
     /// When [`Event::Deadline`] is due, if ever.
     pub fn next_deadline(&self) -> Option<Mono> {
-        let of_viewers = self.viewers.iter().filter_map(|viewer| viewer.answer_by);
-        let of_slots = self.slots.iter().filter_map(|slot| match slot.phase {
-            Phase::Starting { since, .. } => Some(since.plus_ms(START_TIMEOUT_MS)),
-            Phase::Playing { linger_until, .. } => linger_until,
+        let of_viewers = self.viewers.iter().filter_map(|viewer| self.viewer_deadline(viewer));
+        let of_slots = self.indexed().filter_map(|(index, slot)| match slot.phase {
+            Phase::Waiting { retry_at } => Some(retry_at),
+            Phase::Running { ref attempt, linger_until } => {
+                let attempt_at = self.attempt_deadline(index, attempt);
+                Some(linger_until.map_or(attempt_at, |until| until.min(attempt_at)))
+            }
             Phase::Stopping { deadline, .. } => Some(deadline),
-            Phase::Free | Phase::Queued | Phase::Quarantined { .. } => None,
+            Phase::Free | Phase::Quarantined { .. } => None,
         });
-        let of_queue = self.first_in_queue().map(|_| self.gate.token_ready_at());
-        of_viewers.chain(of_slots).chain(of_queue).min()
+        of_viewers.chain(of_slots).chain(self.look_deadline()).min()
     }
 
     /// Whether a decision on the board's state may be near, so that fresh [`Event::Facts`] are worth their cost.
-    pub fn wants_facts(&self) -> bool {
+    pub fn wants_facts(&self, now: Mono) -> bool {
         !self.queue.is_empty()
+            || self.look_deadline().is_some_and(|at| at <= now)
             || self.slots.iter().any(|slot| matches!(slot.phase, Phase::Stopping { .. }) && slot.plays.is_some())
     }
 
@@ -352,304 +615,62 @@ impl Pool {
     }
 
     /// All slots in order.
-    pub fn slots(&self) -> impl Iterator<Item = SlotView> + '_ {
-        self.indexed().map(|(index, slot)| SlotView {
+    pub fn slots(&self, now: Mono) -> impl Iterator<Item = SlotView> + '_ {
+        self.indexed().map(move |(index, slot)| SlotView {
             slot: index,
             state: match (slot.phase, slot.plays) {
                 (Phase::Free, _) => SlotState::Free,
-                (Phase::Queued, _) | (Phase::Stopping { .. }, Some(_)) => SlotState::Waiting,
-                (Phase::Starting { .. }, _) => SlotState::Starting,
-                (Phase::Playing { .. }, _) => SlotState::Playing,
+                (Phase::Waiting { .. }, _) | (Phase::Stopping { .. }, Some(_)) => SlotState::Waiting,
+                (Phase::Running { ref attempt, .. }, _) if attempt.first_at.is_none() => SlotState::Starting,
+                (Phase::Running { .. }, _) => SlotState::Playing,
                 (Phase::Stopping { .. }, None) => SlotState::Stopping,
                 (Phase::Quarantined { .. }, _) => SlotState::Quarantined,
             },
-            channel: slot.plays.map(|(channel, _)| channel),
+            since: slot.since,
+            channel: slot.plays.map(|wish| wish.channel),
             viewers: self.viewers_of(index),
+            held: self.held_on(index),
+            health: match slot.phase {
+                Phase::Running { ref attempt, .. } => attempt.health(),
+                _ => Health::Unknown,
+            },
+            attempt: slot.plays.map_or(0, |wish| self.gate.breakers().failures_len(now, wish.channel) + 1),
+            next_try_at: match slot.phase {
+                Phase::Waiting { retry_at } => Some(retry_at),
+                _ => None,
+            },
         })
     }
 
-    // ---- Viewers ------------------------------------------------------------------------------------------------
-
-    fn ask(
-        &mut self,
-        now: Mono,
-        viewer: ViewerId,
-        channel: ChannelId,
-        tuner: Option<SlotIndex>,
-        work: Work,
-        effects: &mut Effects,
-    ) {
-        let refusal = match self.seat(channel, tuner) {
-            _ if self.gate.is_closed() => Refusal::Draining,
-            _ if self.viewers.is_full() => Refusal::ViewersFull,
-            Err(refusal) => refusal,
-            Ok(slot) => {
-                let entry = Viewer { id: viewer, slot, answer_by: Some(now.plus_ms(TUNE_DEADLINE_MS)) };
-                assert!(self.viewers.push(entry).is_ok(), "there was room a moment ago");
-                self.take_seat(now, slot, channel, work, effects);
-                return;
-            }
-        };
-        effects.push(Effect::Refuse { viewer, refusal });
+    /// Channels that have failed lately, rest, or were restarted a moment ago.
+    pub fn channels(&self, now: Mono) -> impl Iterator<Item = ChannelView> + '_ {
+        self.gate.breakers().views(now, &self.rules)
     }
 
-    /// Where a viewer of `channel` would sit: with those who watch it, on a free slot, or on one that nobody watches.
-    fn seat(&self, channel: ChannelId, tuner: Option<SlotIndex>) -> Result<SlotIndex, Refusal> {
-        if let Some(tuner) = tuner {
-            // A tuner that plays something else to somebody stays his; a channel that plays elsewhere is shared.
-            let in_use = self.slot(tuner).is_none_or(|slot| {
-                matches!(slot.phase, Phase::Quarantined { .. })
-                    || slot.plays.is_some_and(|(plays, _)| plays != channel) && self.viewers_of(tuner) > 0
-            });
-            if in_use {
-                return Err(Refusal::TunerInUse);
-            }
-        }
-        let plays_it = |(_, slot): &(SlotIndex, &Slot)| slot.plays.is_some_and(|(plays, _)| plays == channel);
-        // To start it elsewhere while its old child ends would give it two children for a moment.
-        let ends_it = |(_, slot): &(SlotIndex, &Slot)| {
-            slot.plays.is_none() && matches!(slot.phase, Phase::Stopping { ends, .. } if ends == channel)
-        };
-        if let Some((index, _)) = self.indexed().find(plays_it).or_else(|| self.indexed().find(ends_it)) {
-            return Ok(index);
-        }
-        let cost = |index: SlotIndex, slot: &Slot| match slot.phase {
-            Phase::Free => Some(0),
-            Phase::Stopping { .. } if slot.plays.is_none() => Some(1),
-            Phase::Playing { linger_until: Some(until), .. } => Some(2 + until.0),
-            // Nobody waits for it any more, and somebody else needs the slot.
-            Phase::Starting { .. } if self.viewers_of(index) == 0 => Some(u64::MAX),
-            _ => None,
-        };
-        self.indexed()
-            .filter(|(index, _)| tuner.is_none_or(|tuner| tuner == *index))
-            .filter_map(|(index, slot)| cost(index, slot).map(|cost| (cost, index)))
-            .min()
-            .map(|(_, index)| index)
-            .ok_or(if tuner.is_some() { Refusal::TunerInUse } else { Refusal::AllTunersInUse })
+    /// Restarts in the window of the throttle.
+    pub fn restarts_in_window(&self, now: Mono) -> usize {
+        self.gate.throttle().in_window(now, &self.rules)
     }
 
-    /// The viewer just added sits on `index`: does what the slot needs to play `channel` to him.
-    fn take_seat(&mut self, now: Mono, index: SlotIndex, channel: ChannelId, work: Work, effects: &mut Effects) {
-        let slot = self.slot_mut(index);
-        let same = slot.plays.is_some_and(|(plays, _)| plays == channel);
-        match &mut slot.phase {
-            Phase::Playing { linger_until, .. } if same => {
-                *linger_until = None;
-                self.admit_waiting(index, false, effects);
-            }
-            Phase::Queued | Phase::Starting { .. } | Phase::Stopping { .. } if same => {}
-            Phase::Stopping { .. } => slot.plays = Some((channel, work)),
-            Phase::Free => {
-                slot.plays = Some((channel, work));
-                self.enqueue(index);
-            }
-            Phase::Playing { .. } | Phase::Starting { .. } => {
-                self.stop(now, index, Some((channel, work)), effects);
-            }
-            Phase::Queued | Phase::Quarantined { .. } => unreachable!("seat() offers neither"),
-        }
+    /// Changes whenever [`Pool::remember`] has something new to write, and [`Pool::channels`] something new to show.
+    pub fn revision(&self) -> u64 {
+        self.gate.revision()
     }
 
-    fn leave(&mut self, now: Mono, viewer: ViewerId) {
-        let Some(position) = self.viewers.iter().position(|entry| entry.id == viewer) else { return };
-        let index = self.viewers.swap_remove(position).slot;
-        self.settle(now, index);
+    /// Writes what a crash of the daemon must not make forgotten.
+    ///
+    /// # Errors
+    /// What `out` said.
+    pub fn remember(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        self.gate.remember(out)
     }
 
-    /// What becomes of a slot once its last viewer is gone.
-    fn settle(&mut self, now: Mono, index: SlotIndex) {
-        if self.viewers_of(index) > 0 {
-            return;
-        }
-        let slot = self.slot_mut(index);
-        match &mut slot.phase {
-            Phase::Queued => {
-                *slot = Slot { phase: Phase::Free, plays: None };
-                self.dequeue(index);
-            }
-            Phase::Playing { linger_until, .. } => *linger_until = Some(now.plus_ms(LINGER_MS)),
-            Phase::Stopping { .. } => slot.plays = None,
-            // A started attempt gets its verdict, or clients that zap away would launder dead sources.
-            Phase::Starting { .. } | Phase::Free | Phase::Quarantined { .. } => {}
-        }
+    /// Takes that back, before the first event. `clean`: the daemon had ended in order.
+    pub fn recall(&mut self, now: Mono, text: &str, clean: bool) {
+        self.gate.recall(now, text, clean);
     }
 
-    fn admit_waiting(&mut self, index: SlotIndex, from_start: bool, effects: &mut Effects) {
-        for viewer in self.viewers.iter_mut().filter(|viewer| viewer.slot == index) {
-            if viewer.answer_by.take().is_some() {
-                effects.push(Effect::Admit { viewer: viewer.id, slot: index, from_start });
-            }
-        }
-    }
-
-    /// Sends all viewers of a slot away: those who wait with `refusal`, those who play by ending their stream.
-    fn dismiss(&mut self, index: SlotIndex, refusal: Refusal, effects: &mut Effects) {
-        self.viewers.retain(|viewer| {
-            if viewer.slot == index {
-                effects.push(match viewer.answer_by {
-                    Some(_) => Effect::Refuse { viewer: viewer.id, refusal },
-                    None => Effect::Close { viewer: viewer.id, slot: index },
-                });
-            }
-            viewer.slot != index
-        });
-    }
-
-    // ---- Children -----------------------------------------------------------------------------------------------
-
-    fn output(&mut self, now: Mono, index: SlotIndex, generation: Generation, effects: &mut Effects) {
-        let viewers_len = self.viewers_of(index);
-        let Some(slot) = self.slot_at(index, generation) else { return };
-        if matches!(slot.phase, Phase::Starting { .. }) {
-            let linger_until = (viewers_len == 0).then(|| now.plus_ms(LINGER_MS));
-            slot.phase = Phase::Playing { generation, since: now, linger_until };
-            self.admit_waiting(index, true, effects);
-        }
-    }
-
-    fn unsuited(&mut self, now: Mono, index: SlotIndex, generation: Generation, effects: &mut Effects) {
-        let Some(slot) = self.slot_at(index, generation) else { return };
-        let Phase::Starting { .. } = slot.phase else { return };
-        if let Some((channel, Work::Copy)) = slot.plays {
-            let again = (self.viewers_of(index) > 0).then_some((channel, Work::Encode));
-            self.stop(now, index, again, effects);
-        } else {
-            self.dismiss(index, Refusal::TuneFailed, effects);
-            self.stop(now, index, None, effects);
-        }
-    }
-
-    fn ended(&mut self, now: Mono, index: SlotIndex, generation: Generation, refusal: Refusal, effects: &mut Effects) {
-        let Some(slot) = self.slot_at(index, generation) else { return };
-        match slot.phase {
-            Phase::Stopping { .. } if slot.plays.is_some() => self.enqueue(index),
-            _ => {
-                *slot = Slot { phase: Phase::Free, plays: None };
-                self.dismiss(index, refusal, effects);
-            }
-        }
-        self.serve_queue(now, effects);
-    }
-
-    /// Begins to end the child of a slot, which plays `next` afterwards.
-    fn stop(&mut self, now: Mono, index: SlotIndex, next: Option<(ChannelId, Work)>, effects: &mut Effects) {
-        let slot = self.slot_mut(index);
-        let (Phase::Starting { generation, .. } | Phase::Playing { generation, .. }) = slot.phase else { return };
-        if let Some((ends, _)) = slot.plays {
-            let deadline = now.plus_ms(TERM_MS);
-            *slot = Slot { phase: Phase::Stopping { generation, ends, stage: Stage::Term, deadline }, plays: next };
-            effects.push(Effect::Terminate { slot: index, generation });
-        }
-    }
-
-    fn drain(&mut self, now: Mono, effects: &mut Effects) {
-        self.gate.close();
-        for index in self.indices() {
-            self.dismiss(index, Refusal::Draining, effects);
-            self.stop(now, index, None, effects);
-            self.settle(now, index);
-        }
-    }
-
-    fn expire(&mut self, now: Mono, effects: &mut Effects) {
-        for index in self.indices() {
-            match self.slot_mut(index).phase {
-                Phase::Starting { since, .. } if since.plus_ms(START_TIMEOUT_MS) <= now => {
-                    self.dismiss(index, Refusal::NoVideo, effects);
-                    self.stop(now, index, None, effects);
-                }
-                Phase::Playing { linger_until: Some(until), .. } if until <= now => {
-                    self.stop(now, index, None, effects);
-                }
-                Phase::Stopping { generation, ends, stage, deadline } if deadline <= now => match stage {
-                    Stage::Term => {
-                        self.slot_mut(index).phase =
-                            Phase::Stopping { generation, ends, stage: Stage::Kill, deadline: now.plus_ms(REAP_MS) };
-                        effects.push(Effect::Kill { slot: index, generation });
-                    }
-                    Stage::Kill => {
-                        self.dismiss(index, Refusal::SlotStuck, effects);
-                        *self.slot_mut(index) = Slot { phase: Phase::Quarantined { generation }, plays: None };
-                        effects.push(Effect::Quarantine { slot: index, generation });
-                    }
-                },
-                _ => {}
-            }
-        }
-        while let Some(late) =
-            self.viewers.iter().find(|viewer| viewer.answer_by.is_some_and(|by| by <= now)).map(|viewer| viewer.id)
-        {
-            effects.push(Effect::Refuse { viewer: late, refusal: Refusal::NoVideo });
-            self.leave(now, late);
-        }
-    }
-
-    // ---- The queue for the limiter --------------------------------------------------------------------------------
-
-    fn enqueue(&mut self, index: SlotIndex) {
-        self.slot_mut(index).phase = Phase::Queued;
-        assert!(self.queue.push_back(index).is_ok(), "a slot queues once, and there is room for all");
-    }
-
-    fn dequeue(&mut self, index: SlotIndex) {
-        for _ in 0..self.queue.len() {
-            match self.queue.pop_front() {
-                Some(other) if other != index => {
-                    assert!(self.queue.push_back(other).is_ok(), "it was in there a moment ago");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The first slot in the queue that may start once there is a token. A channel whose old child still ends on
-    /// another slot has to wait for that: providers count connections.
-    fn first_in_queue(&self) -> Option<(SlotIndex, ChannelId, Work)> {
-        let is_ending = |channel| {
-            self.slots.iter().any(|slot| matches!(slot.phase, Phase::Stopping { ends, .. } if ends == channel))
-        };
-        self.queue
-            .iter()
-            .filter_map(|index| self.slot(*index)?.plays.map(|(channel, work)| (*index, channel, work)))
-            .find(|(_, channel, _)| !is_ending(*channel))
-    }
-
-    fn serve_queue(&mut self, now: Mono, effects: &mut Effects) {
-        while let Some((index, channel, work)) = self.first_in_queue() {
-            match self.gate.commit(now, &self.facts, work, self.reserved_bytes(now)) {
-                Ok(permit) => {
-                    self.dequeue(index);
-                    self.generation.0 += 1;
-                    let generation = self.generation;
-                    self.slot_mut(index).phase = Phase::Starting { generation, since: now };
-                    effects.push(Effect::Start { slot: index, generation, channel, work, permit });
-                }
-                Err(Deny::Token { .. }) => return,
-                Err(deny) => {
-                    let refusal = match deny {
-                        Deny::Short(short) => Refusal::Short(short),
-                        Deny::Draining | Deny::Token { .. } => Refusal::Draining,
-                    };
-                    self.dequeue(index);
-                    *self.slot_mut(index) = Slot { phase: Phase::Free, plays: None };
-                    self.dismiss(index, refusal, effects);
-                }
-            }
-        }
-    }
-
-    /// Memory promised to children that have not grown into it yet.
-    fn reserved_bytes(&self, now: Mono) -> u64 {
-        let growing = self.slots.iter().filter(|slot| match slot.phase {
-            Phase::Starting { .. } => true,
-            Phase::Playing { since, .. } => now < since.plus_ms(RESERVATION_MS),
-            _ => false,
-        });
-        growing.filter_map(|slot| slot.plays).map(|(_, work)| work.memory_bytes()).sum()
-    }
-
-    // ---- Looking things up ----------------------------------------------------------------------------------------
+    // ---- Looking things up ------------------------------------------------------------------------------------------
 
     fn indices(&self) -> impl Iterator<Item = SlotIndex> + use<> {
         (0..self.slots.len()).filter_map(|index| u8::try_from(index).ok().map(SlotIndex))
@@ -668,55 +689,94 @@ impl Pool {
         self.slots.get_mut(usize::from(index.0)).expect("the pool names only slots that it has")
     }
 
-    /// The slot, if this attempt still lives in it.
-    fn slot_at(&mut self, index: SlotIndex, wanted: Generation) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::from(index.0)).filter(|slot| match slot.phase {
-            Phase::Starting { generation, .. }
-            | Phase::Playing { generation, .. }
-            | Phase::Stopping { generation, .. }
-            | Phase::Quarantined { generation } => generation == wanted,
-            Phase::Free | Phase::Queued => false,
-        })
+    fn set_phase(&mut self, now: Mono, index: SlotIndex, phase: Phase) {
+        let slot = self.slot_mut(index);
+        slot.phase = phase;
+        slot.since = now;
     }
 
-    fn is_running(&mut self, index: SlotIndex, generation: Generation) -> bool {
-        self.slot_at(index, generation)
-            .is_some_and(|slot| matches!(slot.phase, Phase::Starting { .. } | Phase::Playing { .. }))
+    fn free(&mut self, now: Mono, index: SlotIndex) {
+        self.dequeue(index);
+        self.set_phase(now, index, Phase::Free);
+        let slot = self.slot_mut(index);
+        (slot.plays, slot.acquire, slot.denied) = (None, None, None);
     }
 
     fn viewers_of(&self, index: SlotIndex) -> usize {
         self.viewers.iter().filter(|viewer| viewer.slot == index).count()
     }
 
-    // ---- Invariants -------------------------------------------------------------------------------------------------
+    // ---- Proofs -----------------------------------------------------------------------------------------------------
+
+    /// Hashes everything that decides what happens next, with times relative to `now`: two pools with the same
+    /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters.
+    pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
+        for slot in &self.slots {
+            (slot.plays.map(|wish| (wish.channel.0, wish.class as u8, wish.work as u8))).hash(hasher);
+            slot.acquire
+                .map(Acquire::parts)
+                .map(|(attempt, pausing, at)| (attempt, pausing, at.ms_since(now)))
+                .hash(hasher);
+            match slot.phase {
+                Phase::Free => 0_u8.hash(hasher),
+                Phase::Waiting { retry_at } => (1_u8, retry_at.ms_since(now)).hash(hasher),
+                Phase::Running { ref attempt, linger_until } => {
+                    (2_u8, linger_until.map(|until| until.ms_since(now))).hash(hasher);
+                    attempt.fingerprint(now, &self.rules, hasher);
+                }
+                Phase::Stopping { ref attempt, stage, deadline } => {
+                    (3_u8, attempt.wish.channel.0, stage as u8, deadline.ms_since(now)).hash(hasher);
+                }
+                Phase::Quarantined { .. } => 4_u8.hash(hasher),
+            }
+        }
+        for viewer in &self.viewers {
+            viewer.fingerprint(now, &self.rules, hasher);
+        }
+        for index in &self.queue {
+            index.0.hash(hasher);
+        }
+        (self.facts.ffmpeg_present, self.facts.memory_available_bytes, self.looks_running).hash(hasher);
+        self.looks_rest_until.ms_since(now).hash(hasher);
+        self.gate.fingerprint(now, hasher);
+    }
 
     /// Asserts what must hold between any two events. It stays on in release: a pool that is wrong must not go on.
     pub fn check_invariants(&self) {
         for (index, slot) in self.indexed() {
             let viewers_len = self.viewers_of(index);
             let queued_len = self.queue.iter().filter(|queued| **queued == index).count();
-            assert_eq!(queued_len, usize::from(slot.phase == Phase::Queued), "queued slots stand in the queue, once");
+            let waits = matches!(slot.phase, Phase::Waiting { .. });
+            assert_eq!(queued_len, usize::from(waits), "waiting slots stand in the queue, once");
             let (may_play, must_have_viewers) = match slot.phase {
                 Phase::Free | Phase::Quarantined { .. } => (false, false),
-                Phase::Queued => (true, true),
-                Phase::Starting { .. } => (true, false),
-                Phase::Playing { linger_until, .. } => (true, linger_until.is_none()),
+                Phase::Waiting { .. } => (true, true),
+                Phase::Running { ref attempt, linger_until } => {
+                    (true, attempt.first_at.is_some() && linger_until.is_none())
+                }
                 Phase::Stopping { .. } => (slot.plays.is_some(), slot.plays.is_some()),
             };
             assert_eq!(slot.plays.is_some(), may_play, "a slot plays something exactly while it is taken");
             assert!(!must_have_viewers || viewers_len > 0, "nothing starts or goes on for nobody");
             assert!(may_play || viewers_len == 0, "viewers sit where something plays");
-            if let Phase::Playing { linger_until: Some(_), .. } = slot.phase {
-                assert_eq!(viewers_len, 0, "a slot lingers for nobody only");
+            if let Phase::Running { ref attempt, linger_until } = slot.phase {
+                assert!(linger_until.is_none() || viewers_len == 0, "a slot lingers for nobody only");
+                assert_eq!(Some(attempt.wish.channel), slot.plays.map(|wish| wish.channel), "it plays what it plays");
+                assert!(!attempt.judged, "a child that was judged does not run on");
+                let half_open = self.gate.breakers().is_half_open(attempt.wish.channel);
+                let is_verdict_due = attempt.kind == Kind::Probe && !attempt.stable;
+                assert_eq!(half_open, is_verdict_due, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
             }
             for (other_index, other) in self.indexed() {
-                let same = slot.plays.zip(other.plays).is_some_and(|(one, two)| one.0 == two.0);
+                let same = slot.plays.zip(other.plays).is_some_and(|(one, two)| one.channel == two.channel);
                 assert!(index == other_index || !same, "one channel has one slot");
             }
         }
         for viewer in &self.viewers {
-            let playing = self.slot(viewer.slot).is_some_and(|slot| matches!(slot.phase, Phase::Playing { .. }));
-            assert_eq!(playing, viewer.answer_by.is_none(), "a viewer has a picture exactly while his slot plays");
+            let plays = self.slot(viewer.slot).is_some_and(
+                |slot| matches!(slot.phase, Phase::Running { ref attempt, .. } if attempt.first_at.is_some()),
+            );
+            assert_eq!(plays, viewer.seat == Seat::Watching, "a viewer has a picture exactly while his slot plays");
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Here: a view of one packet, finding packets in bytes that lost their rhythm, and the [`Inspector`] that sees every
 //! packet of a stream once and knows its tables, its streams and its key frames. Gathering sections and reading the
-//! tables: `ts/tables.rs`. Counting what is missing: `ts/continuity.rs`. Not here: timestamps of pictures, any codec
-//! beyond the first byte of its units, and making a stream, which is the child's work.
+//! tables: `ts/tables.rs`. Counting what is missing: `ts/continuity.rs`. Reading and writing times: `ts/stamps.rs`.
+//! Joining the packets of one child to those of another: [`seam`]. Not here: any codec beyond the first byte of its
+//! units, and making a stream, which is the child's work.
 //!
 //! Bytes come from the network: nothing in this room panics, allocates or grows, whatever they are. What is kept in
 //! front of a newcomer was whole, had a correct check sum, and was seen in this order.
@@ -11,9 +12,12 @@
 //! Source: ISO/IEC 13818-1 (2019); sections are named where a number needs them.
 
 mod continuity;
+pub mod seam;
+mod stamps;
 mod tables;
 
 use crate::wire::ts::continuity::{Continuity, Step};
+use crate::wire::ts::stamps::{Stamps, Ticks};
 use crate::wire::ts::tables::Tables;
 use heapless::Vec;
 
@@ -36,6 +40,8 @@ pub const NULL_PACKET: PacketBytes = {
 
 /// Most streams of one programme that we list; broadcasts with five sound tracks and four kinds of subtitles have 12.
 pub const STREAMS_MAX: usize = 16;
+/// Most PIDs whose packets are counted, and carried on at a seam; a single programme has about ten.
+pub const PIDS_MAX: usize = 32;
 
 // ---- Packets ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +111,19 @@ impl<'a> Packet<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The programme clock in 90 kHz, without what is below that.
+    fn clock(self) -> Option<Ticks> {
+        match self.adaptation()? {
+            [flags, clock @ ..] if flags & 0x10 != 0 => clock.first_chunk().copied().map(stamps::clock),
+            _ => None,
+        }
+    }
+
+    /// When the unit that starts here is to be shown and decoded; none where it does not say, or is scrambled.
+    fn stamps(self) -> Option<Stamps> {
+        if self.payload_unit_start() && !self.scrambled() { stamps::stamps(self.payload()) } else { None }
     }
 
     /// What the packet carries; empty when it carries nothing or lies about its adaptation field.
@@ -330,12 +349,24 @@ impl Streams {
 
 // ---- Inspector --------------------------------------------------------------------------------------------------
 
-/// Sees every packet of one stream once, in order, and knows what a relay must know. Of fixed size, about 7 KiB.
+/// Sees every packet of one stream once, in order, and knows what a relay must know. Of fixed size, about 8 KiB.
 #[derive(Debug, Default)]
 pub struct Inspector {
     continuity: Continuity,
     tables: Tables,
     counters: Counters,
+    clock: Option<Clock>,
+}
+
+/// The newest programme clock, of whichever stream: a relay carries a single programme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Clock {
+    pid: u16,
+    time: Ticks,
+    /// How often another time came than before.
+    moves: u64,
+    /// It is that of a child before.
+    past: bool,
 }
 
 /// What a packet means to a relay.
@@ -375,7 +406,16 @@ pub struct Counters {
 impl Inspector {
     /// An inspector that has seen nothing.
     pub const fn new() -> Self {
-        Self { continuity: Continuity::new(), tables: Tables::new(), counters: Counters::new() }
+        Self { continuity: Continuity::new(), tables: Tables::new(), counters: Counters::new(), clock: None }
+    }
+
+    /// What comes next is made by another child, and joined on by a [`seam::Seam`]: tables, streams and counters begin
+    /// anew; how far each stream has come is kept, so what is joined on well counts no error.
+    fn go_on(&mut self) {
+        self.continuity.go_on();
+        self.tables.go_on();
+        self.counters = Counters::new();
+        self.clock = self.clock.map(|clock| Clock { past: true, ..clock });
     }
 
     /// Looks at the next packet of the stream. Costs a few nanoseconds unless it is a table.
@@ -402,6 +442,10 @@ impl Inspector {
                 return Seen::default();
             }
         }
+        if let Some(time) = packet.clock() {
+            let moves = self.clock.map_or(0, |clock| clock.moves + u64::from(clock.time != time));
+            self.clock = Some(Clock { pid, time, moves, past: false });
+        }
         if self.tables.want(pid) {
             let streams_changed = self.tables.packet(packet, step == Step::Gap, &mut self.counters);
             return Seen { streams_changed, ..Seen::default() };
@@ -424,6 +468,11 @@ impl Inspector {
     /// The streams of the first programme; none until its table is known, or while a new one is awaited.
     pub fn streams(&self) -> Option<&Streams> {
         self.tables.streams()
+    }
+
+    /// How often the programme clock has moved: what is played needs one that does.
+    pub fn clock_moves(&self) -> u64 {
+        self.clock.map_or(0, |clock| clock.moves)
     }
 
     /// What was seen so far.

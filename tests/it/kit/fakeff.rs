@@ -1,7 +1,7 @@
 //! The fake FFmpeg of `tests/fakeff` in a daemon's folder, what it witnessed, and what the kernel and the daemon's own
 //! metrics say meanwhile.
 
-use super::{Daemon, Setup, TUNERD, children_of};
+use super::{Daemon, Setup, TUNERD, children_of, wait_until};
 use nix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
+use std::time::Duration;
 
 /// Where it lies: script and log are beside it.
 #[derive(Clone)]
@@ -172,8 +173,14 @@ pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
     pub(crate) fn of(daemon: &Daemon) -> Self {
-        let answer = daemon.get("/metrics");
-        assert_eq!(answer.status, 200, "{}", answer.head);
+        let mut answer = daemon.get("/metrics");
+        // Two who ask at once have to take turns.
+        wait_until("/metrics answers", Duration::from_secs(5), || {
+            if answer.status != 200 {
+                answer = daemon.get("/metrics");
+            }
+            answer.status == 200
+        });
         Self::parse(answer.text())
     }
 

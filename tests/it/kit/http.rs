@@ -59,7 +59,8 @@ pub(crate) fn open(address: Ipv4Addr, port: u16, target: &str) -> (Answer, TcpSt
     (parse(&head), stream)
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+/// Takes an answer apart.
+pub(crate) fn parse(bytes: &[u8]) -> Answer {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let (line, head) = head.split_once("\r\n").unwrap_or((&head, ""));

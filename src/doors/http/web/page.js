@@ -135,14 +135,22 @@ function showState(level, sentence, detail) {
   by("main").classList.toggle("stale", level === "silent");
 }
 
+const PROBLEM_NAMES = { warning: "Warning", critical: "Needs attention" };
+
 function showProblems(problems, now) {
   by("problems").hidden = problems.length === 0;
   keep(by("problems").querySelector("ul"), problems,
     () => make("li", { class: "card" }, make("p", {}), make("p", { class: "since" })),
     (item, problem) => {
-      const seconds = age(problem.since, now);
+      const [since, last] = [age(problem.since, now), age(problem.last, now)];
+      const parts = [PROBLEM_NAMES[problem.level]];
+      if (since !== null) parts.push(`for ${span(since)}`);
+      if (problem.count > 1) {
+        parts.push(`${number(problem.count)} times${last === null ? "" : `, the last ${span(last)} ago`}`);
+      }
+      item.dataset.level = problem.level;
       say(item.firstChild, problem.text);
-      say(item.lastChild, seconds === null ? "" : `For ${span(seconds)}`);
+      say(item.lastChild, parts.join(" · "));
     });
 }
 
@@ -150,6 +158,18 @@ const STATE_NAMES = {
   free: "Free", waiting: "Waiting to start", starting: "Starting", playing: "Playing", stopping: "Stopping",
   lost: "Out of service",
 };
+
+const HEALTH_NAMES = {
+  healthy: "Picture and sound are good.", unknown: "Picture and sound: unknown.",
+  unhealthy: "Picture or sound is bad. If that lasts, the box starts it again.",
+  silent: "Nothing comes from the source at the moment.",
+};
+
+/** A start that is not the first since the channel last was well. */
+const isRetry = (tuner) => tuner.attempt > 1 && (tuner.state === "waiting" || tuner.state === "starting");
+
+/** "20:14:05" on the clock of whoever looks */
+const clockIn = (seconds) => new Date(Date.now() + seconds * 1000).toLocaleTimeString([], { hour12: false });
 
 function viewersText(viewers) {
   const one = (viewer) => `${viewer.address} · ${span(viewer.since_s)}`;
@@ -165,6 +185,14 @@ function tunerNote(tuner) {
   if (tuner.state === "lost") return "Its last programme did not end. The box keeps trying to end it.";
   if (tuner.state === "free") return "";
   const notes = [];
+  if (isRetry(tuner)) {
+    const next = tuner.next_try_in_s ? `, next in ${span(tuner.next_try_in_s)}` : "";
+    notes.push(`Reconnecting, attempt ${tuner.attempt}${next}.`);
+  } else if (tuner.next_try_in_s) {
+    notes.push(`Starts in ${span(tuner.next_try_in_s)}.`);
+  }
+  if (tuner.held > 0) notes.push(`${plural(tuner.held, "viewer holds", "viewers hold")} on meanwhile.`);
+  if (tuner.state === "playing") notes.push(HEALTH_NAMES[tuner.health] || "");
   if (tuner.continuity_errors > 0) notes.push(`${plural(tuner.continuity_errors, "gap", "gaps")} in what the source sent.`);
   if (tuner.overtaken > 0) {
     notes.push(`Viewers fell behind ${plural(tuner.overtaken, "time", "times")}: look at their network.`);
@@ -183,12 +211,68 @@ function showTuners(tuners) {
       const channel = tuner.state === "free" ? null : tuner.channel;
       card.dataset.state = tuner.state;
       say(head.firstChild, `Tuner ${tuner.tuner + 1}`);
-      say(head.lastChild, STATE_NAMES[tuner.state] || tuner.state);
+      say(head.lastChild, isRetry(tuner) ? "Reconnecting" : STATE_NAMES[tuner.state] || tuner.state);
       say(what, channel ? `${channel.number} ${channel.name}` : "");
       say(viewers, viewersText(tuner.viewers));
       say(rate, tuner.state === "playing" ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s` : "");
       say(note, tunerNote(tuner));
     });
+}
+
+// ---- Channels in trouble
+
+const ILL_NAMES = { resting: "Resting", trying: "Being tried", failing: "Unsteady" };
+
+function illNote(channel) {
+  if (channel.needs_help) {
+    return `Not set up right: ${channel.why}. Trying again cannot help before its source is changed.`;
+  }
+  const why = channel.why || "nobody knows why";
+  const failed = channel.failures > 1
+    ? `The source failed ${number(channel.failures)} times, last: ${why}.` : `The source failed: ${why}.`;
+  if (channel.state === "trying") return `${failed} It is being tried now.`;
+  if (channel.next_try_in_s > 0) return `${failed} Next try from ${clockIn(channel.next_try_in_s)}.`;
+  return channel.state === "resting" ? `${failed} It is tried as soon as somebody watches it.` : failed;
+}
+
+async function retry(item) {
+  const [, note, button] = item.children;
+  button.disabled = true;
+  let answer = "It may be tried at once now: watch it.";
+  try {
+    const { response } = await request(`/api/channels/retry?channel_id=${item.dataset.channel}`, ANSWER_MS_MAX, { method: "POST" });
+    if (!response.ok) answer = `The box refused (${response.status}).`;
+  } catch {
+    answer = "The box did not answer. Try again.";
+  }
+  say(note, answer);
+  say(by("said"), answer);
+  button.disabled = false;
+}
+
+function showIll(ill, len) {
+  by("trouble").hidden = ill.length === 0;
+  keep(by("trouble").querySelector("ul"), ill,
+    () => {
+      const item = make("li", { class: "card" },
+        make("div", { class: "head" }, make("h3", { class: "clamp", dir: "auto" }), make("span", { class: "shape" })),
+        make("p", {}), make("button", { type: "button" }, "Try now"));
+      item.lastChild.addEventListener("click", () => retry(item));
+      return item;
+    },
+    (item, channel) => {
+      const [head, note, button] = item.children;
+      const name = channel.number ? `${channel.number} ${channel.name}` : "A channel that left the lineup";
+      item.dataset.state = channel.state;
+      item.dataset.channel = channel.channel_id;
+      say(head.firstChild, name);
+      say(head.lastChild, ILL_NAMES[channel.state] || channel.state);
+      say(note, illNote(channel));
+      button.hidden = channel.state !== "resting" || (channel.next_try_in_s === 0 && !channel.needs_help);
+      button.setAttribute("aria-label", `Try ${name} now`);
+    });
+  by("trouble-more").hidden = len <= ill.length;
+  say(by("trouble-more"), `and ${number(len - ill.length)} more`);
 }
 
 function showPlaylist(playlist, now) {
@@ -323,6 +407,7 @@ function showStatus(status, now) {
   showState(status.level, status.sentence, "");
   showProblems(status.problems, now);
   showTuners(status.tuners);
+  showIll(status.channels_ill, status.channels_ill_len);
   showAddresses(status.addresses);
   showPlaylist(status.playlist, now);
   say(by("about"), `Device ${status.device_id} · version ${status.version} · ${status.board} · running for ${span(status.uptime_s)}`);

@@ -1,30 +1,56 @@
-//! Stories, and a simulation: random viewers and children against an observer that keeps its own books.
+//! Stories. Every history there is, and random ones of a day each, are walked through by `tools/proof`.
 
 use super::*;
-use std::collections::{BTreeMap, BTreeSet};
-use std::vec;
+use crate::limits::{
+    BREAKER_OPEN_MS, GAP_MS, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS, SILENCE_FIRST_MS, SILENCE_LIVE_MS,
+    STABLE_MS, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS,
+};
 use std::vec::Vec;
 
-const PLENTY: BoardFacts =
-    BoardFacts { memory_available_bytes: Some(u64::MAX / 2), fds_open: 10, fds_limit: 100_000, ffmpeg_present: true };
+const PLENTY: BoardFacts = BoardFacts {
+    memory_available_bytes: Some(u64::MAX / 2),
+    fds_open: 10,
+    fds_limit: 100_000,
+    ffmpeg_present: true,
+    heat_milli_c: None,
+};
 
 /// A pool with its effects, told short.
 struct Story {
     pool: Pool,
     now: Mono,
     effects: Effects,
+    notes: Vec<Note>,
 }
 
 impl Story {
     fn new(slots_len: usize) -> Self {
-        let mut story = Self { pool: Pool::new(slots_len), now: Mono(1_000), effects: Effects::default() };
+        Self::with_rules(slots_len, Rules { probe_every_ms: None, ..Rules::DEFAULT })
+    }
+
+    fn with_rules(slots_len: usize, rules: Rules) -> Self {
+        let pool = Pool::with_rules(slots_len, rules);
+        let mut story = Self { pool, now: Mono(1_000), effects: Effects::default(), notes: Vec::new() };
         story.on(Event::Facts(PLENTY));
         story
     }
 
+    /// What is to be done; notes are kept apart.
     fn on(&mut self, event: Event) -> Vec<Effect> {
         self.pool.on(self.now, event, &mut self.effects);
-        self.effects.drain().collect()
+        let mut to_do = Vec::new();
+        for effect in self.effects.drain() {
+            match effect {
+                Effect::Note(note) => self.notes.push(note),
+                effect => to_do.push(effect),
+            }
+        }
+        to_do
+    }
+
+    /// Whether something was noted, ever.
+    fn noted(&self, wanted: impl Fn(&Note) -> bool) -> bool {
+        self.notes.iter().any(wanted)
     }
 
     fn ask(&mut self, viewer: u64, channel: u32) -> Vec<Effect> {
@@ -33,7 +59,8 @@ impl Story {
 
     fn ask_tuner(&mut self, viewer: u64, channel: u32, tuner: Option<u8>) -> Vec<Effect> {
         let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
-        self.on(Event::Ask { viewer, channel, tuner: tuner.map(SlotIndex), work: Work::Copy })
+        let (tuner, work, class) = (tuner.map(SlotIndex), Work::Copy, SourceClass::Live);
+        self.on(Event::Ask { viewer, channel, tuner, work, class })
     }
 
     fn leave(&mut self, viewer: u64) -> Vec<Effect> {
@@ -45,12 +72,32 @@ impl Story {
     }
 
     fn exited(&mut self, slot: u8, generation: u64) -> Vec<Effect> {
-        self.on(Event::Exited { slot: SlotIndex(slot), generation: Generation(generation) })
+        self.on(Event::Exited { slot: SlotIndex(slot), generation: Generation(generation), end: End::Plain })
     }
 
+    /// Nothing happens for some time but deadlines.
     fn wait(&mut self, ms: u64) -> Vec<Effect> {
-        self.now = self.now.plus_ms(ms);
-        self.on(Event::Deadline)
+        let until = self.now.plus_ms(ms);
+        let mut effects = Vec::new();
+        while let Some(at) = self.pool.next_deadline().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            effects.extend(self.on(Event::Deadline));
+            assert!(self.pool.next_deadline().is_none_or(|next| next > self.now), "a deadline that does not pass");
+        }
+        self.now = until;
+        effects.extend(self.on(Event::Deadline));
+        effects
+    }
+
+    /// The same, and the child of a slot makes packets all the time.
+    fn play(&mut self, slot: u8, generation: u64, ms: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for _ in 0..ms / 1_000 {
+            effects.extend(self.wait(1_000));
+            let (slot, generation) = (SlotIndex(slot), Generation(generation));
+            effects.extend(self.on(Event::Heard { slot, generation, output_at: self.now, picture_at: self.now }));
+        }
+        effects
     }
 }
 
@@ -82,7 +129,7 @@ fn viewers_of_one_channel_share_a_child() {
     assert!(is_admit(&story.ask(3, 7), 3));
     assert!(story.leave(1).is_empty());
     assert!(story.leave(2).is_empty());
-    assert!(story.wait(LINGER_MS + 1).is_empty(), "the third still watches");
+    assert!(story.play(0, 1, LINGER_MS + 1_000).is_empty(), "the third still watches");
     assert!(story.leave(3).is_empty());
     assert!(story.wait(LINGER_MS - 1).is_empty());
     assert!(is_terminate(&story.wait(1), 0));
@@ -144,15 +191,302 @@ fn a_channel_waits_for_its_old_child_on_another_slot() {
 }
 
 #[test]
-fn a_child_that_dies_takes_its_viewers_along_and_frees_the_slot() {
+fn a_child_that_dies_is_restarted_at_once_and_then_after_a_cooldown() {
     let mut story = Story::new(1);
     story.ask(1, 7);
-    assert_eq!(refusal(&story.exited(0, 1)), Some(Refusal::TuneFailed));
-    story.ask(2, 7);
-    story.output(0, 2);
-    assert!(matches!(story.exited(0, 2)[..], [Effect::Close { viewer: ViewerId(2), .. }]));
-    assert!(story.pool.is_idle());
+    assert!(is_start(&story.exited(0, 1), 0, 7), "before its first packet, and the viewer waits on");
+    assert!(is_admit(&story.output(0, 2), 1));
+    let effects = story.exited(0, 2);
+    assert!(matches!(effects[..], [Effect::Gap { .. }]), "{effects:?}");
     assert!(story.exited(0, 2).is_empty(), "a late report changes nothing");
+    assert!(story.wait(29_999).is_empty());
+    let effects = story.wait(1);
+    assert!(matches!(effects[..], [Effect::Start { kind: Kind::Restart, continues: true, .. }]), "{effects:?}");
+    assert!(story.output(0, 3).is_empty(), "he was admitted long ago");
+    assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::EarlyExit, failures_len: 2, .. })));
+}
+
+#[test]
+fn who_waits_in_vain_for_a_restart_is_told_when_to_come_back() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.exited(0, 1);
+    assert_eq!(refusal(&story.exited(0, 2)), Some(Refusal::TuneFailed { retry_ms: 30_000 }));
+    assert!(story.pool.is_idle(), "nothing starts for nobody");
+    story.wait(4_500);
+    let refusal_now = refusal(&story.ask(2, 7)).unwrap();
+    assert_eq!(refusal_now, Refusal::TuneFailed { retry_ms: 25_500 });
+    assert_eq!(refusal_now.retry_after_s(), 26);
+    story.wait(16_000);
+    assert!(story.ask(3, 7).is_empty(), "that is within his ten seconds");
+    assert!(is_start(&story.wait(9_500), 0, 7));
+}
+
+#[test]
+fn the_fifth_failure_opens_the_breaker_and_one_probe_decides() {
+    let mut story = Story::new(2);
+    story.ask(1, 7);
+    story.output(0, 1);
+    for generation in 1..=4 {
+        story.exited(0, generation);
+        if generation > 1 {
+            story.wait(30_000);
+        }
+        story.output(0, generation + 1);
+    }
+    assert!(matches!(story.exited(0, 5)[..], [Effect::Close { viewer: ViewerId(1), .. }]));
+    assert!(story.pool.is_idle(), "its slot is free");
+    let retry_ms = BREAKER_OPEN_MS;
+    assert_eq!(refusal(&story.ask(2, 7)), Some(Refusal::Resting { retry_ms }));
+    assert!(story.wait(retry_ms - 1).is_empty());
+    assert_eq!(refusal(&story.ask(3, 7)), Some(Refusal::Resting { retry_ms: 1 }));
+    assert!(story.wait(60_000).is_empty(), "nobody wants it, nothing is tried");
+    assert!(matches!(story.ask(4, 7)[..], [Effect::Start { kind: Kind::Probe, .. }]));
+    assert!(story.ask(5, 7).is_empty(), "he joins the probe");
+    assert_eq!(story.output(0, 6).len(), 2);
+    story.play(0, 6, STABLE_MS);
+    assert!(story.noted(|note| matches!(note, Note::Closed { .. })));
+    assert!(matches!(story.exited(0, 6)[..], [Effect::Gap { .. }, Effect::Start { kind: Kind::Restart, .. }]));
+    assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::Disconnect, failures_len: 1, .. })));
+}
+
+#[test]
+fn a_probe_that_nobody_watches_to_its_end_decides_nothing() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    for _ in 0..5 {
+        story.ask(1, 7);
+        let (slot, generation) = (SlotIndex(0), story.pool.generation);
+        story.on(Event::Useless { slot, generation, failure: Failure::NotTs });
+        story.on(Event::Exited { slot, generation, end: End::Plain });
+        story.wait(30_000);
+    }
+    story.wait(BREAKER_OPEN_MS);
+    let effects = story.ask(9, 7);
+    assert!(matches!(effects[..], [Effect::Start { kind: Kind::Probe, .. }]), "{effects:?}");
+    let generation = story.pool.generation.0;
+    story.output(0, generation);
+    story.leave(9);
+    assert!(is_terminate(&story.wait(LINGER_MS), 0));
+    assert!(story.noted(|note| matches!(note, Note::Inconclusive { .. })));
+    story.exited(0, generation);
+    assert_eq!(refusal(&story.ask(10, 7)), Some(Refusal::TuneFailed { retry_ms: 25_000 }), "only its cooldown is left");
+    story.wait(25_000);
+    assert!(matches!(story.ask(11, 7)[..], [Effect::Start { kind: Kind::Probe, .. }]));
+}
+
+#[test]
+fn silence_is_a_failure_sooner_the_first_time_and_only_while_somebody_watches() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.output(0, 1);
+    story.play(0, 1, 5_000);
+    assert!(story.wait(SILENCE_FIRST_MS - 1).is_empty());
+    assert!(story.noted(|note| matches!(note, Note::SilenceWarning { .. })), "half of it was told");
+    let effects = story.wait(1);
+    assert!(matches!(effects[..], [Effect::Terminate { .. }, Effect::Gap { .. }]), "{effects:?}");
+    assert!(is_start(&story.exited(0, 1), 0, 7));
+    story.output(0, 2);
+    assert!(story.wait(SILENCE_LIVE_MS - 1).is_empty());
+    assert_eq!(story.wait(1).len(), 2);
+    assert!(!story.noted(|note| matches!(note, Note::SweepFound { .. })));
+}
+
+#[test]
+fn packets_without_a_picture_are_as_good_as_silence() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.output(0, 1);
+    let picture_at = story.now;
+    let mut ended_after_s = None;
+    for second in 1..=40 {
+        let effects = story.wait(1_000);
+        if is_terminate(&effects[..effects.len().min(1)], 0) {
+            ended_after_s = Some(second);
+            break;
+        }
+        let (slot, generation, output_at) = (SlotIndex(0), Generation(1), story.now);
+        story.on(Event::Heard { slot, generation, output_at, picture_at });
+    }
+    assert_eq!(ended_after_s, Some(30));
+}
+
+#[test]
+fn a_viewer_holds_on_for_a_minute_and_no_longer_without_a_child() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.output(0, 1);
+    story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));
+    assert!(matches!(story.exited(0, 1)[..], [Effect::Gap { .. }]));
+    assert_eq!(refusal(&story.ask(2, 7)), Some(Refusal::Short(Short::Memory)), "who comes now is told why not");
+    assert!(story.wait(GAP_MS - 1).is_empty());
+    assert!(matches!(story.wait(1)[..], [Effect::Close { viewer: ViewerId(1), .. }]));
+    assert!(story.pool.is_idle());
+}
+
+#[test]
+fn a_start_on_its_way_keeps_who_holds_on_until_its_verdict() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.output(0, 1);
+    story.exited(0, 1);
+    story.exited(0, 2);
+    assert!(is_start(&story.wait(30_000), 0, 7));
+    story.on(Event::Exited { slot: SlotIndex(0), generation: Generation(3), end: End::Plain });
+    assert!(is_start(&story.wait(30_000), 0, 7), "exactly when his minute is over");
+    assert!(story.wait(START_TIMEOUT_MS - 1).is_empty());
+    let effects = story.wait(1);
+    assert!(matches!(effects[..], [Effect::Terminate { .. }, Effect::Close { .. }]), "{effects:?}");
+}
+
+#[test]
+fn arguments_that_ffmpeg_does_not_understand_are_not_tried_again() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    let (slot, generation) = (SlotIndex(0), Generation(1));
+    let end = End::Failed(Failure::Config);
+    assert_eq!(refusal(&story.on(Event::Exited { slot, generation, end })), Some(Refusal::Misconfigured));
+    assert_eq!(refusal(&story.ask(2, 7)), Some(Refusal::Misconfigured));
+    story.on(Event::Reset { channel: ChannelId(7) });
+    assert!(matches!(story.ask(3, 7)[..], [Effect::Start { kind: Kind::Probe, .. }]), "a person has changed something");
+    story.wait(1_000);
+    let generation = Generation(2);
+    story.on(Event::Exited { slot, generation, end });
+    assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::EarlyExit, .. })), "too late for that");
+}
+
+#[test]
+fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
+    for (class, is_over) in [(SourceClass::File, true), (SourceClass::Live, false)] {
+        let mut story = Story::new(1);
+        let (viewer, channel, work) = (ViewerId(1), ChannelId(7), Work::Copy);
+        story.on(Event::Ask { viewer, channel, tuner: None, work, class });
+        story.output(0, 1);
+        story.play(0, 1, 10_000);
+        let end = Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Finished };
+        let effects = story.on(end);
+        assert_eq!(matches!(effects[..], [Effect::Close { .. }]), is_over, "{effects:?}");
+        assert_eq!(story.noted(|note| matches!(note, Note::Failed { .. })), !is_over);
+    }
+}
+
+#[test]
+fn a_wrong_clock_is_nobodys_failure() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.on(Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Clock });
+    assert!(!story.noted(|note| matches!(note, Note::Failed { .. })));
+    assert_eq!(story.pool.channels(story.now).count(), 0);
+}
+
+#[test]
+fn ten_restarts_a_minute_are_for_all_channels_together() {
+    let mut story = Story::new(12);
+    for channel in 0..12 {
+        story.ask(u64::from(channel), channel);
+        story.output(u8::try_from(channel).unwrap(), story.pool.generation.0);
+        story.wait(200);
+    }
+    let mut restarts = 0;
+    for slot in 0..12 {
+        let generation = u64::from(slot) + 1;
+        let effects = story.exited(slot, generation);
+        restarts += effects.iter().filter(|effect| matches!(effect, Effect::Start { .. })).count();
+        restarts += story.wait(200).iter().filter(|effect| matches!(effect, Effect::Start { .. })).count();
+    }
+    assert_eq!(restarts, 10);
+    assert_eq!(story.notes.iter().filter(|note| **note == Note::Storm).count(), 1, "told once");
+    assert_eq!(story.pool.restarts_in_window(story.now), 10);
+    assert_eq!(refusal(&story.ask(50, 11)), Some(Refusal::Busy { retry_ms: 60_000 - 12 * 200 }));
+}
+
+#[test]
+fn unwatchable_output_is_restarted_after_half_a_minute() {
+    let mut story = Story::with_rules(1, Rules::DEFAULT);
+    story.ask(1, 7);
+    story.output(0, 1);
+    let (slot, generation) = (SlotIndex(0), Generation(1));
+    let mut looks = 0;
+    for second in 1..=60 {
+        let heard = Event::Heard { slot, generation, output_at: story.now, picture_at: story.now };
+        story.on(heard);
+        let effects = story.wait(1_000);
+        assert!(effects.len() <= 1);
+        if let [Effect::Probe { .. }] = effects[..] {
+            looks += 1;
+            assert!(story.wait(200).is_empty(), "one at a time");
+            let effects = story.on(Event::Probed { slot, generation, result: ProbeResult::Unhealthy });
+            if !effects.is_empty() {
+                assert!(matches!(effects[..], [Effect::Terminate { .. }, Effect::Gap { .. }]));
+                assert!(second >= 33 && looks >= 11, "{second} s, {looks} looks");
+                assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::ProbeUnhealthy, .. })));
+                return;
+            }
+        }
+    }
+    panic!("it was never restarted");
+}
+
+#[test]
+fn looks_wait_for_each_other_and_for_the_board() {
+    let mut story = Story::with_rules(2, Rules::DEFAULT);
+    for (viewer, channel, slot) in [(1, 7, 0), (2, 8, 1)] {
+        story.ask(viewer, channel);
+        story.output(slot, story.pool.generation.0);
+    }
+    assert!(matches!(story.wait(PROBE_EVERY_MS)[..], [Effect::Probe { slot: SlotIndex(0), .. }]));
+    assert!(story.wait(100).is_empty());
+    assert!(story.noted(|note| *note == Note::ProbeSkipped { slot: SlotIndex(1) }));
+    let (slot, generation) = (SlotIndex(0), Generation(1));
+    assert!(story.on(Event::Probed { slot, generation, result: ProbeResult::Healthy }).is_empty(), "it rests as long");
+    assert!(matches!(story.wait(100)[..], [Effect::Probe { slot: SlotIndex(1), .. }]));
+    let view = story.pool.slots(story.now).next().unwrap();
+    assert_eq!(view.health, Health::Healthy);
+    let (slot, generation) = (SlotIndex(1), Generation(2));
+    story.on(Event::Probed { slot, generation, result: ProbeResult::Unknown });
+    story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));
+    story.notes.clear();
+    assert!(story.wait(PROBE_EVERY_MS).is_empty());
+    assert!(story.noted(|note| *note == Note::ProbeSkipped { slot: SlotIndex(0) }));
+}
+
+#[test]
+fn early_headers_keep_impatient_clients_for_a_minute() {
+    let mut story = Story::with_rules(1, Rules { early_headers: true, ..Rules::DEFAULT });
+    story.ask(1, 7);
+    let effects = story.wait(2_000);
+    assert!(matches!(effects[..], [Effect::Gap { .. }, Effect::Admit { viewer: ViewerId(1), .. }]), "{effects:?}");
+    assert!(story.output(0, 1).is_empty());
+    story.leave(1);
+    assert!(is_terminate(&story.wait(LINGER_MS), 0));
+}
+
+#[test]
+fn a_crash_of_the_daemon_makes_nothing_forgotten() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    story.exited(0, 1);
+    story.exited(0, 2);
+    let mut text = std::string::String::new();
+    story.pool.remember(&mut text).unwrap();
+    let mut again = Story::new(1);
+    again.now = story.now.plus_ms(1_000);
+    again.pool.recall(again.now, &text, false);
+    assert_eq!(refusal(&again.ask(2, 7)), Some(Refusal::TuneFailed { retry_ms: 29_000 }));
+    assert_eq!(again.pool.restarts_in_window(again.now), 1);
+}
+
+#[test]
+fn most_channels_resting_is_one_outage() {
+    let mut story = Story::new(3);
+    for channel in 0..3 {
+        story.ask(u64::from(channel), channel);
+        let (slot, generation) = (SlotIndex(0), story.pool.generation);
+        story.on(Event::Exited { slot, generation, end: End::Failed(Failure::Policy) });
+    }
+    assert_eq!(story.notes.iter().filter(|note| **note == Note::Outage(true)).count(), 1);
+    story.wait(600_000);
+    assert!(story.noted(|note| *note == Note::Outage(false)));
 }
 
 #[test]
@@ -160,10 +494,11 @@ fn a_viewer_is_answered_in_time_and_the_attempt_goes_on() {
     let mut story = Story::new(1);
     story.ask(1, 7);
     assert_eq!(story.pool.next_deadline(), Some(story.now.plus_ms(TUNE_DEADLINE_MS)));
-    assert_eq!(refusal(&story.wait(TUNE_DEADLINE_MS)), Some(Refusal::NoVideo));
+    assert_eq!(refusal(&story.wait(TUNE_DEADLINE_MS)), Some(Refusal::NoVideo { retry_ms: 2_000 }));
     assert!(story.ask(2, 7).is_empty(), "joins the same attempt");
-    let end = story.wait(START_TIMEOUT_MS - TUNE_DEADLINE_MS);
-    assert!(matches!(end[..], [Effect::Refuse { refusal: Refusal::NoVideo, .. }, Effect::Terminate { .. }]));
+    story.wait(TUNE_DEADLINE_MS);
+    assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::StartTimeout, .. })));
+    assert!(story.pool.slots(story.now).all(|slot| slot.viewers == 0));
 }
 
 #[test]
@@ -185,7 +520,10 @@ fn a_child_that_ignores_sigterm_is_killed_and_one_that_ignores_that_is_given_up(
     assert!(matches!(story.wait(TERM_MS)[..], [Effect::Kill { .. }]));
     story.ask(2, 8);
     let end = story.wait(REAP_MS);
-    assert!(matches!(end[..], [Effect::Refuse { refusal: Refusal::SlotStuck, .. }, Effect::Quarantine { .. }]));
+    assert!(
+        matches!(end[..], [Effect::Refuse { refusal: Refusal::SlotStuck, .. }, Effect::Quarantine { .. }]),
+        "{end:?}"
+    );
     assert_eq!(refusal(&story.ask(3, 8)), Some(Refusal::AllTunersInUse));
     assert!(story.exited(0, 1).is_empty());
     assert!(is_start(&story.ask(4, 8), 0, 8), "reaped after all");
@@ -228,6 +566,7 @@ fn the_limiter_makes_the_fifth_start_wait_its_turn() {
     let mut story = Story::new(2);
     for round in 0..4u32 {
         assert!(is_start(&story.ask(u64::from(round), round), 0, round));
+        story.leave(u64::from(round));
         story.exited(0, u64::from(round) + 1);
     }
     assert!(story.ask(50, 50).is_empty());
@@ -249,235 +588,4 @@ fn a_drain_ends_everything_and_lets_nobody_in() {
     story.exited(0, 1);
     story.exited(1, 2);
     assert!(story.pool.is_idle());
-}
-
-// ---- The simulation -------------------------------------------------------------------------------------------------
-
-/// A small generator with a full period; the seed is printed by the assertion that fails.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-/// Keeps its own books from events and effects alone; it shares no code with the pool.
-#[derive(Default)]
-struct Observer {
-    children: BTreeMap<u64, (u8, u32, bool)>,
-    waiting: BTreeMap<u64, u64>,
-    playing: BTreeMap<u64, u8>,
-    quarantined: BTreeSet<u64>,
-    starts: Vec<u64>,
-    seen: BTreeSet<&'static str>,
-}
-
-impl Observer {
-    fn effect(&mut self, now: u64, effect: Effect) {
-        match effect {
-            Effect::Start { slot, generation, channel, permit, .. } => {
-                drop(permit);
-                for (other, (other_slot, other_channel, _)) in &self.children {
-                    assert!(*other_slot != slot.0, "a slot was used before its child was reaped");
-                    let given_up = self.quarantined.contains(other);
-                    assert!(given_up || *other_channel != channel.0, "one channel had two children");
-                }
-                self.children.insert(generation.0, (slot.0, channel.0, false));
-                self.starts.push(now);
-                self.seen.insert("start");
-            }
-            Effect::Terminate { generation, .. } => {
-                let child = self.children.get_mut(&generation.0).expect("only the living are told to end");
-                assert!(!child.2, "told twice");
-                child.2 = true;
-                self.seen.insert("terminate");
-            }
-            Effect::Kill { generation, .. } => {
-                assert!(self.children.contains_key(&generation.0), "only the living are killed");
-                self.seen.insert("kill");
-            }
-            Effect::Quarantine { generation, .. } => {
-                self.quarantined.insert(generation.0);
-                self.seen.insert("quarantine");
-            }
-            Effect::Admit { viewer, slot, .. } => {
-                assert!(self.waiting.remove(&viewer.0).is_some(), "answered once");
-                self.playing.insert(viewer.0, slot.0);
-                self.seen.insert("admit");
-            }
-            Effect::Refuse { viewer, refusal } => {
-                assert!(self.waiting.remove(&viewer.0).is_some(), "answered once");
-                self.seen.insert(match refusal {
-                    Refusal::Draining => "draining",
-                    Refusal::Short(_) => "short",
-                    Refusal::ViewersFull => "viewers full",
-                    Refusal::SlotStuck => "slot stuck",
-                    Refusal::TunerInUse => "tuner in use",
-                    Refusal::AllTunersInUse => "all tuners in use",
-                    Refusal::TuneFailed => "tune failed",
-                    Refusal::NoVideo => "no video",
-                });
-            }
-            Effect::Close { viewer, .. } => {
-                assert!(self.playing.remove(&viewer.0).is_some(), "only who plays is closed");
-                self.seen.insert("close");
-            }
-        }
-    }
-
-    fn check(&self, now: u64) {
-        for (viewer, asked_at) in &self.waiting {
-            assert!(now <= asked_at + TUNE_DEADLINE_MS, "viewer {viewer} was forgotten");
-        }
-        for (viewer, slot) in &self.playing {
-            let fed = self.children.values().any(|(of, _, ending)| of == slot && !ending);
-            assert!(fed, "viewer {viewer} watches a slot that nothing feeds");
-        }
-    }
-}
-
-/// Two hours of viewers that come, zap and vanish, and children that work, hang, die, and ignore signals.
-#[expect(clippy::cast_possible_truncation, reason = "dice with few sides")]
-fn simulate(seed: u64) -> BTreeSet<&'static str> {
-    let mut dice = Dice(seed);
-    let slots_len = 1 + dice.roll(5) as usize;
-    let channels_len = 1 + dice.roll(8) as u32;
-    let zap = 1 + dice.roll(200);
-    let stubborn = dice.roll(3) == 0;
-    let mut pool = Pool::new(slots_len);
-    let mut effects = Effects::default();
-    let mut observer = Observer::default();
-    let mut now = 0;
-    let mut next_viewer = 0;
-    pool.on(Mono(0), Event::Facts(PLENTY), &mut effects);
-    let end = 2 * 3_600_000;
-    loop {
-        let closing = now >= end;
-        if closing && pool.is_idle() && observer.children.is_empty() {
-            break;
-        }
-        let deadline = pool.next_deadline().map_or(u64::MAX, |at| at.0);
-        now = deadline.min(now + 1 + dice.roll(zap * 100)).max(now);
-        let alive: Vec<u64> = observer.children.keys().copied().collect();
-        let pick = (!alive.is_empty()).then(|| alive[dice.roll(alive.len() as u64) as usize]);
-        let event = match dice.roll(12) {
-            _ if now >= deadline => Event::Deadline,
-            _ if closing => {
-                let viewer = observer.waiting.keys().chain(observer.playing.keys()).next().copied();
-                match (viewer, pick) {
-                    (Some(viewer), _) => {
-                        observer.waiting.remove(&viewer);
-                        observer.playing.remove(&viewer);
-                        Event::Leave { viewer: ViewerId(viewer) }
-                    }
-                    (None, Some(generation)) => {
-                        let (slot, ..) = observer.children.remove(&generation).unwrap();
-                        Event::Exited { slot: SlotIndex(slot), generation: Generation(generation) }
-                    }
-                    (None, None) => Event::Deadline,
-                }
-            }
-            0..=3 => {
-                next_viewer += 1;
-                observer.waiting.insert(next_viewer, now);
-                let tuner = (dice.roll(6) == 0).then(|| SlotIndex(dice.roll(slots_len as u64 + 1) as u8));
-                let work = if dice.roll(2) == 0 { Work::Copy } else { Work::Encode };
-                let channel = ChannelId(dice.roll(u64::from(channels_len)) as u32);
-                Event::Ask { viewer: ViewerId(next_viewer), channel, tuner, work }
-            }
-            4..=6 => {
-                let all: Vec<u64> = observer.waiting.keys().chain(observer.playing.keys()).copied().collect();
-                if all.is_empty() {
-                    continue;
-                }
-                let viewer = all[dice.roll(all.len() as u64) as usize];
-                observer.waiting.remove(&viewer);
-                observer.playing.remove(&viewer);
-                Event::Leave { viewer: ViewerId(viewer) }
-            }
-            7 if dice.roll(20) == 0 => {
-                let memory_available_bytes = Some(if dice.roll(3) == 0 { 100 << 20 } else { 4 << 30 });
-                Event::Facts(BoardFacts { memory_available_bytes, ..PLENTY })
-            }
-            roll => {
-                let Some(generation) = pick else { continue };
-                let (slot, _, ending) = observer.children[&generation];
-                let (slot, attempt) = (SlotIndex(slot), Generation(generation));
-                let dies = dice.roll(if stubborn { 40 } else { 6 }) == 0;
-                match roll {
-                    8 if ending || dies => {
-                        if ending && stubborn && dice.roll(8) > 0 {
-                            continue;
-                        }
-                        observer.children.remove(&generation);
-                        let event = match dice.roll(8) {
-                            0 => Event::SpawnFailed { slot, generation: attempt },
-                            _ => Event::Exited { slot, generation: attempt },
-                        };
-                        // A child's end closes its viewers in the same step; the observer must see that happen.
-                        pool.on(Mono(now), event, &mut effects);
-                        for effect in effects.drain() {
-                            observer.effect(now, effect);
-                        }
-                        observer.check(now);
-                        Event::Exited { slot, generation: attempt }
-                    }
-                    9 => Event::Output { slot, generation: attempt },
-                    10 if dies => Event::Unsuited { slot, generation: attempt },
-                    11 if dies => Event::Useless { slot, generation: attempt },
-                    _ => Event::Output { slot, generation: Generation(generation.saturating_sub(1)) },
-                }
-            }
-        };
-        pool.on(Mono(now), event, &mut effects);
-        for effect in effects.drain() {
-            observer.effect(now, effect);
-        }
-        observer.check(now);
-    }
-    assert!(observer.waiting.is_empty() && observer.playing.is_empty() && observer.children.is_empty());
-    assert!(pool.slots().all(|slot| slot.viewers == 0 && slot.channel.is_none()), "everything was given back");
-    assert!(pool.is_idle());
-    let burst = (2 * slots_len).min(10);
-    for (first, at) in observer.starts.iter().enumerate() {
-        if let Some(later) = observer.starts.get(first + burst) {
-            assert!(later - at >= crate::limits::SPAWN_PERIOD_MS, "the limiter let too many through");
-        }
-    }
-    observer.seen
-}
-
-#[test]
-fn in_any_history_everybody_is_answered_and_everything_is_given_back() {
-    // At stake: a slot that leaks, a viewer who is forgotten, two children on one slot. Tried with random histories;
-    // a failure prints its seed, and the counters show that every kind of effect really happened.
-    let mut seen = BTreeSet::new();
-    for seed in 0..300 {
-        let run = std::panic::catch_unwind(|| simulate(seed));
-        match run {
-            Ok(more) => seen.extend(more),
-            Err(panic) => {
-                std::eprintln!("seed {seed}");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
-    for effect in vec![
-        "start",
-        "terminate",
-        "kill",
-        "quarantine",
-        "admit",
-        "close",
-        "short",
-        "slot stuck",
-        "tuner in use",
-        "all tuners in use",
-        "tune failed",
-        "no video",
-    ] {
-        assert!(seen.contains(effect), "no history had: {effect}");
-    }
 }

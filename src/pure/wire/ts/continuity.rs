@@ -1,17 +1,26 @@
-//! Counts what is missing: each stream's packets carry a counter of four bits.
+//! Counts what is missing, since each stream's packets carry a counter of four bits, and remembers how far each stream
+//! has come, so that another child can carry it on.
 //!
-//! Not here: what becomes of the content. The table is bounded; streams beyond it are reported, not watched.
+//! Not here: what becomes of the content; how it is carried on (`ts/seam.rs`). The table is bounded; streams beyond it
+//! are reported, not watched. Streams of a child that is gone make room for those of its successor.
 
-use crate::wire::ts::Packet;
+use crate::wire::ts::stamps::{SECOND, Stamps, Ticks};
+use crate::wire::ts::{PIDS_MAX, Packet};
 use heapless::Vec;
 
-/// Most PIDs that are watched; a single programme has about ten.
-const PIDS_MAX: usize = 32;
+/// How far a stream's time goes on after its last unit, where nothing else is known: a picture.
+pub(super) const UNIT_TICKS: i64 = SECOND / 25;
+/// A unit that is longer is none: its stream paused, or jumped.
+const UNIT_TICKS_MAX: i64 = SECOND;
+/// Two times that are further apart have nothing to do with each other: one of them jumped.
+pub(super) const NEAR_TICKS: i64 = 10 * SECOND;
 
-/// The counters of all streams.
+/// The counters and times of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Continuity {
     watched: Vec<Watched, PIDS_MAX>,
+    /// Beside what every packet asks for, so that one cache line or two hold that.
+    times: [Times; PIDS_MAX],
 }
 
 /// How a packet follows the one before it in its stream.
@@ -32,11 +41,46 @@ struct Watched {
     pid: u16,
     counter: u8,
     repeated: bool,
+    /// Not seen since another child began.
+    past: bool,
+}
+
+/// How far a stream's time has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When its newest unit is decoded.
+    dts: Ticks,
+    /// When the latest of its newest units is shown.
+    pts: Ticks,
+    /// How long its units are; rather the long ones, for what matters is that the next one does not begin too early.
+    unit: i64,
+    age: Age,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// It had no stamps yet.
+    Unknown,
+    /// Its stamps are those of a child before.
+    Past,
+    /// Its stamps are the present child's.
+    Present,
 }
 
 impl Continuity {
     pub(super) const fn new() -> Self {
-        Self { watched: Vec::new() }
+        Self { watched: Vec::new(), times: [Times::new(); PIDS_MAX] }
+    }
+
+    /// What comes next is another child's, and goes on where this one stopped.
+    pub(super) fn go_on(&mut self) {
+        for watched in &mut self.watched {
+            watched.repeated = false;
+            watched.past = true;
+        }
+        for times in self.times.iter_mut().filter(|times| times.age == Age::Present) {
+            times.age = Age::Past;
+        }
     }
 
     /// Takes the next packet that is neither damaged nor null.
@@ -45,26 +89,110 @@ impl Continuity {
     /// sent twice; a discontinuity indicator lets the counter jump.
     pub(super) fn step(&mut self, packet: Packet<'_>) -> Step {
         let pid = packet.pid();
-        let counter = packet.continuity();
-        let Some(watched) = self.watched.iter_mut().find(|watched| watched.pid == pid) else {
-            let first = Watched { pid, counter, repeated: false };
-            return if self.watched.push(first).is_ok() { Step::Next } else { Step::Unwatched };
+        let found = self.watched.iter().position(|watched| watched.pid == pid);
+        let step = match found.and_then(|index| self.watched.get_mut(index)) {
+            Some(watched) => watched.step(packet),
+            None => Step::Next,
         };
-        let before = watched.counter;
-        let expected = if packet.has_payload() { (before + 1) & 0x0F } else { before };
-        if counter == expected || packet.discontinuity() {
+        if found.is_some() && !packet.payload_unit_start() {
+            return step;
+        }
+        let Some(index) = found.or_else(|| self.watch(packet)) else { return Step::Unwatched };
+        if let (Step::Next | Step::Gap, Some(times), Some(stamps)) = (step, self.times.get_mut(index), packet.stamps())
+        {
+            times.note(stamps);
+        }
+        step
+    }
+
+    /// Watches the stream of its first packet, if there is room.
+    fn watch(&mut self, packet: Packet<'_>) -> Option<usize> {
+        let (pid, counter) = (packet.pid(), packet.continuity());
+        let first = Watched { pid, counter, repeated: false, past: false };
+        let Err(first) = self.watched.push(first) else { return Some(self.watched.len() - 1) };
+        let index = self.watched.iter().position(|watched| watched.past)?;
+        *self.watched.get_mut(index)? = first;
+        *self.times.get_mut(index)? = Times::new();
+        Some(index)
+    }
+
+    /// The counter that this packet must have to go on where its stream stopped; none where that is not known.
+    pub(super) fn expected(&self, packet: Packet<'_>) -> Option<u8> {
+        let watched = self.watched.iter().find(|watched| watched.pid == packet.pid())?;
+        Some(watched.expected(packet))
+    }
+
+    /// How far some stream of the present child came.
+    pub(super) fn present(&self) -> Option<Ticks> {
+        self.times.iter().find(|times| times.age == Age::Present).map(|times| times.dts)
+    }
+
+    /// How far streams came in a child before, as long as the present one has not given them a stamp.
+    pub(super) fn past(&self) -> impl Iterator<Item = (u16, &Times)> {
+        let all = self.watched.iter().zip(&self.times);
+        all.filter(|(_, times)| times.age == Age::Past).map(|(watched, times)| (watched.pid, times))
+    }
+}
+
+impl Watched {
+    fn expected(&self, packet: Packet<'_>) -> u8 {
+        if packet.has_payload() { (self.counter + 1) & 0x0F } else { self.counter }
+    }
+
+    fn step(&mut self, packet: Packet<'_>) -> Step {
+        let before = self.counter;
+        let counter = packet.continuity();
+        self.past = false;
+        if counter == self.expected(packet) || packet.discontinuity() {
             // A packet without payload leaves open whether the one before it is sent again.
-            watched.repeated &= !packet.has_payload();
-            watched.counter = counter;
+            self.repeated &= !packet.has_payload();
+            self.counter = counter;
             return Step::Next;
         }
-        if counter == before && !watched.repeated {
-            watched.repeated = true;
+        if counter == before && !self.repeated {
+            self.repeated = true;
             return Step::Repeat;
         }
-        watched.repeated = false;
-        watched.counter = counter;
+        self.repeated = false;
+        self.counter = counter;
         Step::Gap
+    }
+}
+
+impl Times {
+    const fn new() -> Self {
+        Self { dts: Ticks::new(0), pts: Ticks::new(0), unit: UNIT_TICKS, age: Age::Unknown }
+    }
+
+    fn note(&mut self, Stamps { pts, dts }: Stamps) {
+        if self.age == Age::Unknown {
+            *self = Self { dts, pts, unit: UNIT_TICKS, age: Age::Present };
+            return;
+        }
+        let unit = dts.since(self.dts);
+        if self.age == Age::Present && (1..=UNIT_TICKS_MAX).contains(&unit) {
+            self.unit = unit.max(self.unit - self.unit / 16);
+        }
+        self.dts = dts;
+        // Pictures are not shown in the order in which they are sent; only a jump makes the newest one the latest.
+        self.pts = if self.pts.since(pts) > NEAR_TICKS { pts } else { self.pts.later(pts) };
+        self.age = Age::Present;
+    }
+
+    /// When the unit after the newest one may be decoded.
+    pub(super) const fn next_dts(&self) -> Ticks {
+        self.dts.plus(self.unit)
+    }
+
+    /// When the unit after the latest one may be shown.
+    pub(super) const fn next_pts(&self) -> Ticks {
+        self.pts.plus(self.unit)
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -3,8 +3,8 @@
 //! Not here: other tables; programmes but the first one, because a relay carries a single programme. Packets are kept
 //! only once their section is whole and its check sum is correct, so a newcomer never gets half a table.
 //!
-//! A section's version number is not looked at: muxers that start over begin at 0 again. What a section says is
-//! compared instead.
+//! A section's version number tells nothing here: muxers that start over begin at 0 again. What a section says is
+//! compared instead. Receivers do go by the number, which is why it is kept for the next child ([`Edition`]).
 //!
 //! Source: ISO/IEC 13818-1, 2.4.4 (sections), 2.4.4.4 (PAT), 2.4.4.9 (PMT), annex A (check sum).
 
@@ -12,13 +12,20 @@ use crate::limits::TABLE_PACKETS_MAX;
 use crate::wire::ts::{Codec, Counters, NULL_PID, PACKET_BYTES, Packet, Stream, Streams};
 use heapless::Vec;
 
-const PAT_PID: u16 = 0;
+pub(super) const PAT_PID: u16 = 0;
+/// What sections of either table begin with.
+pub(super) const PAT_TABLE: u8 = 0x00;
+pub(super) const PMT_TABLE: u8 = 0x02;
 /// PIDs below this belong to tables of the standard.
 const FREE_PID_MIN: u16 = 0x10;
 /// Bytes of a section of PAT or PMT; private sections may be longer and are none of ours.
 const SECTION_BYTES_MAX: usize = 1_024;
 /// Bytes of a section in front of what its length counts.
-const SECTION_HEAD_BYTES: usize = 3;
+pub(super) const SECTION_HEAD_BYTES: usize = 3;
+/// Where a section of long syntax has its version.
+pub(super) const VERSION_AT: usize = 5;
+/// Bytes of a check sum.
+pub(super) const CRC_BYTES: usize = 4;
 /// Bytes of the packets of both tables.
 const TABLES_BYTES_MAX: usize = TABLE_PACKETS_MAX * PACKET_BYTES;
 /// Bytes of the packets of one table.
@@ -30,11 +37,51 @@ pub(super) struct Tables {
     pat: Gatherer,
     pmt: Gatherer,
     programme: Programme,
+    editions: Editions,
+}
+
+/// What receivers have last seen of both tables, from whichever child.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Editions {
+    pub(super) pat: Option<Edition>,
+    pub(super) pmt: Option<Edition>,
+}
+
+/// A table as receivers know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edition {
+    pub(super) version: u8,
+    /// The check sum of what it says, without its version.
+    sum: u32,
+}
+
+impl Edition {
+    /// The edition of a whole section of long syntax.
+    pub(super) fn of(section: &[u8]) -> Option<Self> {
+        let (front, [version, said @ ..]) = section.split_at_checked(VERSION_AT)? else { return None };
+        let (said, _crc) = said.split_last_chunk::<CRC_BYTES>()?;
+        Some(Self { version: version >> 1 & 0x1F, sum: said.iter().copied().fold(crc32_mpeg2(front), crc32_step) })
+    }
 }
 
 impl Tables {
     pub(super) const fn new() -> Self {
-        Self { pat: Gatherer::new(), pmt: Gatherer::new(), programme: Programme::new() }
+        let editions = Editions { pat: None, pmt: None };
+        Self { pat: Gatherer::new(), pmt: Gatherer::new(), programme: Programme::new(), editions }
+    }
+
+    /// Forgets all but what receivers know: the tables that follow are another child's.
+    pub(super) fn go_on(&mut self) {
+        *self = Self { editions: self.editions, ..Self::new() };
+    }
+
+    pub(super) const fn editions(&self) -> Editions {
+        self.editions
+    }
+
+    /// The number of the first programme; none until the PAT is known.
+    pub(super) fn programme_number(&self) -> Option<u16> {
+        self.programme.place.map(|place| place.number)
     }
 
     /// Whether packets of this PID are to be given to [`Tables::packet`].
@@ -44,13 +91,17 @@ impl Tables {
 
     /// Takes a wanted packet; `gap` says that one before it is missing. True when the streams are no longer the same.
     pub(super) fn packet(&mut self, packet: Packet<'_>, gap: bool, counters: &mut Counters) -> bool {
-        let Self { pat, pmt, programme } = self;
+        let Self { pat, pmt, programme, editions } = self;
         let mut changed = false;
         let mut damaged = 0;
         let oversized = if packet.pid() == PAT_PID {
             let pmt_pid_before = programme.pmt_pid();
             let oversized = pat.packet(packet, gap, |section, packets| match programme.on_pat(section, packets) {
-                Ok(now) => changed |= now,
+                Ok(Some(now)) => {
+                    changed |= now;
+                    editions.pat = Edition::of(section);
+                }
+                Ok(None) => {}
                 Err(Damaged) => damaged += 1,
             });
             if programme.pmt_pid() != pmt_pid_before {
@@ -59,7 +110,11 @@ impl Tables {
             oversized
         } else {
             pmt.packet(packet, gap, |section, packets| match programme.on_pmt(section, packets) {
-                Ok(now) => changed |= now,
+                Ok(Some(now)) => {
+                    changed |= now;
+                    editions.pmt = Edition::of(section);
+                }
+                Ok(None) => {}
                 Err(Damaged) => damaged += 1,
             })
         };
@@ -116,12 +171,13 @@ impl Programme {
         self.place.map(|place| place.pmt_pid)
     }
 
-    /// Takes a whole section from the PAT's PID. True when the streams are no longer the same.
-    fn on_pat(&mut self, section: &[u8], packets: &[u8]) -> Result<bool, Damaged> {
-        let Some((head, body)) = open(section)? else { return Ok(false) };
+    /// Takes a whole section from the PAT's PID; none when it is of no use. True when the streams are no longer the
+    /// same.
+    fn on_pat(&mut self, section: &[u8], packets: &[u8]) -> Result<Option<bool>, Damaged> {
+        let Some((head, body)) = open(section)? else { return Ok(None) };
         // Further sections of a long PAT name further programmes.
-        if head.table_id != 0x00 || head.section_number != 0 {
-            return Ok(false);
+        if head.table_id != PAT_TABLE || head.section_number != 0 {
+            return Ok(None);
         }
         let place = first_programme(body);
         let pmt: Vec<u8, TABLE_BYTES_MAX> = match self.packets.get(self.pat_bytes..) {
@@ -130,30 +186,31 @@ impl Programme {
         };
         self.keep(packets, &pmt);
         if place == self.place {
-            return Ok(false);
+            return Ok(Some(false));
         }
         self.place = place;
         self.leading = None;
-        Ok(self.streams.take().is_some())
+        Ok(Some(self.streams.take().is_some()))
     }
 
-    /// Takes a whole section from the PMT's PID. True when the streams are no longer the same.
-    fn on_pmt(&mut self, section: &[u8], packets: &[u8]) -> Result<bool, Damaged> {
-        let Some((head, body)) = open(section)? else { return Ok(false) };
+    /// Takes a whole section from the PMT's PID; none when it is of no use. True when the streams are no longer the
+    /// same.
+    fn on_pmt(&mut self, section: &[u8], packets: &[u8]) -> Result<Option<bool>, Damaged> {
+        let Some((head, body)) = open(section)? else { return Ok(None) };
         // Programmes may share a PID for their tables.
-        if head.table_id != 0x02 || self.place.map(|place| place.number) != Some(head.extension) {
-            return Ok(false);
+        if head.table_id != PMT_TABLE || self.place.map(|place| place.number) != Some(head.extension) {
+            return Ok(None);
         }
         let streams = streams_of(body).ok_or(Damaged)?;
         let pat: Vec<u8, TABLE_BYTES_MAX> =
             self.packets.get(..self.pat_bytes).and_then(|pat| Vec::from_slice(pat).ok()).unwrap_or_default();
         self.keep(&pat, packets);
         if self.streams.as_ref() == Some(&streams) {
-            return Ok(false);
+            return Ok(Some(false));
         }
         self.leading = streams.leading();
         self.streams = Some(streams);
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// Keeps these packets instead of those before.
@@ -184,7 +241,7 @@ fn open(section: &[u8]) -> Result<Option<(Head, &[u8])>, Damaged> {
         return Err(Damaged);
     }
     let [extension_high, extension_low, version, section_number, _, body @ ..] = rest else { return Err(Damaged) };
-    let (body, _crc) = body.split_last_chunk::<4>().ok_or(Damaged)?;
+    let (body, _crc) = body.split_last_chunk::<CRC_BYTES>().ok_or(Damaged)?;
     let is_current = version & 0x01 != 0;
     let extension = u16::from_be_bytes([*extension_high, *extension_low]);
     let head = Head { table_id: *table_id, extension, section_number: *section_number };
@@ -219,15 +276,20 @@ const fn pid(high: u8, low: u8) -> u16 {
 }
 
 /// A length of twelve bits.
-fn length(high: u8, low: u8) -> usize {
+pub(super) fn length(high: u8, low: u8) -> usize {
     usize::from(u16::from_be_bytes([high & 0x0F, low]))
 }
 
 /// The check sum of sections; 0 over a whole section that has its own at the end.
+pub(super) fn crc32_mpeg2(bytes: &[u8]) -> u32 {
+    bytes.iter().copied().fold(u32::MAX, crc32_step)
+}
+
+/// The check sum of what gave `crc` with another byte behind it.
 ///
 /// Polynomial 0x04C11DB7, begins with all bits set, nothing reflected. Four bits at a time: tables are rare, and the
 /// table of this takes 64 bytes.
-pub(super) fn crc32_mpeg2(bytes: &[u8]) -> u32 {
+pub(super) fn crc32_step(crc: u32, byte: u8) -> u32 {
     const STEPS: [u32; 16] = {
         let mut steps = [0; 16];
         let mut value: u32 = 0;
@@ -244,7 +306,7 @@ pub(super) fn crc32_mpeg2(bytes: &[u8]) -> u32 {
         steps
     };
     let step = |crc: u32, bits: u8| crc << 4 ^ STEPS[usize::from((crc >> 28).to_le_bytes()[0] ^ bits) & 0x0F];
-    bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc, byte >> 4), byte & 0x0F))
+    step(step(crc, byte >> 4), byte & 0x0F)
 }
 
 // ---- Gathering ----------------------------------------------------------------------------------------------------

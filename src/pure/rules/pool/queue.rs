@@ -1,0 +1,156 @@
+//! Slots that wait for the gate, first come first served.
+//!
+//! The limiter's tokens are given in the order of the queue. A channel that is denied for a reason of its own, such as
+//! its cooldown, lets those behind it pass. After any wait everything is asked again from the top.
+
+use super::attempts::Attempt;
+use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex};
+use crate::limits::ADMISSION_RETRY_MS;
+use crate::rules::acquire::{Acquire, Step};
+use crate::rules::gate::{Deny, Wish};
+use crate::time::Mono;
+
+impl Pool {
+    pub(super) fn enqueue(&mut self, now: Mono, index: SlotIndex) {
+        self.set_phase(now, index, Phase::Waiting { retry_at: now });
+        let slot = self.slot_mut(index);
+        (slot.acquire, slot.denied) = (None, None);
+        assert!(self.queue.push_back(index).is_ok(), "a slot waits once, and there is room for all");
+    }
+
+    pub(super) fn dequeue(&mut self, index: SlotIndex) {
+        for _ in 0..self.queue.len() {
+            match self.queue.pop_front() {
+                Some(other) if other != index => {
+                    assert!(self.queue.push_back(other).is_ok(), "it was in there a moment ago");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A channel whose old child still ends on another slot has to wait for that: providers count connections.
+    fn ends_elsewhere(&self, wish: Wish) -> Option<Mono> {
+        self.slots.iter().find_map(|slot| match slot.phase {
+            Phase::Stopping { ref attempt, deadline, .. } if attempt.wish.channel == wish.channel => Some(deadline),
+            _ => None,
+        })
+    }
+
+    /// Starts whatever may start, in the order of the queue.
+    pub(super) fn serve_queue(&mut self, now: Mono, effects: &mut Effects) {
+        let waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();
+        for index in waiting {
+            let Some(slot) = self.slot(index) else { continue };
+            let (Phase::Waiting { retry_at }, Some(wish)) = (slot.phase, slot.plays) else { continue };
+            if retry_at > now && matches!(slot.denied, Some(Deny::Short(_) | Deny::RecordsFull)) {
+                // Only the clock helps here, and facts that are asked for once a second.
+                continue;
+            }
+            if let Some(deadline) = self.ends_elsewhere(wish) {
+                self.wait_until(index, deadline);
+                continue;
+            }
+            self.try_to_start(now, index, wish, effects);
+        }
+    }
+
+    fn try_to_start(&mut self, now: Mono, index: SlotIndex, wish: Wish, effects: &mut Effects) {
+        if let Err(deny) = self.gate.check_channel(now, wish.channel) {
+            // Waiting for the guard is no acquisition.
+            self.slot_mut(index).acquire = None;
+            self.denied(now, index, wish, deny, effects);
+            return;
+        }
+        let rules = self.rules;
+        let acquire = self.slot_mut(index).acquire.get_or_insert(Acquire::begin(now, &rules));
+        let attempt_until = match acquire.step(now, &rules) {
+            Step::Try { until } => until,
+            Step::Pause { until } => {
+                self.wait_until(index, until);
+                return;
+            }
+            Step::TimedOut => {
+                effects.note(Note::AcquireTimeout { channel: wish.channel });
+                self.dismiss(index, Refusal::Busy { retry_ms: 1_000 }, effects);
+                self.free(now, index);
+                return;
+            }
+        };
+        let reserved_bytes = self.reserved_bytes(now);
+        match self.gate.commit(now, &self.facts, wish, reserved_bytes) {
+            Ok((permit, kind)) => {
+                self.dequeue(index);
+                self.generation.0 += 1;
+                let generation = self.generation;
+                let waited_ms = now.ms_since(self.slot_mut(index).wanted_at);
+                let attempt = Attempt::begin(now, generation, wish, kind);
+                self.set_phase(now, index, Phase::Running { attempt, linger_until: None });
+                let slot = self.slot_mut(index);
+                (slot.acquire, slot.denied) = (None, None);
+                effects.note(Note::Acquired { channel: wish.channel, waited_ms });
+                let continues = self.held_on(index) > 0;
+                let Wish { channel, work, .. } = wish;
+                effects.push(Effect::Start { slot: index, generation, channel, work, kind, continues, permit });
+            }
+            Err(deny @ Deny::Token { ready_at }) => {
+                self.denied(now, index, wish, deny, effects);
+                self.wait_until(index, ready_at.min(attempt_until));
+            }
+            Err(deny) => self.denied(now, index, wish, deny, effects),
+        }
+    }
+
+    /// The throttle said no: after a quiet minute that is a storm.
+    pub(super) fn note_throttled(&mut self, now: Mono, until: Mono, effects: &mut Effects) {
+        if now >= self.storm_until {
+            effects.note(Note::Storm);
+        }
+        self.storm_until = until.plus_ms(self.rules.throttle_window_ms);
+    }
+
+    fn wait_until(&mut self, index: SlotIndex, until: Mono) {
+        if let Phase::Waiting { retry_at } = &mut self.slot_mut(index).phase {
+            *retry_at = until;
+        }
+    }
+
+    /// The gate said no to a waiting slot: tells it once, sends those away whom waiting cannot help, and notes when to
+    /// ask again.
+    fn denied(&mut self, now: Mono, index: SlotIndex, wish: Wish, deny: Deny, effects: &mut Effects) {
+        let slot = self.slot_mut(index);
+        let is_news = slot.denied.is_none_or(|known| core::mem::discriminant(&known) != core::mem::discriminant(&deny));
+        slot.denied = Some(deny);
+        if is_news {
+            effects.note(Note::Denied { channel: wish.channel, deny });
+        }
+        match deny {
+            Deny::Throttled { until } => {
+                self.note_throttled(now, until, effects);
+                self.wait_until(index, until);
+                self.refuse_hopeless(now, index, effects);
+            }
+            Deny::Cooldown { until } => {
+                self.wait_until(index, until);
+                self.refuse_hopeless(now, index, effects);
+            }
+            Deny::Open { until, failure } => {
+                let refusal = Self::refusal_while_open(now, failure, until);
+                self.dismiss(index, refusal, effects);
+                self.free(now, index);
+            }
+            // Who waits is told; who holds on may be lucky before his time is up.
+            Deny::Short(_) | Deny::RecordsFull => {
+                self.slot_mut(index).acquire = None;
+                self.wait_until(index, now.plus_ms(ADMISSION_RETRY_MS));
+                let refusal = if let Deny::Short(short) = deny { Refusal::Short(short) } else { Refusal::ViewersFull };
+                self.refuse_waiting(now, index, refusal, effects);
+            }
+            Deny::Token { .. } => {}
+            Deny::Draining => {
+                self.dismiss(index, Refusal::Draining, effects);
+                self.free(now, index);
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Proofs of the guard, beside the daemon: none of this is in it.
+//!
+//! - [`spec`]: the specification's numbers, once more.
+//! - [`observer`]: the independent checker of events and effects.
+//! - [`points`]: what must have happened, or a proof is hollow.
+//! - [`world`], [`simulate`]: random days in virtual time.
+#![forbid(unsafe_code)]
+
+pub mod dice;
+pub mod observer;
+pub mod points;
+pub mod simulate;
+pub mod spec;
+pub mod trace;
+pub mod world;

@@ -1,0 +1,36 @@
+//! `tools/proof/run`: see `README.md`.
+
+use proof::simulate::{self, Plan};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str, default: u64| {
+        args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)?.parse().ok()).unwrap_or(default)
+    };
+    match args.first().map(String::as_str) {
+        Some("simulate") => {
+            let hours = value("--hours", 24);
+            if args.iter().any(|arg| arg == "--seed") {
+                let number = value("--seed", 0);
+                match simulate::explain(number, hours) {
+                    Some(text) => println!("{text}"),
+                    None => println!("seed {number} holds"),
+                }
+                return ExitCode::SUCCESS;
+            }
+            std::panic::set_hook(Box::new(|_| {}));
+            let plan = Plan { base: value("--base", 0), seeds: value("--seeds", 1_000), hours, threads: 0, demand_points: true };
+            let summary = simulate::run(plan);
+            print!("{}", summary.text(hours));
+            if let Some(failure) = &summary.failure {
+                println!("{failure}");
+            }
+            for point in &summary.missing {
+                println!("never reached: {}", point.name());
+            }
+            if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        _ => ExitCode::from(64),
+    }
+}
