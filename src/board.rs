@@ -20,6 +20,13 @@ pub struct Board {
     pub ring_mib: usize,
 }
 
+impl Board {
+    /// Whether it is one of ours, and not just any computer.
+    pub fn is_known(&self) -> bool {
+        !self.compatible.is_empty()
+    }
+}
+
 /// All boards we know.
 const BOARDS: [&str; 5] = [
     include_str!("../board/rpi3.toml"),
@@ -60,6 +67,7 @@ mod tests {
             let board: Board = toml::from_str(text).unwrap();
             assert!((1..=SLOTS_MAX).contains(&board.slots), "{}", board.name);
             assert!((RING_MIB_MIN..=RING_MIB_MAX).contains(&board.ring_mib), "{}", board.name);
+            assert!(board.is_known());
             for name in &board.compatible {
                 assert!(!names.contains(name), "{name} stands in two files");
                 assert_eq!(find(format!("{name}\0brcm,bcm2711\0").as_bytes()), board);
@@ -71,6 +79,7 @@ mod tests {
     #[test]
     fn an_unknown_board_gets_the_defaults() {
         for compatible in [&b""[..], b"\0\0", b"acme,box", b"raspberrypi,4-model"] {
+            assert!(!find(compatible).is_known());
             assert_eq!((find(compatible).slots, find(compatible).name.as_str()), (SLOTS_DEFAULT, "generic"));
         }
     }

@@ -37,6 +37,12 @@
 //! | recipe | FFmpeg's arguments for a source |
 //! | slot | our preallocated seat for one running child; clients call it a tuner |
 //! | attempt, generation | one spawned child, and its number that is never used again |
+//! | feed | what a viewer's connection shows, over as many attempts as it takes |
+//! | failure, verdict | why an attempt was no good; it gets one verdict at most, and only while it lives |
+//! | breaker | CLOSED, OPEN or HALF_OPEN, for each channel |
+//! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
+//! | look | ffprobe on our own output |
+//! | hold, gap, seam | a viewer keeps his connection without a picture; that time; where the next child's packets join on |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
@@ -53,12 +59,15 @@
 //!
 //! **I am `GET /auto/v5.1`.** hyper reads me, `doors::http::route` knows what I mean, and
 //! [`engine::Handle::watch`] asks for a place. `pure::rules::pool` answers: a slot that plays my channel, a free one,
-//! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, memory,
-//! descriptors and the limiter, and mints the permit that `engine::process` spends. Once I am admitted, the door takes
+//! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, breaker,
+//! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I am admitted, the door takes
 //! the socket back from hyper and feeds it.
 //!
-//! **I am a child's death.** My task reports; the pool frees the slot, closes or refuses its viewers, and says so. My
-//! generation dies with me, so nothing I still send can hurt my successor.
+//! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
+//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
+//! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
+//! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. The fifth
+//! failure opens the breaker: the viewers are told when to come back, and the slot is free.
 //!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine.
@@ -76,6 +85,8 @@ pub mod board;
 pub mod clock;
 pub mod doors;
 pub mod engine;
+pub mod guardian;
+pub mod ladder;
 pub mod observe;
 pub mod settings;
 pub mod store;

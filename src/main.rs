@@ -2,8 +2,10 @@
 
 use nix::sys::signal::Signal;
 use pure::limits::DRAIN_MS;
+use pure::rules::escalation::Decision;
 use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,11 +14,13 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
 use tunerd::doors::{discovery, http};
+use tunerd::guardian::{self, Guardian};
+use tunerd::observe::black_box::BlackBox;
 use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{board, clock, engine, store, subscriptions};
+use tunerd::{board, clock, engine, ladder, store, subscriptions};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -24,32 +28,65 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// Something that must not happen (`EX_SOFTWARE`).
 const EXIT_SOFTWARE: u8 = 70;
+/// `--escalate`: not a fresh start of the board, but safe mode (`EX_TEMPFAIL`).
+const EXIT_SAFE_MODE: u8 = 75;
+
+/// What people read who wonder why nothing plays.
+const SAFE_MODE: &str = "Safe mode: tunerd failed again and again, so nothing plays until somebody looks. The log below \
+                         may say why. To try again, switch the box off and on, or run: systemctl restart tunerd";
+/// The same for `systemctl status`.
+const SAFE_MODE_STATUS: &str = "Safe mode: page and logs are there, and nothing plays.";
 
 fn main() -> ExitCode {
     clock::mono();
     let request = settings::command_line(std::env::args_os().skip(1));
-    let loaded = request.and_then(|request| match request {
-        Request::Run(typed) => settings::load(&typed).map(|settings| (typed, settings)).map(Some),
-        Request::Help => say(settings::HELP),
-        Request::Version => say(concat!("tunerd ", env!("CARGO_PKG_VERSION"), "\n")),
-    });
-    match loaded {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some((typed, settings))) if typed.check => check(&settings),
-        Ok(Some((typed, settings))) => start(&typed, &settings),
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::from(EXIT_USAGE)
+    let typed = match request {
+        Ok(Request::Run(typed)) => typed,
+        Ok(Request::Help) => return say(settings::HELP),
+        Ok(Request::Version) => return say(concat!("tunerd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(error) => return refuse(&error),
+    };
+    match settings::load(&typed) {
+        Ok(settings) if typed.check => check(&settings),
+        Ok(settings) if typed.escalate => escalate(&settings),
+        Ok(settings) => start(&typed, &settings, None),
+        // Without settings there is no telling where reboots would be counted.
+        Err(error) if typed.escalate => {
+            complain(&format!("safe mode, because: {error}"));
+            ExitCode::from(EXIT_SAFE_MODE)
+        }
+        Err(error) if typed.safe_mode => start(&typed, &settings::fallback(&typed), Some(&error)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &settings::SettingsError) -> ExitCode {
+    complain(&error.to_string());
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// `--escalate`: see [`ladder`].
+fn escalate(settings: &Settings) -> ExitCode {
+    logs::init(settings.log_level);
+    let may_reboot = settings.reboot.unwrap_or_else(|| board::detect().is_known());
+    let last_end = ladder::LastEnd::of_environment();
+    match ladder::escalate(&settings.state_dir, may_reboot, &last_end, EXIT_USAGE) {
+        Decision::Reboot => {
+            tracing::error!(?last_end, "tunerd failed again and again; a fresh start of the board may help");
+            ExitCode::SUCCESS
+        }
+        Decision::SafeMode(because) => {
+            tracing::error!(?last_end, "tunerd failed again and again; safe mode, because {}", because.words());
+            ExitCode::from(EXIT_SAFE_MODE)
         }
     }
 }
 
 /// Prints what was asked for. A closed pipe is the reader's wish.
-#[expect(clippy::unnecessary_wraps, reason = "an arm among fallible ones")]
-fn say<T>(text: &str) -> Result<Option<T>, settings::SettingsError> {
+fn say(text: &str) -> ExitCode {
     use std::io::Write as _;
     std::io::stdout().write_all(text.as_bytes()).unwrap_or_default();
-    Ok(None)
+    ExitCode::SUCCESS
 }
 
 fn complain(text: &str) {
@@ -62,7 +99,7 @@ fn check(settings: &Settings) -> ExitCode {
     let mut sound = true;
     let mut line = |good: bool, text: String| {
         sound &= good;
-        say::<()>(&format!("{} {text}\n", if good { "ok     " } else { "PROBLEM" })).unwrap_or_default();
+        say(&format!("{} {text}\n", if good { "ok     " } else { "PROBLEM" }));
     };
     line(true, "the settings can be used".to_owned());
     match engine::process::find(&settings.ffmpeg) {
@@ -80,7 +117,7 @@ fn check(settings: &Settings) -> ExitCode {
     if sound { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
 }
 
-fn start(typed: &CommandLine, settings: &Settings) -> ExitCode {
+fn start(typed: &CommandLine, settings: &Settings, wrong: Option<&settings::SettingsError>) -> ExitCode {
     let logs = logs::init(settings.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,7 +125,7 @@ fn start(typed: &CommandLine, settings: &Settings) -> ExitCode {
         .thread_stack_size(256 * 1024)
         .build_local(tokio::runtime::LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(run(typed, settings, logs)),
+        Ok(runtime) => runtime.block_on(run(typed, settings, wrong, logs)),
         Err(error) => {
             tracing::error!(%error, "no executor; is the box out of memory or file descriptors?");
             ExitCode::from(EXIT_SOFTWARE)
@@ -96,16 +133,30 @@ fn start(typed: &CommandLine, settings: &Settings) -> ExitCode {
     }
 }
 
-async fn run(typed: &CommandLine, settings: &Settings, logs: Logs) -> ExitCode {
-    let (mut signals, metrics, problems) = match Signals::new() {
-        Ok(signals) => (signals, Rc::new(Metrics::default()), Problems::default()),
+async fn run(
+    typed: &CommandLine,
+    settings: &Settings,
+    wrong: Option<&settings::SettingsError>,
+    logs: Logs,
+) -> ExitCode {
+    let (mut signals, child_ended) = match Signals::new().and_then(|signals| Ok((signals, pipe(Signal::SIGCHLD)?))) {
+        Ok(heard) => heard,
         Err(error) => {
             tracing::error!(%error, "signals cannot be heard");
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
-    count_panics(&metrics);
+    let (metrics, problems) = (Rc::new(Metrics::default()), Problems::default());
+    let runtime_dir = runtime_dir(settings);
+    let black_box = BlackBox::open(Some(&runtime_dir));
+    guardian::watch_panics(&metrics, &black_box);
     let board = board::detect();
+    if typed.safe_mode {
+        problems.set(Topic::SafeMode, SAFE_MODE.to_owned());
+    }
+    if let Some(wrong) = wrong {
+        problems.set(Topic::Settings, format!("The settings cannot be used, so these are the defaults. {wrong}"));
+    }
 
     // Identity first, then the doors: clients find the box while channels are still being loaded.
     let store::Opened { handle: store, device_id, problem, thread: store_thread } =
@@ -123,11 +174,13 @@ async fn run(typed: &CommandLine, settings: &Settings, logs: Logs) -> ExitCode {
         slots_len: settings.slots.unwrap_or(board.slots),
         ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
         ffmpeg: settings.ffmpeg.clone(),
-        ffprobe: "ffprobe".into(),
-        probe: true,
-        early_headers: false,
+        ffprobe: settings.ffprobe.clone(),
+        probe: settings.probe,
+        early_headers: settings.early_headers,
+        runtime_dir: Some(runtime_dir),
+        safe_mode: typed.safe_mode,
     };
-    let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone());
+    let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone(), black_box.clone());
     let subscriptions = subscriptions::Handle::new(settings.playlist.clone());
     let app = Rc::new(http::App {
         name: RefCell::new(settings.name.clone()),
@@ -148,32 +201,51 @@ async fn run(typed: &CommandLine, settings: &Settings, logs: Logs) -> ExitCode {
         tracing::error!("neither the page's nor the streams' port could be opened; giving up");
         return ExitCode::from(EXIT_UNAVAILABLE);
     }
-    let loading =
-        tokio::task::spawn_local(subscriptions::run(subscriptions.clone(), store, engine.clone(), problems, metrics));
+    let guardian = Guardian {
+        engine: engine.clone(),
+        store: store.clone(),
+        metrics: Rc::clone(&metrics),
+        problems: problems.clone(),
+        black_box: black_box.clone(),
+        child_ended,
+        instead: typed.safe_mode.then_some(SAFE_MODE_STATUS),
+    };
+    let loading = if typed.safe_mode {
+        let (sure, handle) = (wrong.is_none(), subscriptions.clone());
+        let stored = subscriptions::run_stored(handle, sure, store, engine.clone(), problems, metrics);
+        tokio::task::spawn_local(stored)
+    } else {
+        tokio::task::spawn_local(subscriptions::run(subscriptions.clone(), store, engine.clone(), problems, metrics))
+    };
     announce(&app, settings);
 
-    let supervisor = tokio::task::spawn_local(supervisor);
-    tokio::pin!(supervisor);
+    let mut supervisor = tokio::task::spawn_local(supervisor);
+    let mut guardian = tokio::task::spawn_local(guardian.watch());
     let signal = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::SIGHUP => reload(typed, settings, &app, &logs),
                 signal => break signal,
             },
-            ended = &mut supervisor => {
-                // Its assertions found the pool in a state that must not be; only a fresh start is safe.
-                tracing::error!(error = ?ended.err(), "the supervisor stopped; this must not happen, please report it");
-                return ExitCode::from(EXIT_SOFTWARE);
-            }
+            ended = &mut supervisor => match ended {
+                Ok(()) => return give_up(&black_box, "the guard found that only a fresh start can help"),
+                // Its assertions found the pool in a state that must not be.
+                Err(error) => guardian::abort(&black_box, &format!("the supervisor panicked: {error}")),
+            },
+            why = &mut guardian => match why {
+                Ok(why) => return give_up(&black_box, &why),
+                Err(error) => guardian::abort(&black_box, &format!("the guardian panicked: {error}")),
+            },
         }
     };
     tracing::info!(signal = signal.as_str(), "stopping; once more Ctrl-C ends at once");
-    // An error says that systemd did not start us.
-    sd_notify::notify(&[sd_notify::NotifyState::Stopping]).unwrap_or_default();
+    guardian::tell_stopping();
     if tokio::time::timeout(Duration::from_millis(DRAIN_MS), engine.drain()).await.is_err() {
         tracing::warn!("not everything ended in time; the kernel ends the rest");
     }
     loading.abort();
+    guardian.abort();
+    guardian.await.map(drop).unwrap_or_default();
     // The last handle to the store goes with its task; then its thread writes what is left and ends.
     loading.await.unwrap_or_default();
     if store_thread.join().is_err() {
@@ -246,8 +318,7 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
 
 /// Tells systemd and people that we are there, and where.
 fn announce(app: &Rc<http::App>, settings: &Settings) {
-    // An error says that systemd did not start us.
-    sd_notify::notify(&[sd_notify::NotifyState::Ready]).unwrap_or_default();
+    guardian::tell_ready();
     let local = if settings.address.is_unspecified() { own_address() } else { settings.address };
     let base = app.base_url(local);
     let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
@@ -292,20 +363,19 @@ fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &
     }
 }
 
-/// A handler that panics ends its own connection only; it is counted and logged.
-fn count_panics(metrics: &Rc<Metrics>) {
-    thread_local! {
-        static COUNTED: RefCell<Option<Rc<Metrics>>> = const { RefCell::new(None) };
-    }
-    COUNTED.set(Some(Rc::clone(metrics)));
-    std::panic::set_hook(Box::new(|info| {
-        COUNTED.with_borrow(|metrics| {
-            if let Some(metrics) = metrics {
-                metrics.panics.add(1);
-            }
-        });
-        tracing::error!("a part of tunerd panicked, please report it: {info}");
-    }));
+/// Where what a crash must not make forgotten is kept: what systemd gave us for that, which is memory, or our state.
+fn runtime_dir(settings: &Settings) -> PathBuf {
+    let given = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
+    // There may be several, with colons between them.
+    let first = std::env::split_paths(&given).next().filter(|path| path.is_absolute());
+    first.unwrap_or_else(|| settings.state_dir.clone())
+}
+
+/// Ends for a fresh start, which is systemd's to make. Children end with us.
+fn give_up(black_box: &BlackBox, why: &str) -> ExitCode {
+    tracing::error!("giving up for a fresh start: {why}");
+    black_box.save(why);
+    ExitCode::from(EXIT_SOFTWARE)
 }
 
 /// Signals, as bytes in pipes: nothing runs in a handler.

@@ -41,6 +41,14 @@ pub struct Settings {
     pub connections_per_address_max: usize,
     /// FFmpeg.
     pub ffmpeg: PathBuf,
+    /// ffprobe.
+    pub ffprobe: PathBuf,
+    /// Whether ffprobe looks at what slots make.
+    pub probe: bool,
+    /// Whether viewers get their head before there is a picture.
+    pub early_headers: bool,
+    /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
+    pub reboot: Option<bool>,
     /// Most verbose level that is logged.
     pub log_level: Level,
 }
@@ -56,6 +64,10 @@ pub struct CommandLine {
     pub playlist: Option<String>,
     /// `--check`
     pub check: bool,
+    /// `--safe-mode`
+    pub safe_mode: bool,
+    /// `--escalate`
+    pub escalate: bool,
 }
 
 /// What the command line asks for.
@@ -89,6 +101,8 @@ Usage: tunerd [OPTION]...
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
   --state DIR              where to keep state (default: /var/lib/tunerd)
   --check                  check settings, state directory and FFmpeg, and end
+  --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
+  --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
   --version                print the version and end
   --help                   print this and end
 
@@ -109,6 +123,8 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("version") | Short('V') => return Ok(Request::Version),
             Long("check") => typed.check = true,
+            Long("safe-mode") => typed.safe_mode = true,
+            Long("escalate") => typed.escalate = true,
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {
@@ -143,13 +159,26 @@ pub fn load(typed: &CommandLine) -> Result<Settings, SettingsError> {
         }
     };
     let mut settings = parse(&text, &path)?;
+    take_typed(&mut settings, typed)?;
+    Ok(settings)
+}
+
+/// What safe mode runs with when the settings cannot be used.
+pub fn fallback(typed: &CommandLine) -> Settings {
+    let mut settings = parse("", Path::new("")).expect("nothing written means the defaults, which are good");
+    // A playlist that is no good is not read in safe mode anyway.
+    take_typed(&mut settings, &CommandLine { playlist: None, ..typed.clone() }).unwrap_or_default();
+    settings
+}
+
+fn take_typed(settings: &mut Settings, typed: &CommandLine) -> Result<(), SettingsError> {
     if let Some(state) = &typed.state {
         settings.state_dir.clone_from(state);
     }
     if let Some(playlist) = &typed.playlist {
         settings.playlist = Some(check_playlist("--playlist", playlist)?);
     }
-    Ok(settings)
+    Ok(())
 }
 
 #[derive(Default, Deserialize)]
@@ -161,6 +190,8 @@ struct File {
     slots: SlotsTable,
     network: NetworkTable,
     ffmpeg: FfmpegTable,
+    health: HealthTable,
+    ladder: LadderTable,
     log: LogTable,
 }
 
@@ -184,6 +215,7 @@ struct NetworkTable {
     page_port: Option<i64>,
     stream_port: Option<i64>,
     discovery: Option<bool>,
+    early_headers: Option<bool>,
     connections_max: Option<i64>,
     connections_per_address_max: Option<i64>,
 }
@@ -192,6 +224,19 @@ struct NetworkTable {
 #[serde(deny_unknown_fields, default)]
 struct FfmpegTable {
     path: Option<PathBuf>,
+    probe_path: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HealthTable {
+    probe: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LadderTable {
+    reboot: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,6 +290,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         let found = stream_port.to_string();
         return Err(bad("network.page_port", &found, "another port than network.stream_port", "page_port = 8080"));
     }
+    let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     Ok(Settings {
         name,
@@ -273,9 +319,21 @@ fn check(file: File) -> Result<Settings, SettingsError> {
             1,
             CONNECTIONS_MAX,
         )?,
-        ffmpeg: file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg")),
+        ffprobe: file.ffmpeg.probe_path.unwrap_or_else(|| beside(&ffmpeg, "ffprobe")),
+        ffmpeg,
+        probe: file.health.probe.unwrap_or(true),
+        early_headers: network.early_headers.unwrap_or(false),
+        reboot: file.ladder.reboot,
         log_level,
     })
+}
+
+/// Where another program of a suite is: in the same folder, or where `PATH` says.
+fn beside(program: &Path, other: &str) -> PathBuf {
+    match program.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.join(other),
+        _ => PathBuf::from(other),
+    }
 }
 
 /// What is wrong with the TOML, and in which line. The line itself is not shown, nor a value that holds an address:
@@ -352,6 +410,18 @@ mod tests {
         assert_eq!(settings.state_dir, Path::new("/var/lib/tunerd"));
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
+        assert_eq!((settings.probe, settings.early_headers, settings.reboot), (true, false, None));
+        assert_eq!(fallback(&CommandLine::default()), settings);
+    }
+
+    #[test]
+    fn ffprobe_is_looked_for_where_ffmpeg_is() {
+        let ffprobe = |text: &str| parse(text, Path::new("t.toml")).unwrap().ffprobe;
+        assert_eq!(ffprobe(""), Path::new("ffprobe"));
+        assert_eq!(ffprobe("[ffmpeg]\npath = \"ffmpeg7\""), Path::new("ffprobe"));
+        assert_eq!(ffprobe("[ffmpeg]\npath = \"/opt/ffmpeg/bin/ffmpeg\""), Path::new("/opt/ffmpeg/bin/ffprobe"));
+        let both = "[ffmpeg]\npath = \"/opt/ffmpeg\"\nprobe_path = \"probe\"";
+        assert_eq!(ffprobe(both), Path::new("probe"));
     }
 
     #[test]

@@ -76,7 +76,7 @@ enum Sign {
 ///
 /// Source: seen with FFmpeg 5.1 (`tests` below); `cmdutils.c`, `avio.c`, `error.c`, `tcp.c`, `http.c`, `tls_*.c` of
 /// FFmpeg 4.4 to 8.0; `strerror` of glibc and musl.
-const SIGNS: [(&str, Sign); 40] = [
+const SIGNS: [(&str, Sign); 41] = [
     ("Cannot allocate memory", Sign::Limit),
     ("Out of memory", Sign::Limit),
     ("Error while opening encoder - out of memory", Sign::Limit),
@@ -117,6 +117,7 @@ const SIGNS: [(&str, Sign); 40] = [
     ("Operation timed out", Sign::Unreachable),
     ("No route to host", Sign::Unreachable),
     ("Network is unreachable", Sign::Unreachable),
+    ("Cannot assign requested address", Sign::Unreachable),
 ];
 
 fn sign(line: &str) -> Option<Sign> {

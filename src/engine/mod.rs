@@ -8,10 +8,12 @@ mod last_words;
 mod probe;
 pub mod process;
 mod relay;
+mod snapshot;
 mod supervisor;
 mod telling;
 mod tend;
 
+use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
 use pure::limits::ENGINE_INBOX;
@@ -44,6 +46,10 @@ pub struct Options {
     pub probe: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
+    /// Where to keep what the next run must know after a crash; `None`: nowhere.
+    pub runtime_dir: Option<PathBuf>,
+    /// Whether nothing is to play.
+    pub safe_mode: bool,
 }
 
 /// A viewer whose answer is awaited.
@@ -89,6 +95,8 @@ struct Shared {
     next_viewer: Cell<u64>,
     metrics: Rc<Metrics>,
     problems: Problems,
+    black_box: BlackBox,
+    safe_mode: bool,
 }
 
 /// Viewers who are gone and whom the supervisor has not noticed yet. Each accepted question has one place here, so it
@@ -136,7 +144,14 @@ impl Tuner {
 pub struct Handle(Rc<Shared>);
 
 /// Makes the engine and the loop that runs it; the loop ends after [`Handle::drain`].
-pub fn new(options: &Options, metrics: Rc<Metrics>, problems: Problems) -> (Handle, impl Future<Output = ()> + use<>) {
+///
+/// What an earlier run left running is ended first, and what its guard knew is taken over.
+pub fn new(
+    options: &Options,
+    metrics: Rc<Metrics>,
+    problems: Problems,
+    black_box: BlackBox,
+) -> (Handle, impl Future<Output = ()> + use<>) {
     let (sender, inbox) = mpsc::channel(ENGINE_INBOX);
     process::adopt_orphans();
     let shared = Rc::new(Shared {
@@ -150,6 +165,8 @@ pub fn new(options: &Options, metrics: Rc<Metrics>, problems: Problems) -> (Hand
         next_viewer: Cell::new(1),
         metrics,
         problems,
+        black_box,
+        safe_mode: options.safe_mode,
     });
     let supervisor = supervisor::Supervisor::new(options, Rc::clone(&shared), inbox);
     (Handle(shared), supervisor.run())
@@ -167,6 +184,10 @@ impl Handle {
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
         let shared = &self.0;
+        if shared.safe_mode {
+            shared.metrics.refused(Refusal::Draining);
+            return Err(Refusal::Draining);
+        }
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
@@ -206,6 +227,11 @@ impl Handle {
     /// Channels that have failed lately or rest.
     pub fn channels(&self) -> Vec<ChannelView> {
         self.0.channels.borrow().clone()
+    }
+
+    /// Whether no slot is taken.
+    pub fn is_free(&self) -> bool {
+        self.0.slots.borrow().iter().all(|slot| slot.state == SlotState::Free)
     }
 
     /// How many tuners there are.

@@ -196,11 +196,6 @@ pub fn sweep_strays() -> Strays {
     })
 }
 
-/// Our children that are dead and not reaped.
-pub fn zombies() -> usize {
-    children_of_ours().into_iter().filter_map(Stat::of).filter(|stat| stat.state == b'Z').count()
-}
-
 /// All our children. Each thread has its own; those of kernels that do not tell are looked for among all processes.
 fn children_of_ours() -> Vec<i32> {
     let mut lists = fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|task| {
@@ -298,7 +293,6 @@ pub(super) struct Child {
 }
 
 /// A running look at our output.
-#[allow(dead_code, reason = "see engine::probe")]
 pub(super) struct Prober {
     /// `None` once it was taken, to be closed.
     pub(super) stdin: Option<ChildStdin>,
@@ -395,7 +389,6 @@ pub(super) fn start(
 ///
 /// # Errors
 /// [`StartError`]: the board is short of something, or the program cannot be run.
-#[allow(dead_code, reason = "see engine::probe")]
 pub(super) fn probe(permit: ProbePermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
     drop(permit);
     // A look is never more urgent than what it looks at.
@@ -536,8 +529,6 @@ impl Reaper {
         self.group().kill();
         let status = self.inner.wait().await;
         self.registered.reaped();
-        // They are our children now, those of other groups and sessions too.
-        sweep_strays();
         status
     }
 

@@ -4,6 +4,7 @@
 
 use super::process;
 use super::relay::Relay;
+use super::snapshot::Snapshot;
 use super::telling;
 use super::tend::{LivingGroup, Report, Teller, What, tend};
 use super::{Command, Options, Place, Shared, Watcher, facts, probe};
@@ -47,6 +48,7 @@ pub(super) struct Supervisor {
     /// What a child said last, for the failure that may follow in the same step.
     said: String,
     swept_at: Mono,
+    snapshot: Snapshot,
     /// Room for events that follow each other.
     events: VecDeque<Event>,
 }
@@ -56,8 +58,18 @@ impl Supervisor {
         let (reporter, reports) = mpsc::channel(ENGINE_INBOX);
         let probe_every_ms = Rules::DEFAULT.probe_every_ms.filter(|_| options.probe);
         let rules = Rules { probe_every_ms, early_headers: options.early_headers, ..Rules::DEFAULT };
+        let folder = options.runtime_dir.as_deref().filter(|_| !options.safe_mode);
+        let (snapshot, recalled) = Snapshot::open(folder, Rc::clone(&shared.metrics));
+        let mut pool = Box::new(Pool::with_rules(options.slots_len, rules));
+        if let Some(recalled) = recalled {
+            let strangers = process::end_strangers(recalled.run);
+            if strangers > 0 {
+                tracing::warn!(strangers, "processes that an earlier run had left behind were ended");
+            }
+            pool.recall(clock::mono(), &recalled.text, recalled.clean);
+        }
         let mut supervisor = Self {
-            pool: Box::new(Pool::with_rules(options.slots_len, rules)),
+            pool,
             effects: Effects::default(),
             shared,
             inbox,
@@ -74,6 +86,7 @@ impl Supervisor {
             escalation: None,
             said: String::new(),
             swept_at: clock::mono(),
+            snapshot,
             events: VecDeque::with_capacity(16),
         };
         supervisor.show();
@@ -88,7 +101,9 @@ impl Supervisor {
                 () = leavers.some.notified() => self.on_leavers(),
                 Some(command) = self.inbox.recv() => self.on_command(command),
                 () = clock::until(self.pool.next_deadline()) => self.dispatch(Event::Deadline),
+                () = clock::until(self.snapshot.next_deadline()) => {}
             }
+            self.snapshot.keep(clock::mono(), |out| self.pool.remember(out));
             self.show();
             if let Some(escalation) = self.escalation {
                 tracing::error!(?escalation, "only a fresh start can help");
@@ -96,6 +111,7 @@ impl Supervisor {
             }
             if self.pool.is_idle() {
                 if let Some(done) = self.drained.take() {
+                    self.snapshot.close(clock::mono(), |out| self.pool.remember(out));
                     done.send(()).unwrap_or_default();
                     return;
                 }
@@ -236,8 +252,17 @@ impl Supervisor {
     }
 
     fn on_pool(&mut self, event: Event, more: &mut VecDeque<Event>) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.pool.on(clock::mono(), event, &mut effects);
+        let mut effects = std::mem::replace(&mut self.effects, Effects::none());
+        let now = clock::mono();
+        if !matches!(event, Event::Heard { .. } | Event::Facts(_)) {
+            // Before it is decided: a decision that fails is the last line.
+            self.shared.black_box.note(now, format_args!("{event:?}"));
+        }
+        let revision = self.pool.revision();
+        self.pool.on(now, event, &mut effects);
+        if self.pool.revision() != revision {
+            self.snapshot.note(now);
+        }
         for effect in effects.drain() {
             self.perform(effect, more);
         }

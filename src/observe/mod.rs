@@ -1,4 +1,5 @@
 //! What the box tells about itself: logs, metrics, and problems that last.
+pub mod black_box;
 mod exposition;
 pub mod logs;
 pub mod metrics;

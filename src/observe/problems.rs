@@ -32,10 +32,14 @@ pub enum Topic {
     Playlist,
     /// The channels cannot be stored or read.
     Lineup,
+    /// Nothing plays, on purpose.
+    SafeMode,
+    /// The settings cannot be used.
+    Settings,
 }
 
 impl Topic {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -43,6 +47,8 @@ impl Topic {
         Self::DiscoveryPort,
         Self::Playlist,
         Self::Lineup,
+        Self::SafeMode,
+        Self::Settings,
     ];
 
     /// Its name in the API.
@@ -55,6 +61,8 @@ impl Topic {
             Self::DiscoveryPort => "discovery-port",
             Self::Playlist => "playlist",
             Self::Lineup => "lineup",
+            Self::SafeMode => "safe-mode",
+            Self::Settings => "settings",
         }
     }
 }

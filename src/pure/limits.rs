@@ -329,6 +329,12 @@ pub const STORE_SILENCE_MS: u64 = 30_000;
 pub const PANICS_MAX: usize = 3;
 /// See [`PANICS_MAX`].
 pub const PANIC_WINDOW_MS: u64 = 60_000;
+/// Reboots that may be asked for within [`REBOOT_WINDOW_MS`], because the daemon fails again and again (E5).
+pub const REBOOTS_MAX: usize = 3;
+/// See [`REBOOTS_MAX`].
+pub const REBOOT_WINDOW_MS: u64 = 3_600_000;
+/// Bytes that are read of what is written about reboots; there should be a few hundred.
+pub const REBOOTS_BYTES_MAX: u64 = 64 * 1024;
 /// Least time between two writes of the snapshot.
 pub const SNAPSHOT_EVERY_MS: u64 = 1_000;
 /// Bytes of a snapshot: every record with every failure is a third of it.

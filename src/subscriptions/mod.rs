@@ -159,6 +159,30 @@ pub async fn run(
     }
 }
 
+/// Shows what is stored and fetches nothing, whoever asks; never ends. For safe mode: a playlist may be what the daemon
+/// failed on.
+///
+/// `sure`: the settings could be read. Otherwise nobody knows whether there is a playlist, and clients must not forget
+/// its channels for that.
+pub async fn run_stored(
+    handle: Handle,
+    sure: bool,
+    store: store::Handle,
+    engine: engine::Handle,
+    problems: Problems,
+    metrics: Rc<Metrics>,
+) {
+    loop {
+        let stored = store.lineup(Origin::Playlist).await;
+        let has_some = stored.as_ref().is_ok_and(|stored| !stored.channels().is_empty());
+        let wanted = handle.has_playlist() || !sure && has_some;
+        let lineup = if wanted { stored } else { store.lineup(Origin::Demo).await };
+        publish(&engine, &problems, &metrics, lineup);
+        handle.0.status.borrow_mut().in_progress = false;
+        handle.0.wanted.notified().await;
+    }
+}
+
 fn publish(
     engine: &engine::Handle,
     problems: &Problems,

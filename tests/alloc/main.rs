@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "an allocator is unsafe by nature; this one only counts")]
 
 mod media;
+mod observe;
 mod step;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tunerd::engine::{self, Options, Progress};
+use tunerd::observe::black_box::BlackBox;
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::Problems;
 
@@ -30,19 +31,23 @@ fn a_packet_on_its_way_allocates_nothing() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alloc-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let options = Options {
-        slots_len: 1,
+        // Two, because a taken last one is an alarm, which is worth a text.
+        slots_len: 2,
         ring_mib: 4,
         ffmpeg: endless_child(&folder),
         ffprobe: "ffprobe".into(),
         probe: false,
         early_headers: false,
+        runtime_dir: None,
+        safe_mode: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
         .unwrap();
     let (allocated, passed) = runtime.block_on(async {
-        let (engine, supervisor) = engine::new(&options, Rc::new(Metrics::default()), Problems::default());
+        let black_box = BlackBox::open(None);
+        let (engine, supervisor) = engine::new(&options, Rc::new(Metrics::default()), Problems::default(), black_box);
         tokio::task::spawn_local(supervisor);
         let channel = Channel {
             id: ChannelId(1),

@@ -101,7 +101,8 @@ impl Modes {
             let pid = line.split(" pid=").nth(1)?.split(' ').next()?;
             pid.parse().ok().filter(|pid| *pid != std::process::id())
         });
-        pids.last().filter(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(false))
+        let newest = pids.reduce(|_, pid| pid);
+        newest.filter(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(false))
     }
 }
 

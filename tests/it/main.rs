@@ -10,6 +10,7 @@ mod chaos;
 mod device;
 mod discovery;
 mod fake;
+mod faults;
 mod house;
 mod kit;
 mod observe;

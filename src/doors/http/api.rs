@@ -7,7 +7,7 @@ use crate::clock;
 use crate::engine::{Tuner, facts};
 use crate::observe::logs::{Entry, Wanted};
 use crate::observe::metrics::{Gauges, SlotGauge};
-use crate::observe::problems::Problem;
+use crate::observe::problems::{Problem, Topic};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
@@ -32,6 +32,9 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 /// Whether the box can do its work: a lineup is loaded and FFmpeg is there.
 pub(super) fn health(app: &App) -> Response<Body> {
     let mut missing = Vec::new();
+    if app.problems.has(Topic::SafeMode) {
+        missing.push("safe mode: nothing plays");
+    }
     if app.engine.lineup().is_none() {
         missing.push("no lineup is loaded yet");
     }
@@ -364,7 +367,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             SlotState::Stopping => "stopping",
             SlotState::Quarantined => "lost",
         },
-        since_s: now.ms_since(tuner.view.since) / 1_000,
+        since_s: now.ms_since(tuner.view.since.max(clock::started())) / 1_000,
         held: tuner.view.held,
         health: match tuner.view.health {
             Health::Unknown => "unknown",

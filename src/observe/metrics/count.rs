@@ -12,7 +12,8 @@ impl Counter {
         self.0.set(self.0.get().wrapping_add(n));
     }
 
-    pub(super) fn get(&self) -> u64 {
+    /// How often it was added to.
+    pub fn get(&self) -> u64 {
         self.0.get()
     }
 }

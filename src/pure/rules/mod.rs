@@ -2,13 +2,14 @@
 //!
 //! [`pool`] is the one that the daemon talks to. It asks [`gate`] before every spawn, and the gate asks [`breaker`],
 //! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with.
-//! [`alarms`] watches them all and decides nothing for them.
+//! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails.
 pub mod acquire;
 pub mod admission;
 pub mod alarms;
 pub mod breaker;
 pub mod bucket;
 pub mod constants;
+pub mod escalation;
 pub mod failure;
 pub mod gate;
 pub mod health;

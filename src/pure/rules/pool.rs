@@ -481,6 +481,11 @@ impl Default for Effects {
 }
 
 impl Effects {
+    /// No room at all, to stand in for one that is being emptied.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     fn push(&mut self, effect: Effect) {
         assert!(self.0.len() < EFFECTS_MAX, "one event has bounded effects");
         self.0.push(effect);

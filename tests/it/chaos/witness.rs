@@ -139,7 +139,7 @@ mod tests {
 
     fn line(event: &str, key: &str, pid: u32, ms: u64) -> Line {
         let key = format!("/{key}.ts");
-        Line { event: event.to_owned(), key, start: 1, pid, ms, more: String::new() }
+        Line { event: event.to_owned(), key, pid, ms, more: String::new() }
     }
 
     fn refused(asked_ms: u64, answered_ms: u64) -> Visit {
@@ -226,7 +226,7 @@ mod tests {
             (Visit { retry_after_s: Some(0), ..refused(0, 1) }, "no honest wait"),
             (Visit { retry_after_s: Some(121), ..refused(0, 1) }, "no honest wait"),
         ] {
-            assert!(found(&[], &[visit.clone()]).starts_with(words), "{words}: {visit:?}");
+            assert!(found(&[], std::slice::from_ref(&visit)).starts_with(words), "{words}: {visit:?}");
         }
     }
 

@@ -26,6 +26,9 @@ impl Fake {
             fs::hard_link(&built, folder.join(name)).unwrap();
         }
         setup.set("ffmpeg", &format!("path = {:?}", folder.join("ffmpeg").to_str().unwrap()));
+        // Where the prober is looked for.
+        let path = std::env::var("PATH").unwrap_or_default();
+        setup.environment("PATH", &format!("{}:{path}", folder.to_str().unwrap()));
         Self(folder)
     }
 
@@ -136,8 +139,6 @@ pub(crate) struct Line {
     /// `start`, `out` (its first byte), `term`, `end` (by itself), `grandchild`, `silence`, `closed`, `probe`.
     pub(crate) event: String,
     pub(crate) key: String,
-    /// Which start of its key, from 1.
-    pub(crate) start: usize,
     pub(crate) pid: u32,
     pub(crate) ms: u64,
     pub(crate) more: String,
@@ -151,14 +152,10 @@ impl Line {
             let word = words.next().unwrap_or_else(|| panic!("{line:?} has no {name}"));
             word.strip_prefix(name).unwrap_or_else(|| panic!("{line:?} has no {name}")).to_owned()
         };
-        Self {
-            event,
-            key: field("key="),
-            start: field("start=").parse().unwrap(),
-            pid: field("pid=").parse().unwrap(),
-            ms: field("ms=").parse().unwrap(),
-            more: words.next().unwrap_or_default().to_owned(),
-        }
+        // Which start of its key it is stands between.
+        let (key, _, pid, ms) = (field("key="), field("start="), field("pid="), field("ms="));
+        let more = words.next().unwrap_or_default().to_owned();
+        Self { event, key, pid: pid.parse().unwrap(), ms: ms.parse().unwrap(), more }
     }
 
     /// A number among the further fields.

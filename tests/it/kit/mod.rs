@@ -78,13 +78,22 @@ pub(crate) struct Setup {
     tables: Vec<(&'static str, String)>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// A program that becomes the daemon, and its arguments.
+    wrapper: Vec<String>,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let (folder, address) = (Arc::new(Folder::new()), address());
         let state = folder.path().join("state");
-        let mut setup = Self { folder, address, tables: Vec::new(), arguments: Vec::new(), environment: Vec::new() };
+        let mut setup = Self {
+            folder,
+            address,
+            tables: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        };
         setup.set("", &format!("state_dir = {:?}", state.to_str().unwrap()));
         setup.set("network", &format!("address = \"{address}\""));
         // Ordinary users cannot open port 80.
@@ -126,6 +135,12 @@ impl Setup {
         self
     }
 
+    /// Has the daemon started by another program, which must become it: its process stays the same.
+    pub(crate) fn wrapper(&mut self, program: &[&str]) -> &mut Self {
+        self.wrapper = program.iter().map(|part| (*part).to_owned()).collect();
+        self
+    }
+
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -153,7 +168,9 @@ impl Setup {
         let settings = self.write_settings();
         // A file, because what the daemon has said before it answers must be there when the answer is.
         let log = self.folder.path().join(format!("log-{}", unique()));
-        let child = Command::new(TUNERD)
+        let mut line = self.wrapper.iter().map(String::as_str).chain([TUNERD]);
+        let child = Command::new(line.next().unwrap())
+            .args(line)
             .arg("--config")
             .arg(settings)
             .args(&self.arguments)

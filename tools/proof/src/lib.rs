@@ -11,5 +11,6 @@ pub mod observer;
 pub mod points;
 pub mod simulate;
 pub mod spec;
+pub mod timelines;
 pub mod trace;
 pub mod world;

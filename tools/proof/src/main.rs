@@ -31,6 +31,16 @@ fn main() -> ExitCode {
             }
             if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some("timelines") => match proof::timelines::all() {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(text) => {
+                println!("{text}");
+                ExitCode::FAILURE
+            }
+        },
         _ => ExitCode::from(64),
     }
 }

@@ -157,8 +157,10 @@ enum What {
     Drain,
 }
 
-const ENDS: [End; 12] = [
+const ENDS: [End; 14] = [
     End::Plain,
+    End::Finished,
+    End::Finished,
     End::Plain,
     End::Failed(Failure::Connect),
     End::Failed(Failure::Dns),
@@ -759,7 +761,7 @@ impl World {
             Fate::Flaps(low, high) => {
                 let lives = self.dice.between(low, high);
                 self.plan(start, What::First(generation));
-                let end = end_index(*self.dice.pick(&[End::Plain, End::Plain, End::Failed(Failure::Crash)]));
+                let end = end_index(*self.dice.pick(&[End::Plain, End::Finished, End::Failed(Failure::Crash)]));
                 self.plan(start + lives, What::Exit(generation, end));
             }
             Fate::Mute => {}

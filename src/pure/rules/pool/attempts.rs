@@ -172,7 +172,8 @@ impl Pool {
     ) {
         let has_viewers = self.viewers_of(index) > 0;
         if let Some((attempt, _)) = self.running_mut(index, generation) {
-            let is_over = end == End::Finished && attempt.wish.class == SourceClass::File && attempt.first_at.is_some();
+            // A file that ends before it was stable is as suspect as anything else.
+            let is_over = end == End::Finished && attempt.wish.class == SourceClass::File && attempt.stable;
             match verdict(attempt, now, end, has_viewers) {
                 Some(failure) if !is_over => self.fail(now, index, failure, effects),
                 _ => self.no_verdict(now, index, effects),

@@ -362,7 +362,7 @@ fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
         let (viewer, channel, work) = (ViewerId(1), ChannelId(7), Work::Copy);
         story.on(Event::Ask { viewer, channel, tuner: None, work, class });
         story.output(0, 1);
-        story.play(0, 1, 10_000);
+        story.play(0, 1, STABLE_MS);
         let end = Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Finished };
         let effects = story.on(end);
         assert_eq!(matches!(effects[..], [Effect::Close { .. }]), is_over, "{effects:?}");

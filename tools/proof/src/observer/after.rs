@@ -30,7 +30,8 @@ impl Observer {
 
     /// R3: the first denial after a quiet minute is a storm.
     fn check_storm(&mut self) {
-        let quiet = self.step.throttled_before.is_none_or(|(_, until)| self.now > until + self.spec.throttle_window);
+        let told = self.step.throttled_before.map_or(0, |(_, until)| until).max(self.throttled_until);
+        let quiet = told == 0 || self.now > told + self.spec.throttle_window;
         if self.step.throttled && quiet && !self.step.storm {
             let before = self.step.throttled_before;
             self.fault("R3", || format!("no storm, though the minute was quiet: {before:?}"));
@@ -175,7 +176,7 @@ impl Observer {
                     let allowed_at = self.allowed_at(channel);
                     // What others do meanwhile may still put it off; that is seen when the gate is asked again.
                     let judged = viewer.asked == now || self.step.reaped.is_some_and(|it| it.channel == place);
-                    if judged && allowed_at > deadline {
+                    if judged && !self.step.restarted && allowed_at > deadline {
                         let channel = channel.clone();
                         self.fault("V1 early", || {
                             format!("the next start is allowed at {allowed_at}: {viewer:?} waits in vain, {channel:?}")
@@ -245,12 +246,18 @@ impl Observer {
             let channel = channel.clone();
             self.fault("I8", || format!("nothing denies, and no start at {now}: {channel:?}"));
         }
+        if throttled {
+            // It may not be told again of a wait that goes on.
+            let until = self.throttle_ready();
+            self.throttled_until = self.throttled_until.max(until);
+        }
         let steps = self.steps;
         let channel = &mut self.channels[place];
         channel.checked_in = steps;
         channel.childless_since = Some(since);
         channel.unblocked_since = if blocked { None } else { channel.unblocked_since.or(Some(now)) };
-        channel.throttled_since = if throttled { channel.throttled_since.or(Some(now)) } else { None };
+        // Who waits for a slot's old child as well is not in the queue yet.
+        channel.throttled_since = if throttled && free && !on_tuner { channel.throttled_since.or(Some(now)) } else { None };
     }
 
     /// For a child that is being ended: it is still there.

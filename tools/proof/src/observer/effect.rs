@@ -285,11 +285,11 @@ impl Observer {
         }
         self.outage = on;
         let now = self.now;
-        // Whether a question that was refused at once is use is not said, nor to the second when a use ends.
+        // Whether a question that was refused at once is use is not said, nor whether a use ends with the child or with those who hold on.
         let (mut surely, mut maybe) = ([0, 0], [0, 0]);
         for channel in &self.channels {
             let rests = usize::from(channel.breaker != Breaker::Closed);
-            if channel.viewers() > 0 || now - channel.used_at < 570_000 {
+            if channel.viewers() > 0 || now - channel.used_at < 500_000 {
                 surely[rests] += 1;
             } else if now - channel.used_at.max(channel.asked_at) < 630_000 {
                 maybe[rests] += 1;
@@ -397,6 +397,7 @@ impl Observer {
                     || self.step.timed_out.contains(&entry.channel)
                     || self.step.spawn_failed == Some(entry.channel)
                     || self.step.clock_end == Some(entry.channel)
+                    || self.step.finished == Some(entry.channel)
                     || self.step.quarantined.contains(&slot.0)
                     || gap_over;
                 if entry.admitted.is_none() || !right {
@@ -478,6 +479,7 @@ impl Observer {
             }
             self.fifo(place, &about);
             self.restarts.push_back(now);
+            self.step.restarted = true;
             while self.restarts.len() > self.spec.restarts {
                 self.restarts.pop_front();
             }
@@ -758,8 +760,9 @@ impl Observer {
                         || is_late
                 })?;
                 let throttled = self.throttle_ready().saturating_sub(now);
-                let exact = retry_ms == throttled.max(wait) || retry_ms == wait || throttled == 0;
-                expect(&format!("the throttle's wait is {throttled}, all in all {wait}"), exact)?;
+                let token = spec.period.saturating_sub(self.credit + (now - self.credit_at));
+                let exact = retry_ms == throttled.max(wait) || retry_ms == wait || retry_ms == token || !is_late;
+                expect(&format!("throttled for {throttled}, all in all {wait}, a token in {token}"), exact)?;
                 expect("Retry-After 1 to 60, rounded up", told == seconds(retry_ms, 60))
             }
             Refusal::TuneFailed { retry_ms } => {
@@ -780,7 +783,7 @@ impl Observer {
             }
             Refusal::NoVideo { retry_ms } => {
                 self.hit(Point::RefuseNoVideo);
-                expect("he has time left", is_late || too_late)?;
+                expect("he has time left", is_late || too_late || self.step.finished == Some(place))?;
                 expect("resting", resting.is_none())?;
                 if lives {
                     expect("2 s while the attempt lives", retry_ms == 2_000 || spec.tune < 100)?;

@@ -3,6 +3,7 @@
 use super::{Attempt, Breaker, Due, Observer, Step, Viewer, bit};
 use crate::points::Point;
 use crate::spec::Ms;
+use pure::model::lineup::SourceClass;
 use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
@@ -57,6 +58,8 @@ impl Observer {
                         if attempt.work == Work::Encode {
                             (attempt.due, attempt.allowed) = (Due::May, u32::MAX);
                         }
+                        let place = attempt.channel;
+                        self.channels[place].work = Work::Encode;
                         self.step.unsuited = Some(generation.0);
                     }
                 }
@@ -112,9 +115,11 @@ impl Observer {
             }
             attempt.first = Some(now);
             (attempt.output_at, attempt.picture_at) = (now, now);
-            // Whether it applies is seen with the next event.
-            attempt.short_since = Some(now);
             let place = attempt.channel;
+            let short = self.is_short_silence(place);
+            if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
+                attempt.short_since = short.then_some(now);
+            }
             let channel = &mut self.channels[place];
             if channel.dry_since.take().is_some() {
                 self.hit(Point::GapBridged);
@@ -172,7 +177,12 @@ impl Observer {
                 self.hit(Point::ClockEnd);
                 (Due::No, 0)
             }
-            Some(End::Plain) => match (attempt.first, attempt.stable, watched) {
+            // A file that was shown may be over; one that breaks off at once is as ill as any.
+            Some(End::Finished) if attempt.stable && self.channels[attempt.channel].class == SourceClass::File => {
+                self.step.finished = Some(attempt.channel);
+                (Due::No, 0)
+            }
+            Some(End::Plain | End::Finished) => match (attempt.first, attempt.stable, watched) {
                 (None, ..) => (Due::Must, bit(Failure::EarlyExit)),
                 // The table counts an exit before stable; its last line says that nothing counts after the last viewer.
                 (Some(_), false, false) => (Due::May, bit(plain)),
@@ -272,6 +282,12 @@ impl Observer {
         }
     }
 
+    /// W2 and B7: a probe, and a first failure while somebody watches.
+    fn is_short_silence(&self, place: usize) -> bool {
+        let channel = &self.channels[place];
+        matches!(channel.breaker, Breaker::Half { .. }) || channel.viewers() > 0 && self.failures_len(channel) == 0
+    }
+
     /// Which living attempts have to fail by now, because of time alone.
     fn find_due(&mut self, is_deadline: bool) {
         self.step.is_deadline = is_deadline;
@@ -300,11 +316,9 @@ impl Observer {
                 Some(_) => {
                     // W1, W2, B7.
                     let class = spec.silence(channel.class);
-                    let half = matches!(channel.breaker, Breaker::Half { .. });
-                    let is_first = channel.viewers() > 0 && self.failures_len(channel) == 0;
                     // Packets without a picture are silence too. How soon is not said; after the class's at the latest.
                     let mut at = attempt.last() + class;
-                    if half || is_first {
+                    if self.is_short_silence(attempt.channel) {
                         let since = attempt.short_since.unwrap_or(now);
                         short_since = Some(since);
                         let short = spec.silence_first.min(class);

@@ -165,6 +165,7 @@ struct Step {
     unsuited: Option<u64>,
     spawn_failed: Option<usize>,
     clock_end: Option<usize>,
+    finished: Option<usize>,
     useless: Option<usize>,
     look_ended: Option<u64>,
     opened: Vec<usize>,
@@ -175,6 +176,7 @@ struct Step {
     stopped: Vec<usize>,
     throttled_before: Option<(Ms, Ms)>,
     throttled: bool,
+    restarted: bool,
     records_full: bool,
     storm: bool,
 }
@@ -203,6 +205,7 @@ pub struct Observer {
     looks: Vec<(u8, u64)>,
     /// When a restart was last told to be throttled, and until when.
     throttled: Option<(Ms, Ms)>,
+    throttled_until: Ms,
     outage: bool,
     step: Step,
     /// Counts the steps.
@@ -237,6 +240,7 @@ impl Observer {
             last_generation: 0,
             looks: Vec::new(),
             throttled: None,
+            throttled_until: 0,
             outage: false,
             step: Step::default(),
             steps: 0,
@@ -294,7 +298,7 @@ impl Observer {
         self.looks.clear();
         self.last_generation = 0;
         self.facts = BoardFacts::default();
-        self.throttled = None;
+        (self.throttled, self.throttled_until) = (None, 0);
         self.outage = false;
         let period = self.spec.period;
         (self.credit, self.credit_at) = (period, now.0);
