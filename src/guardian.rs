@@ -17,8 +17,10 @@ use pure::limits::{
 use pure::rules::alarms::Sign;
 use pure::rules::pool::SlotState;
 use pure::time::Mono;
-use sd_notify::NotifyState;
 use std::cell::RefCell;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -91,7 +93,7 @@ impl StoreWatch {
 impl Guardian {
     /// Looks after them for ever. It returns only when a fresh start is needed, and says why.
     pub async fn watch(self) -> String {
-        let pace = Pace::new(sd_notify::watchdog_enabled());
+        let pace = Pace::new(watchdog());
         let Self { engine, store, metrics, problems, black_box, child_ended, instead } = self;
         let seen = Seen { engine, metrics, problems, black_box, instead };
         let store = StoreWatch { handle: store, question: None, answered_at: clock::mono() };
@@ -128,11 +130,11 @@ impl Seen {
                 _ => {}
             }
             if ill.is_ok() && pace.has_watchdog {
-                notify(NotifyState::Watchdog);
+                notify("WATCHDOG=1");
             }
             let sentence = self.sentence();
             if sentence != told {
-                notify(NotifyState::Status(&sentence));
+                notify(&format!("STATUS={sentence}"));
                 told = sentence;
             }
             self.wait(pace.beat_ms).await;
@@ -206,18 +208,41 @@ enum Ill {
 
 /// Tells systemd that the doors are open.
 pub fn tell_ready() {
-    notify(NotifyState::Ready);
+    notify("READY=1");
 }
 
 /// Tells systemd that the end has begun.
 pub fn tell_stopping() {
-    notify(NotifyState::Stopping);
-    notify(NotifyState::Status("Stopping."));
+    notify("STOPPING=1\nSTATUS=Stopping.");
 }
 
-fn notify(state: NotifyState<'_>) {
-    // An error says that systemd did not start us.
-    sd_notify::notify(&[state]).unwrap_or_default();
+/// Says something to systemd, where it wants to hear us. It never waits: a systemd that hangs must not hold up what
+/// plays.
+///
+/// Source: `sd_notify(3)`, "Standalone Implementations".
+fn notify(state: &str) {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let send = || {
+        let address = match address.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(state.as_bytes(), &address)
+    };
+    if let Err(error) = send() {
+        tracing::debug!(%error, state, "systemd could not be told");
+    }
+}
+
+/// Within which time systemd's watchdog wants to be fed, if there is one.
+///
+/// Source: `sd_watchdog_enabled(3)`.
+fn watchdog() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    number("WATCHDOG_USEC").filter(|us| is_ours && *us > 0).map(Duration::from_micros)
 }
 
 /// Ends and reaps what dead children have left behind, whenever a child of ours ends.
@@ -299,6 +324,34 @@ mod tests {
         assert!(!panics.note(Mono(560_001)));
         assert!(!panics.note(Mono(560_002)), "the second within a minute, the third in 60,002 ms");
         assert!(panics.note(Mono(560_003)));
+    }
+
+    #[test]
+    fn too_many_panics_end_the_process_and_are_written_down() {
+        // It ends a process, so it is one: this test starts itself again.
+        let name = "guardian::tests::too_many_panics_end_the_process_and_are_written_down";
+        if let Some(folder) = std::env::var_os("TUNERD_TEST_PANICS") {
+            let black_box = BlackBox::open(Some(std::path::Path::new(&folder)));
+            black_box.note(Mono(7), format_args!("what happened before"));
+            watch_panics(&Rc::default(), &black_box);
+            for _ in 0..PANICS_MAX {
+                drop(std::panic::catch_unwind(|| panic!("on purpose")));
+            }
+            return;
+        }
+        let _alone = process::alone();
+        let folder = std::env::temp_dir().join(format!("tunerd-panics-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--test-threads=1"])
+            .env("TUNERD_TEST_PANICS", &folder)
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(6), "{status}");
+        let text = std::fs::read_to_string(folder.join("black-box.txt")).unwrap();
+        assert!(text.contains("3 panics within a minute") && text.contains("what happened before"), "{text}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -69,6 +69,11 @@ enum Command {
     Retry {
         channel: ChannelId,
     },
+    /// A tuner is kept for somebody who controls it, or is no longer.
+    Hold {
+        slot: SlotIndex,
+        is_held: bool,
+    },
     Drain {
         done: oneshot::Sender<()>,
     },
@@ -253,6 +258,12 @@ impl Handle {
     pub async fn pulse(&self) -> bool {
         let (done, turned) = oneshot::channel();
         self.0.inbox.send(Command::Pulse { done }).await.is_ok() && turned.await.is_ok()
+    }
+
+    /// Keeps a tuner for somebody who controls it, or gives it back. It takes effect before any later [`Handle::watch`].
+    /// Says whether that was heard.
+    pub fn hold(&self, slot: SlotIndex, is_held: bool) -> bool {
+        self.0.inbox.try_send(Command::Hold { slot, is_held }).is_ok()
     }
 
     /// A person wants a channel that rests tried again. Says whether that was heard.

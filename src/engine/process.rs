@@ -582,7 +582,7 @@ pub fn find(name: &Path) -> Result<PathBuf, Missing> {
 /// Tests that start processes take turns: the sweep of one would end what another has started by itself.
 #[cfg(test)]
 #[expect(clippy::disallowed_types, reason = "tests run side by side")]
-pub(super) fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ use super::telling;
 use super::tend::{LivingGroup, Report, Teller, What, tend};
 use super::{Command, Options, Place, Shared, Watcher, facts, probe};
 use crate::clock;
+use crate::observe::metrics::Point;
 use pure::limits::{ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Source};
 use pure::model::recipe::{Treatment, recipe, source_class};
@@ -142,6 +143,8 @@ impl Supervisor {
                 if now.ms_since(self.swept_at) >= SWEEP_MS {
                     self.swept_at = now;
                     self.dispatch(Event::Sweep);
+                    // Failures leave their window without a word.
+                    self.channels_changed = true;
                 }
                 Self::sweep_strays();
                 done.send(()).unwrap_or_default();
@@ -151,6 +154,7 @@ impl Supervisor {
                 self.dispatch(Event::Reset { channel });
                 self.channels_changed = true;
             }
+            Command::Hold { slot, is_held } => self.dispatch(Event::Hold { slot, is_held }),
             Command::Drain { done } => {
                 self.drained = Some(done);
                 self.dispatch(Event::Drain);
@@ -287,12 +291,14 @@ impl Supervisor {
                 }
             }
             Effect::Kill { slot, generation } => {
+                self.shared.metrics.sometimes(Point::Killed);
                 tracing::warn!(slot = slot.0, generation = generation.0, "FFmpeg ignored SIGTERM; killed it");
                 if let Some(group) = self.group(slot).get() {
                     group.kill();
                 }
             }
             Effect::Quarantine { slot, generation } => {
+                self.shared.metrics.sometimes(Point::Quarantined);
                 tracing::error!(
                     slot = slot.0,
                     generation = generation.0,
@@ -321,7 +327,10 @@ impl Supervisor {
                 }
                 self.relay(slot).wake();
             }
-            Effect::Gap { slot } => self.relay(slot).gap(),
+            Effect::Gap { slot } => {
+                self.shared.metrics.sometimes(Point::GapHeld);
+                self.relay(slot).gap();
+            }
             Effect::Probe { slot, generation, permit } => self.look(slot, generation, permit),
             Effect::Note(note) => self.tell(note),
         }
@@ -349,6 +358,9 @@ impl Supervisor {
         match process::start(permit, &self.ffmpeg, recipe.args(), work) {
             Ok(child) => {
                 self.shared.metrics.started(kind, id);
+                if continues {
+                    self.shared.metrics.sometimes(Point::SeamJoined);
+                }
                 self.shared.problems.started(kind);
                 telling::tell_start(kind, id, &channel.name);
                 let group = Rc::clone(self.group(slot));

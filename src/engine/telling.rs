@@ -43,10 +43,13 @@ pub(super) fn tell(now: Mono, note: Note, channel: &str, said: &str) {
             tracing::warn!(channel_id, "{channel} got no tuner in 90 s, so its viewers were sent away");
         }
         // Waiting is part of every restart; a storm has an alarm of its own, and tokens come soon.
-        Note::Denied { channel: ChannelId(channel_id), deny } => match why_short(deny) {
-            Some(why) => tracing::info!(channel_id, "{channel} has to wait: {why}"),
-            None => tracing::debug!(channel_id, ?deny, "{channel} has to wait"),
-        },
+        Note::Denied { channel: ChannelId(channel_id), deny } => {
+            if let Some(why) = why_short(deny) {
+                tracing::info!(channel_id, "{channel} has to wait: {why}");
+            } else {
+                tracing::debug!(channel_id, ?deny, "{channel} has to wait");
+            }
+        }
         Note::SweepFound { slot } => {
             tracing::error!(slot = slot.0, "a timer missed a silent child; please report this");
         }

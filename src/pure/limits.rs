@@ -284,6 +284,48 @@ pub const BREAKER_ROWS_MAX: usize = 128;
 /// Channels in trouble that the page lists, the worst first.
 pub const ILL_CHANNELS_MAX: usize = 32;
 
+// ---- What HDHomeRun clients ask -----------------------------------------------------------------------------------
+
+/// Bytes of a PID filter's text, which is given back as it was set: as much as fits into a request.
+pub const FILTER_BYTES_MAX: usize = 1_400;
+/// A lock whose owner is gone from the control port is dropped when its key was not seen for this long.
+pub const LOCK_IDLE_MS: u64 = 30_000;
+/// A receiver that has sent keepalives every second, and none for this long, is gone.
+pub const KEEPALIVE_MS: u64 = 30_000;
+/// A receiver whose control connection is gone, and that sends no keepalives, is gone after this time: the library
+/// comes back with a new connection sooner.
+pub const ORPHAN_MS: u64 = 10_000;
+/// A datagram was refused by the receiver's machine this often before the stream ends: one refusal may be about a
+/// stream before this one.
+pub const REFUSALS_MIN: u8 = 3;
+/// And for at least this long.
+pub const REFUSED_MS: u64 = 1_000;
+/// A refusal that comes this long after the last one begins a new count.
+pub const REFUSAL_GAP_MS: u64 = 5_000;
+
+/// Sources whose share of answers is remembered (S40).
+pub const REPLY_SOURCES_MAX: usize = 256;
+/// Between two answers to one source in the long run (S40).
+pub const SOURCE_REPLIES_PERIOD_MS: u64 = 200;
+/// Answers that one source may get at once: a search for everything over SSDP takes six.
+pub const SOURCE_REPLIES_BURST: u32 = 10;
+/// Between two answers to all sources together in the long run (S40).
+pub const REPLIES_PERIOD_MS: u64 = 10;
+/// Answers that all together may get at once.
+pub const REPLIES_BURST: u32 = 100;
+
+/// Clients that are remembered for the page; a home has fewer.
+pub const CLIENTS_MAX: usize = 64;
+/// Bytes kept of a client's user agent.
+pub const USER_AGENT_BYTES_MAX: usize = 96;
+
+/// Bytes of an SSDP datagram that is read: real ones have 150.
+pub const SSDP_BYTES_MAX: usize = 1_500;
+/// Header lines of an SSDP datagram.
+pub const SSDP_HEADERS_MAX: usize = 24;
+/// The longest that a search may ask us to wait before we answer, in seconds; longer ones mean this.
+pub const SSDP_WAIT_S_MAX: u8 = 5;
+
 // ---- Children -----------------------------------------------------------------------------------------------------
 
 /// Most data one child may hold, on boards with plenty: half of the board's memory, within these two. Encoding 4K
@@ -386,6 +428,7 @@ const _: () = assert!(
     ACQUIRE_ATTEMPTS_MAX as u64 * ACQUIRE_ATTEMPT_MS + (2 + 4 + 8 + 16) * 1_000 == ACQUIRE_MS_MAX,
     "five attempts and the pauses between them fill one acquisition"
 );
+const _: () = assert!(REFUSAL_GAP_MS > REFUSED_MS, "a count can grow old enough");
 const _: () = assert!(STRAYS_PAUSE_MS < BEAT_MS && LAG_EVERY_MS < BEAT_MS, "beats are the slow ones");
 const _: () = assert!(PROBE_EVERY_MS * (UNHEALTHY_PROBES_MIN as u64) < UNHEALTHY_MS, "three probes fit in");
 const _: () = assert!(

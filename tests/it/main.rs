@@ -13,6 +13,7 @@ mod fake;
 mod faults;
 mod house;
 mod kit;
+mod ladder;
 mod observe;
 mod play;
 mod playlist;

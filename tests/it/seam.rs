@@ -157,8 +157,8 @@ fn held(arrivals: &[Arrival]) -> Vec<(usize, Duration)> {
             nulls += 1;
             continue;
         }
-        if arrival.at - since > Duration::from_secs(2) {
-            stretches.push((nulls, arrival.at - since));
+        if arrival.at.saturating_sub(since) > Duration::from_secs(2) {
+            stretches.push((nulls, arrival.at.saturating_sub(since)));
         }
         (since, nulls) = (arrival.at, 0);
     }

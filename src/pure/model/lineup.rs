@@ -110,7 +110,12 @@ impl Lineup {
 
     /// The channel with this id.
     pub fn by_id(&self, id: ChannelId) -> Option<&Channel> {
-        self.by_id.get(&id).and_then(|index| self.channels.get(*index))
+        self.position(id).and_then(|position| self.channels.get(position))
+    }
+
+    /// Where in the order the channel with this id stands.
+    pub fn position(&self, id: ChannelId) -> Option<usize> {
+        self.by_id.get(&id).copied()
     }
 }
 
@@ -138,6 +143,7 @@ mod tests {
         assert_eq!(lineup.by_number(&"1.1".parse().unwrap()).unwrap().id, ChannelId(7));
         assert!(lineup.by_number(&"1".parse().unwrap()).is_none());
         assert_eq!(lineup.by_id(ChannelId(3)).unwrap().number.as_str(), "1.10");
+        assert_eq!([7, 3, 1].map(|id| lineup.position(ChannelId(id))), [Some(0), Some(1), None]);
     }
 
     #[test]

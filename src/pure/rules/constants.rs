@@ -27,6 +27,8 @@ pub struct Rules {
     pub spawn_burst_max: u32,
     /// One wait for slot and token within an acquisition.
     pub acquire_attempt_ms: u64,
+    /// How long after its first packet a child's memory is still promised rather than taken.
+    pub reservation_ms: u64,
     /// How often admission is asked again for viewers who hold on.
     pub admission_retry_ms: u64,
     /// Silence of a live source.
@@ -75,6 +77,7 @@ impl Rules {
         spawn_period_ms: limits::SPAWN_PERIOD_MS,
         spawn_burst_max: limits::SPAWN_BURST_MAX,
         acquire_attempt_ms: limits::ACQUIRE_ATTEMPT_MS,
+        reservation_ms: limits::RESERVATION_MS,
         admission_retry_ms: limits::ADMISSION_RETRY_MS,
         silence_live_ms: limits::SILENCE_LIVE_MS,
         silence_file_ms: limits::SILENCE_FILE_MS,

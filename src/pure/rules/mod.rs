@@ -3,16 +3,22 @@
 //! [`pool`] is the one that the daemon talks to. It asks [`gate`] before every spawn, and the gate asks [`breaker`],
 //! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with.
 //! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails.
+//!
+//! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
+//! [`clients`] remembers who asked.
 pub mod acquire;
 pub mod admission;
 pub mod alarms;
 pub mod breaker;
 pub mod bucket;
+pub mod clients;
 pub mod constants;
+pub mod control;
 pub mod escalation;
 pub mod failure;
 pub mod gate;
 pub mod health;
 pub mod outage;
 pub mod pool;
+pub mod replies;
 pub mod throttle;

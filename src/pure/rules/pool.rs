@@ -137,6 +137,13 @@ pub enum Event {
         /// Which.
         channel: ChannelId,
     },
+    /// A tuner is kept for somebody who controls it, or is no longer: while it is, nobody else's channel goes there.
+    Hold {
+        /// Which.
+        slot: SlotIndex,
+        /// Whether it is.
+        is_held: bool,
+    },
     /// Audits the timers; due every [`crate::limits::SWEEP_MS`].
     Sweep,
     /// The daemon is stopping.
@@ -425,6 +432,8 @@ struct Slot {
     acquire: Option<Acquire>,
     /// Why the gate said no last, so that it is told once.
     denied: Option<Deny>,
+    /// Kept for somebody who controls it.
+    is_held: bool,
 }
 
 /// What a slot looks like from outside.
@@ -530,8 +539,15 @@ impl Pool {
     /// A pool with other numbers than the daemon's. For proofs, and for early headers.
     pub fn with_rules(slots_len: usize, rules: Rules) -> Self {
         let slots_len = slots_len.min(SLOTS_MAX);
-        let free =
-            Slot { phase: Phase::Free, since: Mono(0), plays: None, wanted_at: Mono(0), acquire: None, denied: None };
+        let free = Slot {
+            phase: Phase::Free,
+            since: Mono(0),
+            plays: None,
+            wanted_at: Mono(0),
+            acquire: None,
+            denied: None,
+            is_held: false,
+        };
         Self {
             slots: core::iter::repeat_n(free, slots_len).collect(),
             viewers: heapless::Vec::new(),
@@ -571,6 +587,11 @@ impl Pool {
             Event::SpawnFailed { slot, generation } => self.spawn_failed(now, slot, generation, effects),
             Event::Probed { slot, generation, result } => self.probed(now, slot, generation, result, effects),
             Event::Reset { channel } => self.gate.reset(now, channel),
+            Event::Hold { slot, is_held } => {
+                if let Some(slot) = self.slots.get_mut(usize::from(slot.0)) {
+                    slot.is_held = is_held;
+                }
+            }
             Event::Sweep => self.sweep(now, effects),
             Event::Drain => self.drain(now, effects),
             Event::Deadline => {}
@@ -717,6 +738,7 @@ impl Pool {
     /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters.
     pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
         for slot in &self.slots {
+            slot.is_held.hash(hasher);
             (slot.plays.map(|wish| (wish.channel.0, wish.class as u8, wish.work as u8))).hash(hasher);
             slot.acquire
                 .map(Acquire::parts)

@@ -1,14 +1,17 @@
 //! Frames of port 65001, UDP and TCP: a type, a length, tagged values, a check sum.
 //!
-//! Here: taking frames apart and writing them, and the two that discovery needs. Not here: sockets, who may ask and
-//! how often, and the variables that clients get and set over TCP; those can use [`Frame`], [`Tlvs`] and
-//! [`FrameWriter`].
+//! Here: taking frames apart and writing them, and the two that discovery needs. What control needs over TCP is in
+//! [`control`], and frames are found in its stream of bytes by [`deframer`]. Not here: sockets, who may ask and how
+//! often ([`crate::rules::replies`]), and what the variables mean ([`crate::rules::control`]).
 //!
 //! Nothing that was asked with a wrong check sum or for somebody else is answered: a reply is seven times as long as
 //! its request, and the address it goes to is only claimed.
 //!
 //! Source: `libhdhomerun`, `hdhomerun_pkt.h` and `hdhomerun_pkt.c`, releases 20220303 and 20250506, and what their
 //! `hdhomerun_config` sends.
+
+pub mod control;
+pub mod deframer;
 
 use crate::model::device_id::{AUTH_BYTES, DeviceId};
 
@@ -23,6 +26,10 @@ pub const DISCOVER_REPLY: u16 = 0x0003;
 pub const GETSET_REQUEST: u16 = 0x0004;
 /// Type of its answer.
 pub const GETSET_REPLY: u16 = 0x0005;
+/// Type of a piece of firmware, and of the word that it was the last one.
+pub const UPGRADE_REQUEST: u16 = 0x0006;
+/// Type of the answer to that word.
+pub const UPGRADE_REPLY: u16 = 0x0007;
 
 /// Tag of a kind of device, 32 bits.
 pub const TAG_DEVICE_TYPE: u8 = 0x01;
@@ -40,16 +47,22 @@ pub const TAG_TUNER_COUNT: u8 = 0x10;
 pub const TAG_GETSET_LOCKKEY: u8 = 0x15;
 /// Tag of the lineup's address, without NUL.
 pub const TAG_LINEUP_URL: u8 = 0x27;
+/// Tag of the recordings' address, without NUL: only what records has one.
+pub const TAG_STORAGE_URL: u8 = 0x28;
 /// Tag of the address that all others are below, without NUL.
 pub const TAG_BASE_URL: u8 = 0x2A;
 /// Tag of the `DeviceAuth`, without NUL.
 pub const TAG_DEVICE_AUTH_STR: u8 = 0x2B;
+/// Tag of what records, without NUL.
+pub const TAG_STORAGE_ID: u8 = 0x2C;
 /// Tag of several kinds of device, 32 bits each.
 pub const TAG_MULTI_TYPE: u8 = 0x2D;
 
 /// Bytes of the longest base address: clients that use the older interface of the library (Kodi) take a longer one for
 /// none at all. `http://255.255.255.255:65535` just fits; host names and paths mostly do not.
-pub const BASE_URL_BYTES_MAX: usize = 28;
+pub const BASE_URL_BYTES_MAX: usize = "http://255.255.255.255:65535".len();
+/// Bytes of the longest base address with an IPv6 literal: that older interface knows no IPv6, so it never sees one.
+pub const BASE_URL_V6_BYTES_MAX: usize = "http://[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".len();
 /// Bytes of the longest lineup address, for the same reason.
 pub const LINEUP_URL_BYTES_MAX: usize = 127;
 /// Bytes of the longest reply to a request for devices.
@@ -57,9 +70,12 @@ pub const REPLY_BYTES_MAX: usize = FRAME_BYTES_MIN
     + (2 + 4) // type
     + (2 + 4) // id
     + (2 + AUTH_BYTES)
-    + (2 + BASE_URL_BYTES_MAX)
+    + (2 + BASE_URL_V6_BYTES_MAX)
     + (2 + 1) // tuners
     + (2 + LINEUP_URL_BYTES_MAX);
+
+/// Bytes of a request for a device.
+pub const REQUEST_BYTES: usize = FRAME_BYTES_MIN + (2 + 4) + (2 + 4);
 
 const TYPE_TUNER: u32 = 0x0000_0001;
 /// Any type of device, and any device.
@@ -173,12 +189,17 @@ impl<'a> FrameWriter<'a> {
     /// Appends a tagged value. One of more than 32,767 bytes cannot be written at all.
     #[must_use]
     pub fn tlv(mut self, tag: u8, value: &[u8]) -> Self {
-        match u16::try_from(value.len()).map(u16::to_be_bytes) {
-            Ok([0, length @ 0..=0x7F]) => self.put(&[tag, length]),
-            Ok([high @ 0..=0x7F, low]) => self.put(&[tag, low | 0x80, high << 1 | low >> 7]),
-            _ => self.written = None,
-        }
+        self.head(tag, value.len());
         self.put(value);
+        self
+    }
+
+    /// Appends a text with the NUL that control wants at its end: some clients drop the last byte without looking.
+    #[must_use]
+    pub fn text(mut self, tag: u8, text: &str) -> Self {
+        self.head(tag, text.len() + 1);
+        self.put(text.as_bytes());
+        self.put(&[0]);
         self
     }
 
@@ -189,6 +210,15 @@ impl<'a> FrameWriter<'a> {
         let crc = crc32(self.out.get(..self.written?)?);
         self.put(&crc.to_le_bytes());
         self.out.get(..self.written?)
+    }
+
+    /// Tag and length of a value.
+    fn head(&mut self, tag: u8, value_bytes: usize) {
+        match u16::try_from(value_bytes).map(u16::to_be_bytes) {
+            Ok([0, length @ 0..=0x7F]) => self.put(&[tag, length]),
+            Ok([high @ 0..=0x7F, low]) => self.put(&[tag, low | 0x80, high << 1 | low >> 7]),
+            _ => self.written = None,
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -275,6 +305,17 @@ impl DiscoverRequest {
         Ok(request)
     }
 
+    /// Writes the question for the tuner with this id, or for all, as clients up to 20220303 do: every device
+    /// understands it. Whoever else answers to our own id is a second box with it.
+    pub fn write(device_id: Option<DeviceId>, out: &mut [u8; REQUEST_BYTES]) -> &[u8] {
+        let device_id = device_id.map_or(WILDCARD, DeviceId::get);
+        FrameWriter::new(out, DISCOVER_REQUEST)
+            .tlv(TAG_DEVICE_TYPE, &TYPE_TUNER.to_be_bytes())
+            .tlv(TAG_DEVICE_ID, &device_id.to_be_bytes())
+            .finish()
+            .unwrap_or_default()
+    }
+
     /// Whether this device is to answer.
     pub fn matches(&self, device_id: DeviceId) -> bool {
         self.wants_tuner && self.device_id.is_none_or(|wanted| wanted == device_id.get())
@@ -287,6 +328,26 @@ fn number(value: &[u8]) -> Result<u32, RequestError> {
 
 const fn is_tuner(device_type: u32) -> bool {
     matches!(device_type, TYPE_TUNER | WILDCARD)
+}
+
+/// Another device that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour<'a> {
+    /// Its id, right or wrong.
+    pub device_id: u32,
+    /// Where it says that it is; empty when it does not.
+    pub base_url: &'a str,
+}
+
+impl<'a> Neighbour<'a> {
+    /// Reads a reply. None for whatever else, and for one without an id.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let frame = Frame::parse(datagram).ok().filter(|frame| frame.kind == DISCOVER_REPLY)?;
+        let value = |wanted: u8| frame.tlvs().find(|tlv| tlv.tag == wanted).map(|tlv| tlv.value);
+        let device_id = number(value(TAG_DEVICE_ID)?).ok()?;
+        let base_url = value(TAG_BASE_URL).and_then(|url| core::str::from_utf8(url).ok()).unwrap_or_default();
+        Some(Self { device_id, base_url })
+    }
 }
 
 /// What this device answers.
@@ -307,11 +368,12 @@ pub struct DiscoverReply<'a> {
 impl DiscoverReply<'_> {
     /// Writes the reply, in the order of real devices (an HDHR5-4DT with firmware 20220203).
     ///
-    /// None when a text is longer than clients have room for: [`BASE_URL_BYTES_MAX`], [`LINEUP_URL_BYTES_MAX`],
-    /// [`AUTH_BYTES`]. They would not shorten it but drop it, each in its own way, and a device that is found at the
+    /// None when a text is longer than clients have room for: [`BASE_URL_BYTES_MAX`] or, for an IPv6 literal,
+    /// [`BASE_URL_V6_BYTES_MAX`]; [`LINEUP_URL_BYTES_MAX`]; [`AUTH_BYTES`]. They would not shorten it but drop it, each in its own way, and a device that is found at the
     /// wrong address is worse than one that is not found.
     pub fn write<'o>(&self, out: &'o mut [u8; REPLY_BYTES_MAX]) -> Option<&'o [u8]> {
-        let fits = self.base_url.len() <= BASE_URL_BYTES_MAX
+        let is_v6 = self.base_url.starts_with("http://[");
+        let fits = self.base_url.len() <= if is_v6 { BASE_URL_V6_BYTES_MAX } else { BASE_URL_BYTES_MAX }
             && self.lineup_url.len() <= LINEUP_URL_BYTES_MAX
             && self.auth.len() <= AUTH_BYTES;
         if !fits {
@@ -329,7 +391,7 @@ impl DiscoverReply<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::vec;
     use std::vec::Vec;
@@ -340,7 +402,7 @@ mod tests {
     type Values<'a> = &'a [(u8, &'a [u8])];
 
     /// Bytes of a hex text with blanks.
-    fn hex(text: &str) -> Vec<u8> {
+    pub(crate) fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> =
             text.chars().filter_map(|digit| digit.to_digit(16)).map(|d| d.try_into().unwrap()).collect();
         digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
@@ -397,6 +459,27 @@ mod tests {
             assert_eq!(request, DiscoverRequest { wants_tuner, device_id });
             assert_eq!(request.matches(ours()), wants_tuner);
             assert_eq!(request.matches(DeviceId::new(0x1251_129F).unwrap()), wants_tuner && device_id.is_none());
+        }
+    }
+
+    #[test]
+    fn our_own_question_is_the_one_of_old_clients() {
+        let mut out = [0; REQUEST_BYTES];
+        assert_eq!(DiscoverRequest::write(None, &mut out), hex("0002000c0104000000010204ffffffff4e507f35"));
+        assert_eq!(DiscoverRequest::write(Some(ours()), &mut out), hex("0002000c010400000001020410aa5474f1d28de6"));
+    }
+
+    #[test]
+    fn neighbours_are_read_however_they_answer() {
+        let full = hex(FULL_REPLY);
+        let neighbour = Neighbour { device_id: OURS, base_url: "http://192.0.2.10:80" };
+        assert_eq!(Neighbour::parse(&full), Some(neighbour));
+        let minimal = hex("0003000c 010400000001 020410aa5474 1909765f");
+        assert_eq!(Neighbour::parse(&minimal), Some(Neighbour { base_url: "", ..neighbour }));
+        let odd = frame(DISCOVER_REPLY, &[(0x2A, &[0xFF]), (0x02, &[0x12, 0x34, 0x56, 0x78])]);
+        assert_eq!(Neighbour::parse(&odd), Some(Neighbour { device_id: 0x1234_5678, base_url: "" }));
+        for nothing in [frame(DISCOVER_REPLY, &[(0x01, &[0, 0, 0, 1])]), frame(DISCOVER_REQUEST, &[(0x02, &[1; 4])])] {
+            assert_eq!(Neighbour::parse(&nothing), None);
         }
     }
 
@@ -499,9 +582,14 @@ mod tests {
         let mut out = [0; REPLY_BYTES_MAX];
         let long = "h".repeat(128);
         let longest = DiscoverReply { base_url: "http://255.255.255.255:65535", lineup_url: &long[..127], ..reply() };
-        assert_eq!(longest.write(&mut out).unwrap().len(), REPLY_BYTES_MAX);
+        assert!(longest.write(&mut out).is_some());
+        let longest_v6 = "http://[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535";
+        let v6 = DiscoverReply { base_url: longest_v6, ..longest };
+        assert_eq!(v6.write(&mut out).unwrap().len(), REPLY_BYTES_MAX);
         for refused in [
             DiscoverReply { base_url: "http://255.255.255.255:65535/", ..longest },
+            DiscoverReply { base_url: "http://tunerd-in-the-attic.local", ..longest },
+            DiscoverReply { base_url: &longest_v6.replace("]:", "%0]:"), ..longest },
             DiscoverReply { lineup_url: &long, ..longest },
             DiscoverReply { auth: &long[..25], ..longest },
         ] {
@@ -602,6 +690,48 @@ mod tests {
             let writer = FrameWriter::new(&mut out, frame.kind);
             assert_eq!(frame.tlvs().fold(writer, |writer, tlv| writer.tlv(tlv.tag, tlv.value)).finish(), None);
         }
+    }
+
+    // ---- Traps: what other emulators get wrong ----
+
+    #[test]
+    fn trap_01_requests_have_no_fixed_layout() {
+        // Every library since 20221020 leaves the id out, or sends a list instead of the type.
+        for request in ["00020006 010400000001 393077e7", "0002000a 2d08 00000001 00000005 4f63391f"] {
+            assert!(DiscoverRequest::parse(&hex(request)).unwrap().matches(ours()));
+        }
+    }
+
+    #[test]
+    fn trap_02_and_03_the_reply_names_its_type_alone_and_first() {
+        let mut out = [0; REPLY_BYTES_MAX];
+        let written = reply().write(&mut out).unwrap();
+        let first = Frame::parse(written).unwrap().tlvs().next();
+        assert_eq!(first, Some(Tlv { tag: TAG_DEVICE_TYPE, value: &[0, 0, 0, 1] }));
+    }
+
+    #[test]
+    fn trap_05_a_reply_cannot_carry_a_bad_id() {
+        // `DiscoverReply` takes a `DeviceId`, and there is none for these.
+        for number in [0x1234_5678, 0x105A_1234, 0xDEAD_BEEF, 0, u32::MAX] {
+            assert_eq!(DeviceId::new(number), None);
+        }
+    }
+
+    #[test]
+    fn trap_06_a_base_address_that_clients_cut_is_not_sent() {
+        let mut out = [0; REPLY_BYTES_MAX];
+        for base_url in ["http://192.168.100.100:8080/x", "http://tunerd-attic.example.org"] {
+            assert_eq!(DiscoverReply { base_url, ..reply() }.write(&mut out), None);
+        }
+    }
+
+    #[test]
+    fn trap_08_long_values_carry_their_length_in_seven_bit_pieces() {
+        let value = [b'x'; 360];
+        let mut out = [0; 400];
+        let written = FrameWriter::new(&mut out, GETSET_REPLY).tlv(TAG_GETSET_VALUE, &value).finish().unwrap();
+        assert_eq!(written[4..7], [TAG_GETSET_VALUE, 0xE8, 0x02]);
     }
 
     #[test]

@@ -2,5 +2,7 @@
 pub mod hdhr;
 pub mod log_id;
 pub mod m3u;
+pub mod rtp;
+pub mod ssdp;
 pub mod ts;
 pub mod xml;

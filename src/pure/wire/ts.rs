@@ -432,6 +432,11 @@ impl Inspector {
             self.counters.null_packets += 1;
             return Seen::default();
         }
+        // A packet that is sent twice may carry another clock the second time (2.4.3.3).
+        if let Some(time) = packet.clock() {
+            let moves = self.clock.map_or(0, |clock| clock.moves + u64::from(clock.time != time));
+            self.clock = Some(Clock { pid, time, moves, past: false });
+        }
         let step = self.continuity.step(packet);
         match step {
             Step::Next => {}
@@ -441,10 +446,6 @@ impl Inspector {
                 self.counters.repeated_packets += 1;
                 return Seen::default();
             }
-        }
-        if let Some(time) = packet.clock() {
-            let moves = self.clock.map_or(0, |clock| clock.moves + u64::from(clock.time != time));
-            self.clock = Some(Clock { pid, time, moves, past: false });
         }
         if self.tables.want(pid) {
             let streams_changed = self.tables.packet(packet, step == Step::Gap, &mut self.counters);

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dice;
+pub mod explore;
 pub mod observer;
 pub mod points;
 pub mod simulate;

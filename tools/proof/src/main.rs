@@ -31,6 +31,22 @@ fn main() -> ExitCode {
             }
             if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some("explore") => {
+            std::panic::set_hook(Box::new(|_| {}));
+            let states = value("--states", 2_000_000) as usize;
+            let mut good = true;
+            for (model, most) in [(proof::explore::ONE, usize::MAX), (proof::explore::TWO, states)] {
+                if args.iter().any(|arg| arg == "--one") && model.channels > 1 { continue; }
+                if args.iter().any(|arg| arg == "--two") && model.channels == 1 { continue; }
+                let explored = proof::explore::run(&model, most);
+                print!("{}", explored.text());
+                if let Some(failure) = &explored.failure {
+                    println!("{failure}");
+                    good = false;
+                }
+            }
+            if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         Some("timelines") => match proof::timelines::all() {
             Ok(text) => {
                 print!("{text}");

@@ -4,7 +4,7 @@
 //! adds nothing. A start is never cut short without a verdict, or clients that zap away would launder dead sources.
 
 use super::{Effect, Effects, Generation, Note, Phase, Pool, Refusal, Seat, SlotIndex};
-use crate::limits::{ADMISSION_RETRY_MS, PROBES_MAX, RESERVATION_MS, SWEEP_GRACE_MS, USAGE_ERROR_MS};
+use crate::limits::{PROBES_MAX, SWEEP_GRACE_MS, USAGE_ERROR_MS};
 use crate::model::lineup::SourceClass;
 use crate::rules::admission::{Short, Work};
 use crate::rules::constants::Rules;
@@ -73,8 +73,8 @@ impl Attempt {
     }
 
     /// Whether its memory is still promised rather than taken.
-    fn is_growing(&self, now: Mono) -> bool {
-        self.first_at.is_none_or(|first_at| now < first_at.plus_ms(RESERVATION_MS))
+    fn is_growing(&self, now: Mono, rules: &Rules) -> bool {
+        self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms))
     }
 
     pub(super) fn fingerprint(&self, now: Mono, rules: &Rules, hasher: &mut impl Hasher) {
@@ -83,7 +83,7 @@ impl Attempt {
             None => (now.ms_since(self.started_at), self.longest_wait_ms.min(rules.preempted_wait_ms)).hash(hasher),
             Some(first_at) => {
                 let to_stable_ms = if self.stable { 0 } else { self.stable_check_at.ms_since(now) + 1 };
-                let growing_ms = first_at.plus_ms(RESERVATION_MS).ms_since(now);
+                let growing_ms = first_at.plus_ms(rules.reservation_ms).ms_since(now);
                 let silent_ms = (now.ms_since(self.output_at), now.ms_since(self.picture_at));
                 (to_stable_ms, growing_ms, silent_ms).hash(hasher);
                 self.looks.map(|looks| looks.fingerprint(now)).hash(hasher);
@@ -195,9 +195,10 @@ impl Pool {
         self.no_verdict(now, index, effects);
         self.refuse_waiting(now, index, Refusal::Short(Short::Memory), effects);
         self.child_is_gone(now, index, effects);
+        let retry_ms = self.rules.admission_retry_ms;
         let slot = self.slot_mut(index);
         if let Phase::Waiting { retry_at } = &mut slot.phase {
-            *retry_at = now.plus_ms(ADMISSION_RETRY_MS);
+            *retry_at = now.plus_ms(retry_ms);
             slot.denied = Some(Deny::Short(Short::Memory));
         }
     }
@@ -530,7 +531,9 @@ impl Pool {
     /// Memory promised to children that have not grown into it yet.
     pub(super) fn reserved_bytes(&self, now: Mono) -> u64 {
         let growing = self.slots.iter().filter_map(|slot| match &slot.phase {
-            Phase::Running { attempt, .. } if attempt.is_growing(now) => Some(attempt.wish.work.memory_bytes()),
+            Phase::Running { attempt, .. } if attempt.is_growing(now, &self.rules) => {
+                Some(attempt.wish.work.memory_bytes())
+            }
             _ => None,
         });
         growing.sum()

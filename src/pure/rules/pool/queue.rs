@@ -5,7 +5,6 @@
 
 use super::attempts::Attempt;
 use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex};
-use crate::limits::ADMISSION_RETRY_MS;
 use crate::rules::acquire::{Acquire, Step};
 use crate::rules::gate::{Deny, Wish};
 use crate::time::Mono;
@@ -142,7 +141,7 @@ impl Pool {
             // Who waits is told; who holds on may be lucky before his time is up.
             Deny::Short(_) | Deny::RecordsFull => {
                 self.slot_mut(index).acquire = None;
-                self.wait_until(index, now.plus_ms(ADMISSION_RETRY_MS));
+                self.wait_until(index, now.plus_ms(self.rules.admission_retry_ms));
                 let refusal = if let Deny::Short(short) = deny { Refusal::Short(short) } else { Refusal::ViewersFull };
                 self.refuse_waiting(now, index, refusal, effects);
             }

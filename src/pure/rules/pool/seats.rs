@@ -128,6 +128,7 @@ impl Pool {
             // A tuner that plays something else to somebody stays his; a channel that plays elsewhere is shared.
             let in_use = self.slot(tuner).is_none_or(|slot| {
                 matches!(slot.phase, Phase::Quarantined { .. })
+                    || slot.is_held && slot.plays.is_none_or(|plays| plays.channel != channel)
                     || slot.plays.is_some_and(|plays| plays.channel != channel) && self.viewers_of(tuner) > 0
             });
             if in_use {
@@ -154,7 +155,7 @@ impl Pool {
             Some((cost, index))
         };
         self.indexed()
-            .filter(|(index, _)| tuner.is_none_or(|tuner| tuner == *index))
+            .filter(|(index, slot)| tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)
             .filter_map(cost)
             .min()
             .map(|(_, index)| index)

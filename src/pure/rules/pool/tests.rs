@@ -371,6 +371,19 @@ fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
 }
 
 #[test]
+fn a_tuner_that_is_kept_for_somebody_is_nobody_elses() {
+    let mut story = Story::new(2);
+    story.on(Event::Hold { slot: SlotIndex(0), is_held: true });
+    assert!(is_start(&story.ask(1, 7), 1, 7));
+    assert_eq!(refusal(&story.ask(2, 8)), Some(Refusal::AllTunersInUse));
+    assert_eq!(refusal(&story.ask_tuner(3, 8, Some(0))), Some(Refusal::TunerInUse));
+    story.on(Event::Hold { slot: SlotIndex(0), is_held: false });
+    assert!(is_start(&story.ask_tuner(4, 8, Some(0)), 0, 8));
+    story.on(Event::Hold { slot: SlotIndex(0), is_held: true });
+    assert!(story.ask(5, 8).is_empty(), "what plays there may be shared");
+}
+
+#[test]
 fn a_wrong_clock_is_nobodys_failure() {
     let mut story = Story::new(1);
     story.ask(1, 7);

@@ -2,7 +2,7 @@
 
 use super::{Attempt, Breaker, Due, Observer};
 use crate::points::Point;
-use crate::spec::Ms;
+use crate::spec::{Ms, Spec};
 use pure::model::lineup::SourceClass;
 use pure::rules::breaker::{BreakerState, ChannelView};
 use pure::rules::gate::Kind;
@@ -276,7 +276,7 @@ impl Observer {
                 continue;
             };
             let channel = &self.channels[place];
-            let failures_len = self.failures_len(channel).min(self.spec.failures);
+            let failures_len = self.failures_len(channel).min(Spec::PLAN.failures);
             let state = match channel.breaker {
                 Breaker::Closed => BreakerState::Closed,
                 Breaker::Open { .. } => BreakerState::Open,

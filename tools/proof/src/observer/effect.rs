@@ -2,7 +2,7 @@
 
 use super::{Attempt, Breaker, Channel, Due, Observer, Viewer, bit};
 use crate::points::Point;
-use crate::spec::{Ms, RECORDS_MIN};
+use crate::spec::{Ms, RECORDS_MIN, Spec};
 use pure::rules::admission::{Short, Work};
 use pure::rules::failure::Failure;
 use pure::rules::gate::{Deny, Kind};
@@ -50,7 +50,7 @@ impl Observer {
                     self.hit(if short { Point::StallFirst } else { Point::StallClass });
                 }
                 self.count_failure(place, before.generation, failure);
-                let own = self.failures_len(&self.channels[place]).min(self.spec.failures);
+                let own = self.failures_len(&self.channels[place]).min(Spec::PLAN.failures);
                 if own != failures_len {
                     self.fault("B2", || format!("{failures_len} failures in the window, and by own count {own}"));
                 }
@@ -166,8 +166,9 @@ impl Observer {
     /// I17.
     fn tell_of(&mut self, place: usize) {
         let now = self.now;
+        let minute = self.spec.throttle_window;
         let told = &mut self.channels[place].told;
-        while told.front().is_some_and(|at| now - at >= 60_000) {
+        while told.front().is_some_and(|at| now - at >= minute) {
             told.pop_front();
         }
         told.push_back(now);

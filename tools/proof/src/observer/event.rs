@@ -13,6 +13,8 @@ impl Observer {
     pub(super) fn take(&mut self, event: &Event) {
         self.find_due(matches!(event, Event::Deadline | Event::Sweep));
         match *event {
+            // Which tuner somebody keeps for himself changes who is refused, and nothing that is counted here.
+            Event::Hold { .. } => {}
             Event::Ask { viewer, channel, tuner, work, class } => {
                 let place = self.place_or_new(channel, class, work);
                 let now = self.now;

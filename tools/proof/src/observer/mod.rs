@@ -494,55 +494,86 @@ impl Observer {
 
     // ---- For the explorer -------------------------------------------------------------------------------------------
 
-    /// Hashes the books relative to now, as far as they can still matter.
+    /// Hashes the books relative to now, each time cut off where it no longer matters.
     pub fn fingerprint(&self, hasher: &mut impl Hasher) {
-        let horizon = self.spec.window_min.max(self.spec.open).max(self.spec.gap) * 2;
-        let age = |at: Ms| (self.now - at.min(self.now)).min(horizon);
-        let ahead = |at: Ms| at.saturating_sub(self.now);
+        let (now, spec) = (self.now, &self.spec);
+        let age = |at: Ms, most: Ms| (now - at.min(now)).min(most + 1);
+        let ahead = |at: Ms| at.saturating_sub(now);
         self.draining.hash(hasher);
-        (self.facts.memory_available_bytes, self.facts.fds_open, self.facts.heat_milli_c).hash(hasher);
-        self.facts.ffmpeg_present.hash(hasher);
-        for channel in &self.channels {
+        (self.facts.memory_available_bytes, self.facts.ffmpeg_present).hash(hasher);
+        for (place, channel) in self.channels.iter().enumerate() {
             match channel.breaker {
                 Breaker::Closed => 0_u64.hash(hasher),
                 Breaker::Open { until, fatal } => (1_u64, ahead(until), fatal).hash(hasher),
-                Breaker::Half { generation, since } => {
-                    (2_u64, self.last_generation - generation, age(since)).hash(hasher);
+                Breaker::Half { since, .. } => {
+                    let most = spec.start + spec.stable + spec.linger + spec.term + spec.silence_first;
+                    (2_u64, age(since, most + 1)).hash(hasher);
                 }
             }
-            let window = self.spec.window(channel.class);
-            for at in channel.failures.iter().filter(|at| self.now - **at < window) {
-                age(*at).hash(hasher);
+            let window = spec.window(channel.class);
+            for at in channel.failures.iter().filter(|at| now - **at < window) {
+                age(*at, window).hash(hasher);
             }
-            channel.last_failure.map(|failure| failure as u32).hash(hasher);
+            let silent = |failure| matches!(failure, Failure::StartTimeout | Failure::Stall | Failure::ProbeUnhealthy);
+            channel.last_failure.map(silent).hash(hasher);
             ahead(self.cooldown_until(channel)).hash(hasher);
-            (channel.waiting, channel.admitted).hash(hasher);
-            channel.unblocked_since.map(age).hash(hasher);
-            channel.dry_since.map(age).hash(hasher);
-            channel.look_ended_at.map(|at| ahead(at + self.spec.probe_every.unwrap_or(0))).hash(hasher);
-            (channel.work == Work::Copy).hash(hasher);
+            (channel.waiting, channel.admitted, channel.work == Work::Copy).hash(hasher);
+            if channel.viewers() > 0 {
+                let most = (self.slots_len as u64 + 1) * spec.period + spec.admission_retry;
+                channel.unblocked_since.map(|at| age(at, most)).hash(hasher);
+                let childless = channel.childless_since.filter(|_| self.attempt_of(place).is_none_or(|it| !it.lives()));
+                childless.map(|at| age(at, spec.gap)).hash(hasher);
+                channel.throttled_since.map(|at| age(at, spec.throttle_window)).hash(hasher);
+                channel.dry_since.map(|at| age(at, spec.gap)).hash(hasher);
+            }
+            if let Some(every) = spec.probe_every {
+                channel.look_ended_at.map(|at| ahead(at + every)).hash(hasher);
+            }
         }
         for attempt in &self.attempts {
-            (self.last_generation - attempt.generation, attempt.slot, attempt.channel).hash(hasher);
-            (age(attempt.started), attempt.first.map(age), age(attempt.output_at), age(attempt.picture_at)).hash(hasher);
-            (attempt.stable, attempt.failed.is_some(), attempt.ended.map(age), attempt.killed.map(age)).hash(hasher);
-            (attempt.quarantined, attempt.waited, attempt.waited_in_all).hash(hasher);
-            (attempt.viewerless_since.map(age), attempt.short_since.map(age)).hash(hasher);
-            (attempt.unhealthy_since.map(age), attempt.unhealthy_looks.min(9)).hash(hasher);
-            (attempt.work == Work::Copy).hash(hasher);
+            (attempt.slot, attempt.channel, attempt.quarantined).hash(hasher);
+            if attempt.quarantined {
+                continue;
+            }
+            (attempt.ended.map(|at| age(at, spec.term)), attempt.killed.map(|at| age(at, spec.reap))).hash(hasher);
+            (attempt.failed.is_some(), attempt.work == Work::Copy).hash(hasher);
+            if !attempt.lives() {
+                continue;
+            }
+            attempt.first.map(|at| age(at, spec.stable)).hash(hasher);
+            match attempt.first {
+                None => {
+                    let most = |waited: Ms| waited.min(spec.preempted);
+                    (age(attempt.started, spec.start), most(attempt.waited), most(attempt.waited_in_all)).hash(hasher);
+                }
+                Some(_) => {
+                    let silence = spec.silence(self.channels[attempt.channel].class);
+                    (age(attempt.output_at, silence), age(attempt.picture_at, silence), attempt.stable).hash(hasher);
+                    attempt.stable_since.map(|at| age(at, spec.admission_retry)).hash(hasher);
+                    attempt.viewerless_since.map(|at| age(at, spec.linger)).hash(hasher);
+                    attempt.short_since.map(|at| at <= attempt.output_at).hash(hasher);
+                    attempt.unhealthy_since.map(|at| age(at, spec.unhealthy)).hash(hasher);
+                    attempt.unhealthy_looks.min(spec.unhealthy_looks).hash(hasher);
+                }
+            }
         }
         for viewer in &self.viewers {
-            (viewer.id, viewer.channel, viewer.tuner, age(viewer.asked)).hash(hasher);
-            (viewer.admitted.map(|(_, slot)| slot), age(viewer.data_at)).hash(hasher);
+            (viewer.id, viewer.channel, viewer.tuner).hash(hasher);
+            match viewer.admitted {
+                None => age(viewer.asked, spec.tune).hash(hasher),
+                Some((_, slot)) => {
+                    let fed = self.attempt_of(viewer.channel).filter(|it| it.plays()).map_or(0, |it| it.output_at);
+                    let most = spec.gap + spec.start + spec.silence_file + 5 * spec.admission_retry;
+                    (slot, age(viewer.data_at.max(fed), most)).hash(hasher);
+                }
+            }
         }
-        for at in &self.restarts {
-            ahead(at + self.spec.throttle_window).hash(hasher);
+        for at in self.restarts.iter().filter(|at| *at + spec.throttle_window > now) {
+            ahead(at + spec.throttle_window).hash(hasher);
         }
-        let full = self.spec.burst(self.slots_len) * self.spec.period;
-        full.min(self.credit + (self.now - self.credit_at)).hash(hasher);
-        for (slot, generation) in &self.looks {
-            (slot, self.last_generation - generation).hash(hasher);
-        }
+        let full = spec.burst(self.slots_len) * spec.period;
+        full.min(self.credit + (now - self.credit_at)).hash(hasher);
+        self.looks.len().hash(hasher);
     }
 }
 
