@@ -40,9 +40,17 @@ pub fn look(pid: u32, at_s: f64) -> Option<(Sample, Vec<u32>)> {
         rss_kib: field("VmRSS:")?,
         children,
         zombies: u32::try_from(zombies.len()).ok()?,
+        waited_ms: waited_ms(pid),
         told: None,
     };
     Some((sample, zombies))
+}
+
+/// How long a process has waited for a processor: its first thread, which is the daemon's executor.
+fn waited_ms(pid: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).ok()?;
+    let waited_ns: f64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(waited_ns / 1e6)
 }
 
 /// Process, state and name of each child.

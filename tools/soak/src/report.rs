@@ -58,6 +58,7 @@ pub fn rows(options: &Options, evidence: &Evidence, verdict: &Verdict) -> Vec<(&
         ("rss_slope_kib_h", number(figures.rss_slope_kib_h)),
         ("fd_delta", number(figures.fd_delta)),
         ("loop_stalls", number(figures.loop_stalls)),
+        ("loop_stalls_of_machine", number(figures.loop_stalls_of_machine)),
         ("loop_stall_bound_ms", number(figures.loop_stall_bound_ms)),
         ("witnessed_starts", evidence.witnessed_starts.map_or("null".to_owned(), |starts| starts.to_string())),
         ("broken", list(&verdict.broken)),

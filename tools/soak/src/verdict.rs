@@ -40,6 +40,8 @@ pub struct Sample {
     /// Children that are not probers.
     pub children: u32,
     pub zombies: u32,
+    /// How long the daemon has waited for a processor, in all; `None` where the kernel does not tell.
+    pub waited_ms: Option<f64>,
     pub told: Option<Told>,
 }
 
@@ -106,8 +108,10 @@ pub struct Figures {
     pub rss_max_kib: u64,
     pub rss_slope_kib_h: Option<f64>,
     pub fd_delta: Option<f64>,
-    /// Turns later than a bound of the histogram, and that bound.
+    /// Turns later than a bound of the histogram, that bound, and how many of them came while the machine let the
+    /// daemon wait for a processor as long.
     pub loop_stalls: Option<f64>,
+    pub loop_stalls_of_machine: Option<f64>,
     pub loop_stall_bound_ms: Option<f64>,
 }
 
@@ -172,7 +176,11 @@ pub fn judge(evidence: &Evidence, limits: &Limits) -> Verdict {
     check(limits.restart_storms.map(|limit| limit - 1.0), figures.restart_storms, "restart storms", broken, missing);
     if let Some(limit) = limits.loop_stall_ms {
         let what = format!("turns of the executor later than {limit} ms");
-        check(Some(0.0), figures.loop_stalls, &what, broken, missing);
+        let of_machine = figures.loop_stalls_of_machine.unwrap_or(0.0);
+        check(Some(0.0), figures.loop_stalls.map(|stalls| stalls - of_machine), &what, broken, missing);
+        if of_machine > 0.0 {
+            missing.push(format!("cannot tell: {of_machine:.0} {what} came while the machine was too busy"));
+        }
     }
     check(limits.fd_delta, figures.fd_delta, "more file descriptors after than before", broken, missing);
     check(limits.rss_slope_kib_h, figures.rss_slope_kib_h, "KiB of memory an hour", broken, missing);
@@ -205,7 +213,11 @@ fn check(limit: Option<f64>, value: Option<f64>, what: &str, broken: &mut Vec<St
 fn figures(evidence: &Evidence, limits: &Limits) -> Figures {
     let samples = &evidence.samples;
     let told = || samples.iter().filter_map(|sample| sample.told.as_ref());
-    let (first, last) = (told().next(), told().next_back());
+    // Between two moments of rest nothing is counted that belongs to neither side.
+    let at_rest = |sample: &Option<Sample>| sample.as_ref().and_then(|sample| sample.told.clone());
+    let first = at_rest(&evidence.idle_before).or_else(|| told().next().cloned());
+    let last = at_rest(&evidence.idle_after).or_else(|| told().next_back().cloned());
+    let (first, last) = (first.as_ref(), last.as_ref());
     let delta = |value: &dyn Fn(&Told) -> Option<f64>| Some(value(last?)? - first.and_then(value).unwrap_or(0.0));
     let stalls = limits.loop_stall_ms.and_then(|limit| above(&first?.lag, &last?.lag, limit / 1_000.0));
     Figures {
@@ -225,8 +237,20 @@ fn figures(evidence: &Evidence, limits: &Limits) -> Figures {
             .zip(evidence.idle_after.as_ref())
             .map(|(before, after)| f64::from(after.fds) - f64::from(before.fds)),
         loop_stalls: stalls.map(|(_, count)| count),
+        loop_stalls_of_machine: limits.loop_stall_ms.map(|limit| stalls_of_machine(samples, limit)),
         loop_stall_bound_ms: stalls.map(|(bound, _)| bound * 1_000.0),
     }
+}
+
+/// Stalls between two looks in which the daemon waited for a processor as long as one of them lasted at least.
+fn stalls_of_machine(samples: &[Sample], limit_ms: f64) -> f64 {
+    let stalls = |pair: &[Sample]| {
+        let [before, after] = pair else { return None };
+        let waited_ms = after.waited_ms? - before.waited_ms?;
+        let (_, count) = above(&before.told.as_ref()?.lag, &after.told.as_ref()?.lag, limit_ms / 1_000.0)?;
+        Some(count.min((waited_ms / limit_ms).floor()))
+    };
+    samples.windows(2).filter_map(stalls).sum()
 }
 
 /// The most that a counter grew within a span of this length, between looks no further apart.
@@ -374,21 +398,20 @@ mod tests {
                 rss_kib: 20_000 + u64::from(second % 50) * 10,
                 children: 2,
                 zombies: 0,
+                waited_ms: Some(f64::from(second) * 2.0),
                 told: Some(told),
             }
         };
-        let idle = Sample {
-            fds: 20,
-            threads: 2,
-            rss_kib: 19_000,
-            told: Some(Told { spawns: Some(64.0), ..Told::default() }),
-            ..Sample::default()
+        let at_rest = |second: u32, spawns: f64| {
+            let last: Sample = sample(second);
+            Some(Told { spawns: Some(spawns), ..last.told? })
         };
+        let idle = |told| Some(Sample { fds: 20, threads: 2, rss_kib: 19_000, told, ..Sample::default() });
         Evidence {
             duration_s: 3_600.0,
             slots: Some(4),
-            idle_before: Some(idle.clone()),
-            idle_after: Some(idle),
+            idle_before: idle(at_rest(0, 0.0)),
+            idle_after: idle(at_rest(3_599, 64.0)),
             samples: (0..3_600).map(sample).collect(),
             load: Load { requests: 500, streams: 300, refused: 200, ..Load::default() },
             seen_wrong: vec![],
@@ -407,12 +430,18 @@ mod tests {
         }
     }
 
+    /// Changes what was told while it ran, and at rest before and after.
     fn told(evidence: &mut Evidence, change: impl Fn(f64, &mut Told)) {
         each(evidence, |at, sample| {
             if let Some(told) = sample.told.as_mut() {
                 change(at, told);
             }
         });
+        for (at, rest) in [(-1.0, &mut evidence.idle_before), (3_600.0, &mut evidence.idle_after)] {
+            if let Some(told) = rest.as_mut().and_then(|sample| sample.told.as_mut()) {
+                change(at, told);
+            }
+        }
     }
 
     #[test]
@@ -518,6 +547,25 @@ mod tests {
             sample.rss_kib += if second % 60 > 20 { second } else { 0 };
         }
         assert_eq!(exit(&evidence), (0, "[] []".to_owned()));
+    }
+
+    #[test]
+    fn what_the_machine_is_to_blame_for_says_nothing() {
+        let mut evidence = good();
+        told(&mut evidence, |at, told| told.lag[1].1 -= if at > 1_800.0 { 1.0 } else { 0.0 });
+        assert_eq!(exit(&evidence).0, 1);
+        // In that second the daemon had to wait for a processor.
+        each(&mut evidence, |at, sample| {
+            let waited_ms = sample.waited_ms.as_mut().unwrap();
+            *waited_ms += if at > 1_800.0 { 130.0 } else { 0.0 };
+        });
+        let (code, said) = exit(&evidence);
+        assert!(code == 3 && said.contains("too busy"), "{code} {said}");
+        // Of two such turns that explains one only.
+        told(&mut evidence, |at, told| told.lag[1].1 -= if at > 2_000.0 { 1.0 } else { 0.0 });
+        assert_eq!(exit(&evidence).0, 1);
+        each(&mut evidence, |_, sample| sample.waited_ms = None);
+        assert_eq!(exit(&evidence).0, 1, "a kernel that does not tell is no excuse");
     }
 
     #[test]
