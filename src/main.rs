@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
-use tunerd::doors::{discovery, http};
+use tunerd::doors::{control, discovery, http};
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
 use tunerd::observe::logs::{self, Logs};
@@ -34,6 +34,9 @@ const EXIT_SAFE_MODE: u8 = 75;
 /// What people read who wonder why nothing plays.
 const SAFE_MODE: &str = "Safe mode: tunerd failed again and again, so nothing plays until somebody looks. The log below \
                          may say why. To try again, switch the box off and on, or run: systemctl restart tunerd";
+/// The same when it is plain why.
+const SAFE_MODE_SETTINGS: &str = "Safe mode: the settings cannot be used, so nothing plays until they are repaired. Then \
+                                  run: systemctl restart tunerd";
 /// The same for `systemctl status`.
 const SAFE_MODE_STATUS: &str = "Safe mode: page and logs are there, and nothing plays.";
 
@@ -152,7 +155,8 @@ async fn run(
     guardian::watch_panics(&metrics, &black_box);
     let board = board::detect();
     if typed.safe_mode {
-        problems.set(Topic::SafeMode, SAFE_MODE.to_owned());
+        let why = if wrong.is_some() { SAFE_MODE_SETTINGS } else { SAFE_MODE };
+        problems.set(Topic::SafeMode, why.to_owned());
     }
     if let Some(wrong) = wrong {
         problems.set(Topic::Settings, format!("The settings cannot be used, so these are the defaults. {wrong}"));
@@ -313,7 +317,39 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
             ),
         }
     }
+    open_control(settings, app);
     app.page_port.get().or(app.stream_port.get()).is_some()
+}
+
+/// TCP 65001, and the port of the keepalives that belongs to it.
+fn open_control(settings: &Settings, app: &Rc<http::App>) {
+    let listeners = match control::listen(settings.address) {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            app.problems.set(
+                Topic::ControlPort,
+                format!(
+                    "Clients that set tuners, such as tvheadend and MythTV, cannot: TCP port {} cannot be opened: \
+                     {error}. Stop the other tuner program that holds it",
+                    pure::wire::hdhr::PORT
+                ),
+            );
+            return;
+        }
+    };
+    let door = control::Door::new(Rc::clone(app));
+    for listener in listeners {
+        tokio::task::spawn_local(Rc::clone(&door).serve(listener));
+    }
+    match control::listen_keepalives(settings.address, settings.stream_port) {
+        Ok(socket) => drop(tokio::task::spawn_local(Rc::clone(&door).hear_keepalives(socket))),
+        Err(error) => tracing::warn!(
+            %error,
+            "UDP port {} cannot be opened: streams to receivers live as long as their control connection",
+            settings.stream_port
+        ),
+    }
+    tokio::task::spawn_local(door.keep_time());
 }
 
 /// Tells systemd and people that we are there, and where.

@@ -92,6 +92,7 @@ struct Shared {
     leavers: Rc<Leavers>,
     relays: Vec<Rc<Relay>>,
     lineup: RefCell<Option<Rc<Lineup>>>,
+    lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
     /// Channels that failed lately, likewise.
@@ -164,6 +165,7 @@ pub fn new(
         leavers: Rc::default(),
         relays: (0..options.slots_len).map(|_| Relay::new(options.ring_mib)).collect(),
         lineup: RefCell::default(),
+        lineup_changed: Notify::new(),
         slots: RefCell::default(),
         channels: RefCell::default(),
         watchers: RefCell::default(),
@@ -188,27 +190,52 @@ impl Handle {
         tuner: Option<SlotIndex>,
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
+        let asked = self.ask(channel, tuner, peer);
+        self.answered(asked).await
+    }
+
+    /// The same for who controls `tuner` and keeps it meanwhile, see [`Handle::hold`]. Where others watch there what he
+    /// does not want, he gets another one.
+    ///
+    /// # Errors
+    /// As [`Handle::watch`].
+    pub async fn watch_held(&self, channel: ChannelId, tuner: SlotIndex, peer: SocketAddr) -> Result<Viewer, Refusal> {
+        // Nobody gets in between these three: the supervisor takes them in their order.
+        self.hold(tuner, false);
+        let asked = self.ask(channel, Some(tuner), peer);
+        self.hold(tuner, true);
+        match self.answered(asked).await {
+            Err(Refusal::TunerInUse) => self.watch(channel, None, peer).await,
+            answered => answered,
+        }
+    }
+
+    fn ask(&self, channel: ChannelId, tuner: Option<SlotIndex>, peer: SocketAddr) -> Result<Asked, Refusal> {
         let shared = &self.0;
         if shared.safe_mode {
-            shared.metrics.refused(Refusal::Draining);
             return Err(Refusal::Draining);
         }
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
         let command = Command::Ask { viewer, channel, tuner, peer, answer };
-        let result = match shared.inbox.try_send(command) {
-            Ok(()) => answered.await.unwrap_or(Err(Refusal::Draining)),
+        match shared.inbox.try_send(command) {
+            Ok(()) => Ok(Asked { seat, answered }),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Draining),
-        };
-        let place = match result {
-            Ok(place) => place,
-            Err(refusal) => {
-                shared.metrics.refused(refusal);
-                return Err(refusal);
+        }
+    }
+
+    async fn answered(&self, asked: Result<Asked, Refusal>) -> Result<Viewer, Refusal> {
+        let shared = &self.0;
+        let result = match asked {
+            Ok(Asked { seat, answered }) => {
+                let place = answered.await.unwrap_or(Err(Refusal::Draining));
+                place.map(|place| (seat, place))
             }
+            Err(refusal) => Err(refusal),
         };
+        let (seat, place) = result.inspect_err(|refusal| shared.metrics.refused(*refusal))?;
         let relay = shared.relays.get(usize::from(place.slot.0)).ok_or(Refusal::AllTunersInUse)?;
         shared.metrics.streams_started.add(1);
         Ok(Viewer { slot: place.slot, cursor: Cursor::new(relay, place.from_start, place.closed), _seat: seat })
@@ -252,6 +279,12 @@ impl Handle {
     /// Replaces the lineup. Who watches a channel that is gone keeps his feed.
     pub fn set_lineup(&self, lineup: Rc<Lineup>) {
         *self.0.lineup.borrow_mut() = Some(lineup);
+        self.0.lineup_changed.notify_waiters();
+    }
+
+    /// Returns when there is another lineup.
+    pub async fn lineup_changed(&self) {
+        self.0.lineup_changed.notified().await;
     }
 
     /// Returns once the loop has turned, and swept when that was due. Whoever waits for it in vain knows that it hangs.
@@ -279,6 +312,12 @@ impl Handle {
             drained.await.unwrap_or_default();
         }
     }
+}
+
+/// A question on its way. Dropped, it leaves again.
+struct Asked {
+    seat: Seat,
+    answered: oneshot::Receiver<Result<Place, Refusal>>,
 }
 
 /// A seat in the pool; giving it back is a plain drop.

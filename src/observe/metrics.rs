@@ -195,6 +195,10 @@ pub struct Metrics {
     pub http_connections_refused: Counter,
     /// Discovery requests answered.
     pub discovery_answers: Counter,
+    /// Requests over control answered.
+    pub control_requests: Counter,
+    /// Control connections turned away.
+    pub control_connections_refused: Counter,
     /// Datagrams on the discovery port that deserved no answer.
     pub discovery_ignored: Counter,
     /// Playlists read.
@@ -242,6 +246,8 @@ impl Default for Metrics {
             http_requests: Counter::default(),
             http_connections_refused: Counter::default(),
             discovery_answers: Counter::default(),
+            control_requests: Counter::default(),
+            control_connections_refused: Counter::default(),
             discovery_ignored: Counter::default(),
             playlist_loads: Counter::default(),
             playlist_failures: Counter::default(),

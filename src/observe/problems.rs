@@ -28,6 +28,8 @@ pub enum Topic {
     StreamPort,
     /// A port is taken.
     DiscoveryPort,
+    /// A port is taken.
+    ControlPort,
     /// The playlist cannot be had.
     Playlist,
     /// The channels cannot be stored or read.
@@ -39,12 +41,13 @@ pub enum Topic {
 }
 
 impl Topic {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
         Self::StreamPort,
         Self::DiscoveryPort,
+        Self::ControlPort,
         Self::Playlist,
         Self::Lineup,
         Self::SafeMode,
@@ -59,6 +62,7 @@ impl Topic {
             Self::PagePort => "page-port",
             Self::StreamPort => "stream-port",
             Self::DiscoveryPort => "discovery-port",
+            Self::ControlPort => "control-port",
             Self::Playlist => "playlist",
             Self::Lineup => "lineup",
             Self::SafeMode => "safe-mode",

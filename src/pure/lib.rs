@@ -6,9 +6,9 @@
 //!
 //! - [`limits`]: every bound and budget, with its reason.
 //! - [`time`]: points in time, as plain numbers.
-//! - [`model`]: the nouns: device id, guide number, channel, lineup, source, recipe.
-//! - [`wire`]: bytes to values and back: HDHomeRun frames, transport stream, M3U, XMLTV.
-//! - [`rules`]: decisions over time: bucket, admission, gate, pool.
+//! - [`model`]: the nouns: device id, guide number, channel, lineup, channel map, source, recipe.
+//! - [`wire`]: bytes to values and back: HDHomeRun frames, SSDP, transport stream, RTP, M3U, XMLTV.
+//! - [`rules`]: decisions over time: bucket, admission, gate, pool, control.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -179,6 +179,15 @@ pub const CONVERSATION_MS_MAX: u64 = 60_000;
 /// hyper's buffers of one connection.
 pub const CONNECTION_BYTES: usize = 64 * 1024;
 
+// ---- Control ----------------------------------------------------------------------------------------------------
+
+/// Control connections at once: clients keep one for each tuner, and scanners another.
+pub const CONTROL_CONNECTIONS_MAX: usize = 48;
+/// Control connections at once from one address.
+pub const CONTROL_CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+/// Who stops in the middle of a frame for this long is hung up on.
+pub const CONTROL_STALL_MS: u64 = 10_000;
+
 // ---- Lineup -----------------------------------------------------------------------------------------------------
 
 /// Channels of one lineup: the largest playlists seen have 40,000 entries.

@@ -4,6 +4,7 @@
 
 use super::App;
 use super::answer::{self, Body};
+use super::identity::{FIRMWARE_NAME, FIRMWARE_VERSION, MODEL};
 use super::route::{Asked, query};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -12,12 +13,6 @@ use pure::model::lineup::{Channel, Source};
 use pure::wire::xml::Escaped;
 use serde::Serialize;
 use std::fmt::Write as _;
-
-/// A model that does not transcode: clients read `HDTC` as a promise.
-pub(super) const MODEL: &str = "HDHR5-4US";
-const FIRMWARE_NAME: &str = "hdhomerun5_atsc";
-/// Digits of a date, because some clients compare it as a number.
-const FIRMWARE_VERSION: &str = "20261101";
 
 /// What clients get before the first lineup was loaded: an empty one would make Plex forget its channels.
 pub(super) fn loading() -> Response<Body> {

@@ -8,6 +8,7 @@ mod answer;
 mod api;
 mod device;
 pub mod guide;
+pub mod identity;
 mod media;
 mod page;
 mod route;
@@ -193,7 +194,7 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
 }
 
 /// Tuners are for the house, not for the world: public addresses get no answer.
-fn is_local(peer: IpAddr) -> bool {
+pub(in crate::doors) fn is_local(peer: IpAddr) -> bool {
     match peer {
         IpAddr::V4(peer) => {
             let [first, second, ..] = peer.octets();

@@ -187,6 +187,8 @@ impl Metrics {
             ("http_requests_total", "Requests answered", &self.http_requests),
             ("http_connections_refused_total", "Connections over the limit", &self.http_connections_refused),
             ("discovery_answers_total", "Discovery requests answered", &self.discovery_answers),
+            ("control_requests_total", "Requests over TCP 65001 answered", &self.control_requests),
+            ("control_connections_refused_total", "Control connections turned away", &self.control_connections_refused),
             ("discovery_ignored_total", "Datagrams that deserved no answer", &self.discovery_ignored),
             ("playlist_loads_total", "Playlists read", &self.playlist_loads),
             ("playlist_failures_total", "Playlists that could not be had or used", &self.playlist_failures),

@@ -1,7 +1,7 @@
 //! What is measured, and the bars.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::report::{Report, list, median, say};
 use crate::servers::{DISCOVERY, Kind, Lineup, SOURCE, Server, bench_cpu, busy_seconds};
 use crate::source::{self, Source};
 use crate::viewers::{Care, Sample, SlowViewer, Viewers, wait_for_first_byte, wait_for_key_frame};
-use crate::{Outcome, pause};
+use crate::{Outcome, http, pause};
 
 // The bars.
 const RELAY_TO_BARE_MAX: f64 = 1.3;
@@ -23,6 +23,8 @@ const IDLE_MIB_MAX: f64 = 12.0;
 const WAKEUPS_PER_SECOND_MAX: f64 = 2.0;
 const DISCOVERY_MS_MAX: f64 = 300.0;
 const BINARY_MIB_MAX: f64 = 8.0;
+const STALL_P999_MS_MAX: f64 = 20.0;
+const DISCOVERY_P99_MS_MAX: f64 = 50.0;
 
 const EVERY: [Kind; 3] = [Kind::Bare, Kind::Nginx, Kind::Tunerd];
 
@@ -40,12 +42,13 @@ const FOREIGN_MAX: f64 = 0.1;
 pub type Figure = fn(&mut Bench) -> Outcome<()>;
 
 /// Every figure by name, in the order of `all`.
-pub const ALL: [(&str, Figure); 6] = [
+pub const ALL: [(&str, Figure); 7] = [
     ("relay8", |bench| bench.relay(8)),
     ("relay32", |bench| bench.relay(32)),
     ("channels36", Bench::channels),
     ("memory", Bench::memory),
     ("zap", Bench::zap),
+    ("failing8", Bench::failing),
     ("idle", Bench::idle),
 ];
 
@@ -270,6 +273,37 @@ impl Bench {
         Ok(())
     }
 
+    fn failing(&mut self) -> Outcome<()> {
+        println!("failing8: the source of 8 channels with a viewer each dies, and they are tried again for a minute");
+        if self.tunerd.is_none() {
+            return Ok(());
+        }
+        let (source, server) = self.start(Kind::Tunerd, Lineup::Source(8))?;
+        let viewers = open_viewers(&server, 8, Care::Count)?;
+        pause(self.warmup)?;
+        let calm = discovery_ms(self.measured)?;
+        let before = lags(server.address)?;
+        drop(source);
+        let ill = discovery_ms(Duration::from_secs(60))?;
+        let after = lags(server.address)?;
+        drop(viewers);
+        let starts: f64 = counter(server.address, "tunerd_ffmpeg_spawn_total")?;
+        say("children started in all, the first eight included", starts, "");
+        if starts < 16.0 {
+            return Err("the channels were not tried again, so nothing was measured".into());
+        }
+        say("discovery while all is well, p99", percentile(&calm, 990), " ms");
+        self.report.bar("discovery meanwhile, p99", percentile(&ill, 990), DISCOVERY_P99_MS_MAX, " ms");
+        let between: Vec<(f64, f64)> =
+            after.iter().zip(&before).map(|(after, before)| (after.0, after.1 - before.1)).collect();
+        let all = between.last().map_or(0.0, |(_, count)| *count);
+        let p999 = between.iter().find(|(_, count)| *count >= all * 0.999).map_or(f64::MAX, |(bound, _)| *bound);
+        say("measurements of the executor's lateness", all, "");
+        self.report.bar("the executor's lateness, p99.9 (its bucket's bound)", p999 * 1e3, STALL_P999_MS_MAX, " ms");
+        println!();
+        Ok(())
+    }
+
     fn idle(&mut self) -> Outcome<()> {
         println!("idle: the demo lineup loaded, nothing playing");
         for kind in self.present(&[Kind::Nginx, Kind::Tunerd]) {
@@ -405,4 +439,46 @@ fn ffmpeg_alone() -> Outcome<Duration> {
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
+}
+
+/// Asks for discovery a hundred times a second; how long each answer took. One that does not come counts as a second.
+fn discovery_ms(time: Duration) -> Outcome<Vec<f64>> {
+    // Tuner of any id, as old clients ask. Source: `hdhomerun_discover_find_devices` of libhdhomerun.
+    let request = *b"\x00\x02\x00\x0c\x01\x04\xff\xff\xff\xff\x02\x04\xff\xff\xff\xff\x73\xcc\x7d\x8f";
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let (began, mut waits) = (Instant::now(), Vec::new());
+    while began.elapsed() < time {
+        let asked = Instant::now();
+        socket.send_to(&request, DISCOVERY)?;
+        let answered = socket.recv(&mut [0; 1500]).is_ok();
+        waits.push(if answered { milliseconds(asked.elapsed()) } else { 1_000.0 });
+        pause(Duration::from_millis(10).saturating_sub(asked.elapsed()))?;
+    }
+    Ok(waits)
+}
+
+/// The value that `per_mille` of all stay below.
+fn percentile(values: &[f64], per_mille: usize) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() * per_mille / 1_000).copied().unwrap_or(f64::MAX)
+}
+
+/// The histogram of the executor's lateness: bounds in seconds, and how many measurements were at most so late.
+fn lags(address: SocketAddr) -> Outcome<Vec<(f64, f64)>> {
+    let text = http::get(address, "/metrics")?;
+    let rows = text.lines().filter_map(|line| {
+        let (bound, count) = line.strip_prefix("tunerd_event_loop_lag_seconds_bucket{le=\"")?.split_once("\"} ")?;
+        Some((if bound == "+Inf" { f64::MAX } else { bound.parse().ok()? }, count.parse().ok()?))
+    });
+    let rows: Vec<(f64, f64)> = rows.collect();
+    if rows.is_empty() { Err("there is no histogram of the executor's lateness".into()) } else { Ok(rows) }
+}
+
+/// The sum of a counter over all its labels.
+fn counter(address: SocketAddr, name: &str) -> Outcome<f64> {
+    let text = http::get(address, "/metrics")?;
+    let rows = text.lines().filter(|line| line.starts_with(name));
+    Ok(rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }

@@ -52,28 +52,28 @@ pub struct Model {
     pub rare: bool,
 }
 
-/// The small numbers, in ticks. Two failures open, in a window of five; three ticks of rest; two between restarts; two
-/// restarts in four ticks; two spawns at once and one each tick.
+/// The small numbers, in ticks. Two failures open, in a window of six; three ticks of rest; three between restarts; two
+/// restarts in eight ticks; two spawns at once and one each tick.
 pub const SMALL: Spec = Spec {
     failures: 2,
-    window_min: 5,
+    window_min: 6,
     open: 3,
-    cooldown: 2,
+    cooldown: 3,
     restarts: 2,
-    throttle_window: 4,
+    throttle_window: 8,
     period: 1,
     burst_max: 2,
     acquire: 90,
-    silence_live: 2,
-    silence_file: 2,
-    silence_first: 1,
+    silence_live: 3,
+    silence_file: 3,
+    silence_first: 2,
     sweep: 0,
-    stable: 2,
+    stable: 3,
     fresh: 1,
-    start: 2,
-    tune: 1,
+    start: 3,
+    tune: 2,
     linger: 1,
-    gap: 3,
+    gap: 4,
     term: 1,
     reap: 1,
     preempted: 1,
@@ -82,15 +82,44 @@ pub const SMALL: Spec = Spec {
     unhealthy: 2,
     unhealthy_looks: 3,
     probes: 1,
-    reservation: 10_000,
+    reservation: 1,
     admission_retry: 1,
 };
 
-/// The model with one channel: to closure.
-pub const ONE: Model = Model { name: "one channel, one slot", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true };
+/// Smaller ones still, for two channels and for looks.
+pub const SMALLER: Spec = Spec {
+    window_min: 5,
+    cooldown: 2,
+    throttle_window: 4,
+    silence_live: 2,
+    silence_file: 2,
+    silence_first: 1,
+    stable: 2,
+    start: 2,
+    tune: 1,
+    gap: 3,
+    ..SMALL
+};
 
-/// The model with two channels that share a slot.
-pub const TWO: Model = Model { name: "two channels, one slot", spec: SMALL, channels: 2, viewers: 2, slots: 1, rare: false };
+/// One channel: to closure.
+pub const ONE: Model = Model { name: "one channel", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true };
+
+/// One channel, soon.
+pub const QUICK: Model = Model { name: "one channel, soon", spec: SMALLER, ..ONE };
+
+/// One channel whose output is looked at: to closure.
+pub const LOOKS: Model = Model {
+    name: "one channel with looks",
+    spec: Spec { probe_every: Some(1), ..SMALLER },
+    channels: 1,
+    viewers: 1,
+    slots: 1,
+    rare: false,
+};
+
+/// Two channels that share a slot.
+pub const TWO: Model =
+    Model { name: "two channels on one slot", spec: SMALLER, channels: 2, viewers: 2, slots: 1, rare: false };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Child {
@@ -130,11 +159,14 @@ struct State {
     /// Who is there, as bits.
     present: u64,
     plenty: bool,
-    looking: Option<(u8, u64)>,
+    /// The look on its way, and when it began.
+    looking: Option<(u8, u64, Ms)>,
     /// Channels that were seen to need encoding, as bits.
     to_encode: u32,
     draining: bool,
     newest: u64,
+    /// Looks in a row that said nothing.
+    unknowns: u8,
 }
 
 impl State {
@@ -150,6 +182,7 @@ impl State {
             to_encode: 0,
             draining: false,
             newest: 0,
+            unknowns: 0,
         };
         state.tell(Event::Facts(PLENTY), effects);
         state
@@ -158,9 +191,12 @@ impl State {
     fn moves(&self, model: &Model, out: &mut Vec<Move>) {
         out.clear();
         let plays = self.children.iter().any(|child| child.first);
-        out.push(Move::Tick(false));
-        if plays {
-            out.push(Move::Tick(true));
+        // ffprobe is killed after some time, so an answer comes.
+        if self.looking.is_none_or(|(.., since)| self.now < since + 2) {
+            out.push(Move::Tick(false));
+            if plays {
+                out.push(Move::Tick(true));
+            }
         }
         for child in &self.children {
             if !child.first && !child.dying {
@@ -179,6 +215,10 @@ impl State {
                 out.push(Move::Stale(child.slot));
             }
         }
+        if self.looking.is_some() {
+            // What is unknown leaves the timer as it is: for ever, if nothing else were said.
+            out.extend((0..if self.unknowns < 2 { 3 } else { 2 }).map(Move::Probed));
+        }
         if self.draining {
             return;
         }
@@ -193,9 +233,6 @@ impl State {
             out.extend((0..model.channels).map(|channel| Move::Ask(viewer, channel)));
         }
         out.push(Move::Facts(!self.plenty));
-        if self.looking.is_some() {
-            out.extend((0..3).map(Move::Probed));
-        }
         if model.rare {
             out.push(Move::Reset(0));
             out.push(Move::Drain);
@@ -288,7 +325,8 @@ impl State {
                 self.tell(Event::Facts(if plenty { PLENTY } else { NOTHING }), effects);
             }
             Move::Probed(result) => {
-                let Some((slot, generation)) = self.looking.take() else { return };
+                let Some((slot, generation, _)) = self.looking.take() else { return };
+                self.unknowns = if result == 2 { self.unknowns + 1 } else { 0 };
                 let result = [ProbeResult::Healthy, ProbeResult::Unhealthy, ProbeResult::Unknown][result as usize];
                 let (slot, generation) = (SlotIndex(slot), Generation(generation));
                 self.tell(Event::Probed { slot, generation, result }, effects);
@@ -330,7 +368,9 @@ impl State {
                     }
                 }
                 Effect::Refuse { viewer, .. } | Effect::Close { viewer, .. } => self.present &= !(1 << viewer.0),
-                Effect::Probe { slot, generation, .. } => self.looking = Some((slot.0, generation.0)),
+                Effect::Probe { slot, generation, .. } => {
+                    self.looking = Some((slot.0, generation.0, self.now));
+                }
                 _ => {}
             }
         }
@@ -347,7 +387,7 @@ impl State {
         for child in &self.children {
             (self.newest - child.generation, child.slot, child.channel, child.first, child.dying, child.copies).hash(&mut hasher);
         }
-        (self.present, self.plenty, self.to_encode, self.looking.is_some(), self.draining, self.newest.min(2)).hash(&mut hasher);
+        (self.present, self.plenty, self.to_encode, self.looking.map(|(.., since)| self.now - since), self.draining, self.newest.min(2), self.unknowns).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -389,6 +429,8 @@ pub struct Explored {
     pub counts: Counts,
     /// How it broke a rule.
     pub failure: Option<String>,
+    /// That rule.
+    pub broken: Option<&'static str>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -422,6 +464,7 @@ pub fn run(model: &Model, states_max: usize) -> Explored {
         closed: false,
         counts: Counts::default(),
         failure: None,
+        broken: None,
         seconds: 0.0,
     };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -439,6 +482,8 @@ pub fn run(model: &Model, states_max: usize) -> Explored {
             parts.extend(workers.into_iter().rev().filter_map(|worker| worker.join().ok()));
         });
         for (found, counts, transitions, failure) in parts {
+            let (broken, failure) = failure.unzip();
+            explored.broken = explored.broken.or(broken);
             explored.counts.add(&counts);
             explored.transitions += transitions;
             explored.failure = explored.failure.take().or(failure);
@@ -457,7 +502,7 @@ pub fn run(model: &Model, states_max: usize) -> Explored {
     explored
 }
 
-type Part = (Vec<Found>, Counts, u64, Option<String>);
+type Part = (Vec<Found>, Counts, u64, Option<(&'static str, String)>);
 
 impl Search<'_> {
     /// Everything that can follow on these states and was not seen on an earlier level.
@@ -486,8 +531,8 @@ impl Search<'_> {
                 }
                 transitions += 1;
                 next.observer.count_into(&mut counts);
-                if next.observer.violation.is_some() {
-                    return (found, counts, transitions, Some(self.story(number, *what)));
+                if let Some(violation) = &next.observer.violation {
+                    return (found, counts, transitions, Some((violation.rule, self.story(number, *what))));
                 }
                 let hash = next.fingerprint();
                 if !self.seen.contains(&hash) && new.insert(hash) {

@@ -8,6 +8,8 @@
 
 pub mod dice;
 pub mod explore;
+pub mod judge;
+pub mod mutants;
 pub mod observer;
 pub mod points;
 pub mod simulate;

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             std::panic::set_hook(Box::new(|_| {}));
             let states = value("--states", 2_000_000) as usize;
             let mut good = true;
-            for (model, most) in [(proof::explore::ONE, usize::MAX), (proof::explore::TWO, states)] {
+            for (model, most) in [(proof::explore::ONE, usize::MAX), (proof::explore::LOOKS, usize::MAX), (proof::explore::TWO, states)] {
                 if args.iter().any(|arg| arg == "--one") && model.channels > 1 { continue; }
                 if args.iter().any(|arg| arg == "--two") && model.channels == 1 { continue; }
                 let explored = proof::explore::run(&model, most);
@@ -47,6 +47,27 @@ fn main() -> ExitCode {
             }
             if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some("judge") => {
+            std::panic::set_hook(Box::new(|_| {}));
+            match proof::judge::judge() {
+                Some((by, rule)) => {
+                    println!("killed {by} {rule}");
+                    ExitCode::FAILURE
+                }
+                None => {
+                    println!("survived");
+                    ExitCode::SUCCESS
+                }
+            }
+        }
+        Some("mutants") => match proof::mutants::run(&args[1..], 2) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("mutants: {error}");
+                ExitCode::from(2)
+            }
+        },
         Some("timelines") => match proof::timelines::all() {
             Ok(text) => {
                 print!("{text}");

@@ -33,6 +33,8 @@ pub struct Summary {
     pub sum: Outcome,
     /// The first seed that broke a rule, in words.
     pub failure: Option<String>,
+    /// That rule.
+    pub rule: Option<&'static str>,
     /// Seconds it took.
     pub seconds: f64,
     /// Points that were never reached.
@@ -72,7 +74,7 @@ pub fn run(plan: Plan) -> Summary {
     };
     let next = AtomicU64::new(plan.base);
     let stop = AtomicBool::new(false);
-    let shared = Mutex::new((Outcome::default(), 0_u64, None::<u64>));
+    let shared = Mutex::new((Outcome::default(), 0_u64, None::<(u64, &'static str)>));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -85,9 +87,10 @@ pub fn run(plan: Plan) -> Summary {
                     let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     add(&mut shared.0, &outcome);
                     shared.1 += 1;
-                    if outcome.violation.is_some() {
+                    if let Some(violation) = outcome.violation {
                         stop.store(true, Ordering::Relaxed);
-                        shared.2 = Some(shared.2.map_or(number, |other| other.min(number)));
+                        let broken = (number, violation.rule);
+                        shared.2 = Some(shared.2.map_or(broken, |other| other.min(broken)));
                     }
                 }
             });
@@ -95,8 +98,9 @@ pub fn run(plan: Plan) -> Summary {
     });
     let (sum, seeds, broken) = shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let missing = if plan.demand_points { sum.counts.missing(crate::world::WANTED) } else { Vec::new() };
-    let failure = broken.and_then(|number| explain(number, plan.hours));
-    Summary { seeds, sum, failure, seconds: began.elapsed().as_secs_f64(), missing }
+    let failure = broken.filter(|_| plan.demand_points).and_then(|(number, _)| explain(number, plan.hours));
+    let rule = broken.map(|(_, rule)| rule);
+    Summary { seeds, sum, failure, rule, seconds: began.elapsed().as_secs_f64(), missing }
 }
 
 fn add(sum: &mut Outcome, one: &Outcome) {
@@ -136,7 +140,7 @@ impl Summary {
 
     /// Whether everything holds and everything happened.
     pub fn holds(&self) -> bool {
-        self.failure.is_none() && self.missing.is_empty()
+        self.rule.is_none() && self.missing.is_empty()
     }
 }
 

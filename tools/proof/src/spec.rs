@@ -167,6 +167,7 @@ impl Spec {
             tune_deadline_ms: self.tune,
             linger_ms: self.linger,
             gap_ms: self.gap,
+            reservation_ms: self.reservation,
             term_ms: self.term,
             reap_ms: self.reap,
             preempted_wait_ms: self.preempted,

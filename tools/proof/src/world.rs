@@ -151,6 +151,7 @@ enum What {
     Crowd,
     Storm,
     Reset,
+    Hold(u8, bool),
     Stale,
     Crash,
     Walk(u32),
@@ -200,6 +201,7 @@ pub struct Outcome {
 /// The world of one seed.
 pub struct World {
     spec: Spec,
+    slow: bool,
     dice: Dice,
     now: Ms,
     end: Ms,
@@ -230,7 +232,9 @@ impl World {
     /// The world of this seed, for so many hours.
     pub fn new(seed: u64, hours: u64, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let spec = Spec::PLAN;
+        // So few tokens, and so much patience, that acquisitions time out; with the plan's numbers they hardly can.
+        let slow = dice.once_in(40);
+        let spec = if slow { Spec { period: 50_000, tune: 100_000, gap: 150_000, ..Spec::PLAN } } else { Spec::PLAN };
         let slots_len = dice.between(1, 8) as usize;
         let stormy = dice.percent(30);
         let walker = dice.once_in(60);
@@ -244,7 +248,8 @@ impl World {
             spec,
             now: 0,
             end: hours * HOUR,
-            pool: Pool::new(slots_len),
+            pool: if slow { Pool::with_rules(slots_len, spec.rules()) } else { Pool::new(slots_len) },
+            slow,
             slots_len,
             effects: Effects::default(),
             buffer: Vec::new(),
@@ -268,6 +273,10 @@ impl World {
         };
         world.populate(stormy, walker);
         world
+    }
+
+    fn new_pool(&self) -> Pool {
+        if self.slow { Pool::with_rules(self.slots_len, self.spec.rules()) } else { Pool::new(self.slots_len) }
     }
 
     fn populate(&mut self, stormy: bool, walker: bool) {
@@ -306,6 +315,15 @@ impl World {
         for _ in 0..self.dice.roll(30) {
             let at = self.dice.roll(end);
             self.plan(at, What::Reset);
+        }
+        if self.dice.percent(20) {
+            for _ in 0..self.dice.between(1, 10) {
+                let slot = self.dice.index(self.slots_len) as u8;
+                let at = self.dice.roll(end);
+                let after = self.dice.wait(10 * MINUTE);
+                self.plan(at, What::Hold(slot, true));
+                self.plan(at + after, What::Hold(slot, false));
+            }
         }
         for _ in 0..self.dice.roll(200) {
             let at = self.dice.roll(end);
@@ -517,6 +535,7 @@ impl World {
                 let index = self.dice.index(self.sources.len());
                 self.tell(Event::Reset { channel: ChannelId(index as u32) });
             }
+            What::Hold(slot, is_held) => self.tell(Event::Hold { slot: SlotIndex(slot), is_held }),
             What::Stale => self.stale(),
             What::Crash => self.crash(),
             What::Walk(step) => self.walk(step),
@@ -640,7 +659,7 @@ impl World {
         }
         self.children.clear();
         self.happenings.retain(|Reverse((_, _, what))| !matches!(what, What::Probed(..)));
-        self.pool = Pool::new(self.slots_len);
+        self.pool = self.new_pool();
         self.pool.recall(Mono(self.now), &text, false);
         self.facts_told = false;
         self.observer.daemon_crashed(Mono(self.now));
@@ -945,6 +964,12 @@ fn person(dice: &mut Dice, channels_len: usize, slots_len: usize) -> Person {
         Habit::Zapper | Habit::Hasty => (8 * HOUR, 6 * MINUTE),
         Habit::Kodi => (7 * HOUR, 10 * MINUTE),
         Habit::Patient | Habit::Obedient => (5 * HOUR, 70 * MINUTE),
+    };
+    // Somebody records, or leaves it on, all day.
+    let (idle, length) = if dice.percent(20) && matches!(habit, Habit::Patient | Habit::Obedient) {
+        (30 * MINUTE, 10 * HOUR)
+    } else {
+        (idle, length)
     };
     Person {
         habit,

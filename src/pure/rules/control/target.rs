@@ -58,7 +58,7 @@ impl Target {
         };
         let address: SocketAddr = place.parse().map_err(|_| TargetError::Form)?;
         let (ip, peer_ip) = (address.ip().to_canonical(), peer.ip().to_canonical());
-        if address.port() < PORT_MIN || ip.is_unspecified() {
+        if address.port() < PORT_MIN {
             return Err(TargetError::NotAllowed);
         }
         if ip.is_multicast() {

@@ -88,6 +88,7 @@ impl Pool {
         effects: &mut Effects,
     ) -> Result<SlotIndex, Refusal> {
         if self.gate.is_closed() {
+            effects.note(Note::Denied { channel: wish.channel, deny: Deny::Draining });
             return Err(Refusal::Draining);
         }
         if self.viewers.is_full() {

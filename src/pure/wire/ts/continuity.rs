@@ -89,20 +89,24 @@ impl Continuity {
     /// sent twice; a discontinuity indicator lets the counter jump.
     pub(super) fn step(&mut self, packet: Packet<'_>) -> Step {
         let pid = packet.pid();
-        let found = self.watched.iter().position(|watched| watched.pid == pid);
-        let step = match found.and_then(|index| self.watched.get_mut(index)) {
-            Some(watched) => watched.step(packet),
-            None => Step::Next,
+        let found = self.watched.iter_mut().enumerate().find(|(_, watched)| watched.pid == pid);
+        let (index, step) = match found {
+            Some((index, watched)) => (index, watched.step(packet)),
+            None => match self.watch(packet) {
+                Some(index) => (index, Step::Next),
+                None => return Step::Unwatched,
+            },
         };
-        if found.is_some() && !packet.payload_unit_start() {
-            return step;
-        }
-        let Some(index) = found.or_else(|| self.watch(packet)) else { return Step::Unwatched };
-        if let (Step::Next | Step::Gap, Some(times), Some(stamps)) = (step, self.times.get_mut(index), packet.stamps())
-        {
-            times.note(stamps);
+        if packet.payload_unit_start() && step != Step::Repeat {
+            self.note(index, packet);
         }
         step
+    }
+
+    fn note(&mut self, index: usize, packet: Packet<'_>) {
+        if let (Some(times), Some(stamps)) = (self.times.get_mut(index), packet.stamps()) {
+            times.note(stamps);
+        }
     }
 
     /// Watches the stream of its first packet, if there is room.

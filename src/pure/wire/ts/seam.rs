@@ -152,8 +152,10 @@ impl Seam {
             for (next, time) in [(times.next_dts(), stamps.dts), (times.next_pts(), stamps.pts)] {
                 if near(next, self.stopped) {
                     let wanted = next.plus(head_start).since(time);
-                    let shift = *self.shift.get_or_insert(wanted);
-                    if (1..=NEAR_TICKS).contains(&apart(wanted, shift)) {
+                    let further = apart(wanted, *self.shift.get_or_insert(wanted));
+                    // Without a clock, a stream that was there before knows better than one that was not.
+                    let is_astray = !self.clock_seen && further.abs() > NEAR_TICKS;
+                    if (1..=NEAR_TICKS).contains(&further) || is_astray {
                         self.shift = Some(wanted);
                     }
                 }

@@ -47,20 +47,17 @@ pub(super) struct Editions {
     pub(super) pmt: Option<Edition>,
 }
 
-/// A table as receivers know it.
+/// A table as receivers know it: two of the same edition say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edition {
     pub(super) version: u8,
-    /// The check sum of what it says, without its version.
-    sum: u32,
+    sum: [u8; CRC_BYTES],
 }
 
 impl Edition {
     /// The edition of a whole section of long syntax.
     pub(super) fn of(section: &[u8]) -> Option<Self> {
-        let (front, [version, said @ ..]) = section.split_at_checked(VERSION_AT)? else { return None };
-        let (said, _crc) = said.split_last_chunk::<CRC_BYTES>()?;
-        Some(Self { version: version >> 1 & 0x1F, sum: said.iter().copied().fold(crc32_mpeg2(front), crc32_step) })
+        Some(Self { version: section.get(VERSION_AT)? >> 1 & 0x1F, sum: *section.last_chunk()? })
     }
 }
 

@@ -205,6 +205,7 @@ impl Observer {
             channel.childless_since = None;
             channel.throttled_since = None;
             channel.unblocked_since = None;
+            channel.acquiring_since = None;
             return;
         }
         let channel = &self.channels[place];
@@ -228,9 +229,11 @@ impl Observer {
             let first = self.viewers.iter().position(|other| other.channel == viewer.channel);
             first == Some(*index) && self.attempt_of(viewer.channel).is_none()
         });
-        let free = !stopping && childless.count() + self.attempts.len() <= self.slots_len;
+        let free = !stopping && childless.count() + self.attempts.len() + self.held_idle() <= self.slots_len;
         let on_tuner = self.viewers.iter().any(|viewer| {
-            let taken = |tuner| usize::from(tuner) >= self.slots_len || self.attempts.iter().any(|it| it.slot == tuner);
+            let taken = |tuner| {
+                usize::from(tuner) >= self.slots_len || self.is_held(tuner) || self.attempts.iter().any(|it| it.slot == tuner)
+            };
             viewer.channel == place && viewer.tuner.is_some_and(taken)
         });
         let blocked = self.draining
@@ -240,6 +243,14 @@ impl Observer {
             || on_tuner
             || self.is_short(channel.work, true)
             || self.records_full();
+        // A1: slot and token; whoever is refused by anything else does not acquire.
+        let acquires = self.allowed_at(channel) <= now && !throttled && !self.is_short(channel.work, true);
+        let acquiring_since = channel.acquiring_since.or(Some(now)).filter(|_| acquires);
+        if acquiring_since.is_some_and(|since| self.missed(since + spec.acquire + 1)) {
+            let channel = channel.clone();
+            self.fault("I18", || format!("an acquisition goes on at {now}: {channel:?}"));
+        }
+        let channel = &self.channels[place];
         let most = (self.slots_len as u64 + 1) * spec.period + spec.admission_retry + self.slack;
         let late = channel.unblocked_since.is_some_and(|since| !blocked && now > since + most);
         if late {
@@ -254,6 +265,7 @@ impl Observer {
         let steps = self.steps;
         let channel = &mut self.channels[place];
         channel.checked_in = steps;
+        channel.acquiring_since = acquiring_since;
         channel.childless_since = Some(since);
         channel.unblocked_since = if blocked { None } else { channel.unblocked_since.or(Some(now)) };
         // Who waits for a slot's old child as well is not in the queue yet.

@@ -14,7 +14,12 @@ impl Observer {
         self.find_due(matches!(event, Event::Deadline | Event::Sweep));
         match *event {
             // Which tuner somebody keeps for himself changes who is refused, and nothing that is counted here.
-            Event::Hold { .. } => {}
+            Event::Hold { slot, is_held } => {
+                let now = self.now;
+                if let Some(held) = self.held.get_mut(usize::from(slot.0)) {
+                    *held = is_held.then(|| held.unwrap_or(now));
+                }
+            }
             Event::Ask { viewer, channel, tuner, work, class } => {
                 let place = self.place_or_new(channel, class, work);
                 let now = self.now;
@@ -268,6 +273,7 @@ impl Observer {
             channel.childless_since = None;
             channel.throttled_since = None;
             channel.unblocked_since = None;
+            channel.acquiring_since = None;
         }
         viewer
     }

@@ -67,6 +67,8 @@ struct Channel {
     admitted: u16,
     /// Since when its viewers wait for a child that nothing denies (I8).
     unblocked_since: Option<Ms>,
+    /// Since when it only lacks a slot and a token (I18).
+    acquiring_since: Option<Ms>,
     /// Since when its viewers wait for a child, and since when only the throttle denies it.
     childless_since: Option<Ms>,
     throttled_since: Option<Ms>,
@@ -196,6 +198,9 @@ pub struct Observer {
     places: Vec<u32>,
     attempts: Vec<Attempt>,
     viewers: Vec<Viewer>,
+    /// For each slot: since when it is kept for somebody who controls it, and whose child it had last.
+    held: Vec<Option<Ms>>,
+    last_on: Vec<Option<usize>>,
     restarts: VecDeque<Ms>,
     /// Credit for spawns, in milliseconds, and when it was counted.
     credit: Ms,
@@ -234,6 +239,8 @@ impl Observer {
             places: Vec::new(),
             attempts: Vec::new(),
             viewers: Vec::new(),
+            held: vec![None; slots_len],
+            last_on: vec![None; slots_len],
             restarts: VecDeque::new(),
             credit: spec.burst(slots_len) * spec.period,
             credit_at: 0,
@@ -295,6 +302,7 @@ impl Observer {
             }
         }
         self.viewers.clear();
+        self.held = vec![None; self.slots_len];
         self.looks.clear();
         self.last_generation = 0;
         self.facts = BoardFacts::default();
@@ -306,6 +314,7 @@ impl Observer {
         for channel in &mut self.channels {
             (channel.waiting, channel.admitted) = (0, 0);
             channel.unblocked_since = None;
+            channel.acquiring_since = None;
             channel.childless_since = None;
             channel.throttled_since = None;
             channel.dry_since = None;
@@ -362,6 +371,7 @@ impl Observer {
             waiting: 0,
             admitted: 0,
             unblocked_since: None,
+            acquiring_since: None,
             childless_since: None,
             throttled_since: None,
             dry_since: None,
@@ -482,7 +492,20 @@ impl Observer {
             places.dedup();
             places.len()
         };
-        watched + self.attempts.iter().filter(|attempt| attempt.quarantined).count()
+        watched + self.attempts.iter().filter(|attempt| attempt.quarantined).count() + self.held_idle()
+    }
+
+    /// Slots that are kept for somebody and that nobody watches.
+    fn held_idle(&self) -> usize {
+        let is_idle = |slot: usize| {
+            let on_it = |attempt: &&Attempt| usize::from(attempt.slot) == slot;
+            self.attempts.iter().find(on_it).is_none_or(|attempt| self.channels[attempt.channel].viewers() == 0)
+        };
+        self.held.iter().enumerate().filter(|(slot, held)| held.is_some() && is_idle(*slot)).count()
+    }
+
+    fn is_held(&self, slot: u8) -> bool {
+        self.held.get(usize::from(slot)).is_some_and(Option::is_some)
     }
 
     /// Whether another channel has viewers and no child: it needs a slot.
@@ -574,6 +597,7 @@ impl Observer {
         let full = spec.burst(self.slots_len) * spec.period;
         full.min(self.credit + (now - self.credit_at)).hash(hasher);
         self.looks.len().hash(hasher);
+        self.held.iter().map(Option::is_some).for_each(|is_held| is_held.hash(hasher));
     }
 }
 

@@ -266,6 +266,42 @@ fn time_without_relation_to_the_clock_holds_nothing_up() {
 }
 
 #[test]
+fn no_stamp_of_another_time_leads_astray() {
+    // In the child before: what was furthest has nothing to do with the programme.
+    let stray = || vec![stamped(0x102, 0, 80_000_000, 80_000_000)];
+    for first in [[stray(), simple(1_000_000, 30)], [simple(1_000_000, 30), stray()]] {
+        // In this one: what comes first, before any clock or with none but the clock.
+        for (stray, has_clock_next) in [(5_000_000, false), (50_000_000, false), (5_000_000, true), (50_000_000, true)]
+        {
+            let clock = clocked(VIDEO_PID, 0, 9_991_000);
+            let (at, then) = (|time| stamped(VIDEO_PID, 0, time, time), stamped(VIDEO_PID, 1, 10_003_600, 10_003_600));
+            let second = vec![at(10_000_000), clock, then];
+            let mut third = vec![stamped(0x103, 0, stray, stray), at(10_000_000), clock, then];
+            if has_clock_next {
+                third.swap(1, 2);
+            }
+            let seen = look(&Joined::of(&[first.concat(), second, third]));
+            assert_grows(&seen.clocks);
+            let dts = &seen.dts[&VIDEO_PID];
+            assert_grows(dts);
+            assert!((FRAME..5 * FRAME).contains(&(dts[30] - dts[29])), "{dts:?}");
+            assert!((FRAME..9 * FRAME).contains(&(dts[33] - dts[31])), "{stray}: {dts:?}");
+        }
+    }
+}
+
+#[test]
+fn pictures_are_not_shown_before_those_of_the_child_before() {
+    let child = |delay: i64| -> Child {
+        let frame =
+            |index: i64| stamped(VIDEO_PID, u8::try_from(index % 16).unwrap(), index * FRAME, index * FRAME + delay);
+        (0..20).map(frame).collect()
+    };
+    let seen = assert_continuous(&Joined::of(&[child(5 * FRAME), child(0)]));
+    assert_grows(&seen.pts[&VIDEO_PID]);
+}
+
+#[test]
 fn a_child_that_makes_nothing_does_not_break_the_chain() {
     let null = || vec![super::super::NULL_PACKET; 3];
     let seen = assert_continuous(&Joined::of(&[simple(0, 20), vec![], tables(), null(), simple(500, 20)]));
@@ -334,13 +370,13 @@ fn what_cannot_be_read_is_left_alone() {
     field.resize(20, 0xFF);
     let original = with_adaptation(VIDEO_PID, 1, false, &field, &[1; 163]);
     let mut second = alone.to_vec();
-    second.extend([scrambled, original]);
+    second.extend([original, scrambled]);
     let first = simple(90_000, 20);
     let out = Joined::of(&[first.clone(), second]);
     assert_eq!(out[first.len()..][..3], alone);
-    let scrambled_out = out[first.len() + 3];
-    assert_eq!((Packet::new(&scrambled_out).continuity(), scrambled_out[4..].to_vec()), (4, scrambled[4..].to_vec()));
-    let original_out = out[first.len() + 4];
+    let scrambled_out = out[first.len() + 4];
+    assert_eq!((Packet::new(&scrambled_out).continuity(), scrambled_out[4..].to_vec()), (3, scrambled[4..].to_vec()));
+    let original_out = out[first.len() + 3];
     assert_eq!(original_out[12..], original[12..], "nobody on the way may change it");
     assert!(Packet::new(&original_out).clock().unwrap().since(Ticks::new(90_000)) > 0);
 }
@@ -427,6 +463,18 @@ fn a_childs_own_versions_go_on_from_its_first() {
     let first = [pat(), table(31, 0x1B)].concat();
     let second = [pat(), table(31, 0x02), table(0, 0x24)].concat();
     assert_eq!(versions(&Joined::of(&[first, second]), PMT_PID), [31, 0, 1]);
+}
+
+#[test]
+fn a_table_that_is_valid_later_settles_nothing() {
+    let mut soon = pmt(1, &[(0x24, VIDEO_PID, &[])]);
+    soon[VERSION_AT] ^= 1;
+    soon.truncate(soon.len() - CRC_BYTES);
+    let soon = packets(PMT_PID, 0, &crate::wire::ts::build::seal(soon));
+    let second = [packets(0, 0, &pat(&[(1, PMT_PID)])), soon.clone(), tables_again(1)[1..].to_vec()].concat();
+    let out = Joined::of(&[tables(), second]);
+    assert_eq!(out[3][4..], soon[0][4..]);
+    assert_eq!(versions(&out, PMT_PID), [0, 0, 0]);
 }
 
 #[test]

@@ -1,0 +1,218 @@
+//! Defects put into the rules on purpose, to see whether the proofs find them (testing 4.3).
+//!
+//! Each is a change of text that must fit exactly once: when the rules are rewritten, a mutant that no longer fits is a
+//! failure of the run, and somebody has to decide what becomes of it. The numbers M2 to M27 are the specification's; those
+//! with a letter are new.
+
+mod table;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+pub use table::MUTANTS;
+
+/// A defect.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// Its number.
+    pub id: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// The file, in `src/pure`.
+    pub file: &'static str,
+    /// What is there, and what is put in its place; each must be there exactly once.
+    pub edits: &'static [(&'static str, &'static str)],
+    /// The rules that may find it; empty when it is equivalent, with the reason in `what`.
+    pub rules: &'static [&'static str],
+}
+
+/// What became of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Killed { by: String, rule: String, as_expected: bool },
+    Survived,
+    Equivalent,
+    Stale(String),
+    Unbuilt(String),
+}
+
+/// Seconds that a mutant may take to be judged: some of them loop for ever.
+const JUDGE_SECONDS: u64 = 120;
+
+/// Builds and judges all mutants whose number or words contain one of `filter`. Says whether all is well.
+///
+/// # Errors
+/// When the work cannot be done at all.
+pub fn run(filter: &[String], workers: usize) -> io::Result<bool> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
+    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tools.join("target"), PathBuf::from).join("mutants");
+    let chosen: Vec<&Mutant> = MUTANTS
+        .iter()
+        .filter(|it| filter.is_empty() || filter.iter().any(|word| it.id == word || it.what.contains(word.as_str())))
+        .collect();
+    let began = Instant::now();
+    let next = AtomicUsize::new(0);
+    let fates = Mutex::new(vec![None; chosen.len()]);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers.max(1))
+            .map(|number| {
+                let (base, tools, chosen, next, fates) = (&base, &tools, &chosen, &next, &fates);
+                scope.spawn(move || -> io::Result<()> {
+                    let bench = Bench::new(&base.join(number.to_string()), tools)?;
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(mutant) = chosen.get(index) else { return Ok(()) };
+                        let started = Instant::now();
+                        let fate = bench.judge(mutant)?;
+                        println!("{:<5} {:>5.1} s  {:<60} {}", mutant.id, started.elapsed().as_secs_f64(), mutant.what, fate.words());
+                        fates.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(fate);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker died"))))
+    })?;
+    let fates = fates.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let count = |test: fn(&Fate) -> bool| fates.iter().flatten().filter(|fate| test(fate)).count();
+    let killed = count(|fate| matches!(fate, Fate::Killed { .. }));
+    let equivalent = count(|fate| *fate == Fate::Equivalent);
+    let bad = chosen.len() - killed - equivalent;
+    println!(
+        "{} mutants in {:.0} s: {killed} killed, {equivalent} equivalent, {bad} not killed",
+        chosen.len(),
+        began.elapsed().as_secs_f64()
+    );
+    Ok(bad == 0)
+}
+
+impl Fate {
+    fn words(&self) -> String {
+        match self {
+            Self::Killed { by, rule, as_expected: true } => format!("killed by {by}, {rule}"),
+            Self::Killed { by, rule, .. } => format!("killed by {by}, {rule} (another rule than expected)"),
+            Self::Survived => "SURVIVED".to_owned(),
+            Self::Equivalent => "equivalent".to_owned(),
+            Self::Stale(text) => format!("STALE: {text}"),
+            Self::Unbuilt(text) => format!("DOES NOT BUILD: {text}"),
+        }
+    }
+}
+
+/// A copy of the rules and of this tool, to be changed and built.
+struct Bench {
+    folder: PathBuf,
+    pure: PathBuf,
+}
+
+impl Bench {
+    fn new(folder: &Path, tools: &Path) -> io::Result<Self> {
+        let root = tools.join("../..");
+        fs::create_dir_all(folder)?;
+        // The workspace of the copy has no daemon in it.
+        let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+        let mut keeps = false;
+        let mut virtual_manifest = String::new();
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                keeps = line.starts_with("[workspace");
+            }
+            if keeps && !line.starts_with("exclude") && !line.starts_with("members") {
+                virtual_manifest.push_str(line);
+                virtual_manifest.push('\n');
+            }
+        }
+        let virtual_manifest =
+            virtual_manifest.replacen("[workspace]\n", "[workspace]\nmembers = [\"src/pure\"]\nexclude = [\"tools/proof\"]\n", 1);
+        write_if_new(&folder.join("Cargo.toml"), virtual_manifest.as_bytes())?;
+        copy(&root.join("src/pure"), &folder.join("src/pure"))?;
+        let copied = folder.join("tools/proof");
+        for part in ["src", "golden"] {
+            copy(&tools.join(part), &copied.join(part))?;
+        }
+        for part in ["Cargo.toml", "Cargo.lock"] {
+            write_if_new(&copied.join(part), &fs::read(tools.join(part))?)?;
+        }
+        Ok(Self { folder: folder.to_owned(), pure: root.join("src/pure") })
+    }
+
+    fn judge(&self, mutant: &Mutant) -> io::Result<Fate> {
+        if mutant.rules.is_empty() {
+            return Ok(Fate::Equivalent);
+        }
+        let original = fs::read_to_string(self.pure.join(mutant.file))?;
+        let mut text = original.clone();
+        for (find, put) in mutant.edits {
+            let times = text.matches(find).count();
+            if times != 1 {
+                return Ok(Fate::Stale(format!("{find:?} is {times} times in {}", mutant.file)));
+            }
+            text = text.replacen(find, put, 1);
+        }
+        let target = self.folder.join("src/pure").join(mutant.file);
+        fs::write(&target, text)?;
+        let fate = self.build_and_judge(mutant);
+        fs::write(&target, original)?;
+        fate
+    }
+
+    fn build_and_judge(&self, mutant: &Mutant) -> io::Result<Fate> {
+        let target = self.folder.join("target");
+        let build = Command::new("cargo")
+            .args(["build", "--quiet", "--locked", "--profile", "mutant", "--bin", "proof", "-j1"])
+            .args(["--config", "build.warnings='allow'"])
+            .env("CARGO_TARGET_DIR", &target)
+            .env("RUSTFLAGS", "-Awarnings")
+            .current_dir(self.folder.join("tools/proof"))
+            .stdin(Stdio::null())
+            .output()?;
+        if !build.status.success() {
+            let text = String::from_utf8_lossy(&build.stderr);
+            let first = text.lines().find(|line| line.starts_with("error")).unwrap_or("no error was told");
+            return Ok(Fate::Unbuilt(first.to_owned()));
+        }
+        let mut child = Command::new(target.join("mutant/proof"))
+            .arg("judge")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let began = Instant::now();
+        while child.try_wait()?.is_none() {
+            if began.elapsed() > Duration::from_secs(JUDGE_SECONDS) {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Fate::Killed { by: "time".to_owned(), rule: "no end".to_owned(), as_expected: false });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let Some(line) = text.lines().find_map(|line| line.strip_prefix("killed ")) else { return Ok(Fate::Survived) };
+        let (by, rule) = line.split_once(' ').unwrap_or((line, ""));
+        let as_expected = mutant.rules.contains(&rule);
+        Ok(Fate::Killed { by: by.to_owned(), rule: rule.to_owned(), as_expected })
+    }
+}
+
+/// Copies a folder; what is the same already keeps its time, so that nothing is built in vain.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            write_if_new(&target, &fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_if_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|known| known == bytes) { Ok(()) } else { fs::write(path, bytes) }
+}

@@ -1,0 +1,675 @@
+//! The defects.
+
+use super::Mutant;
+
+const GATE: &str = "rules/gate.rs";
+const BREAKER: &str = "rules/breaker.rs";
+const THROTTLE: &str = "rules/throttle.rs";
+const BUCKET: &str = "rules/bucket.rs";
+const ACQUIRE: &str = "rules/acquire.rs";
+const ADMISSION: &str = "rules/admission.rs";
+const CONSTANTS: &str = "rules/constants.rs";
+const FAILURE: &str = "rules/failure.rs";
+const HEALTH: &str = "rules/health.rs";
+const OUTAGE: &str = "rules/outage.rs";
+const POOL: &str = "rules/pool.rs";
+const ATTEMPTS: &str = "rules/pool/attempts.rs";
+const QUEUE: &str = "rules/pool/queue.rs";
+const SEATS: &str = "rules/pool/seats.rs";
+const LIMITS: &str = "limits.rs";
+
+const fn mutant(
+    id: &'static str,
+    what: &'static str,
+    file: &'static str,
+    edits: &'static [(&'static str, &'static str)],
+    rules: &'static [&'static str],
+) -> Mutant {
+    Mutant { id, what, file, edits, rules }
+}
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    // ---- Those of the specification ---------------------------------------------------------------------------------
+    mutant("M1", "no check for a second probe: one channel has one child anyway", GATE, &[], &[]),
+    mutant(
+        "M2",
+        "pruning closes an open breaker",
+        GATE,
+        &[(
+            "let kind = match self.breakers.open(channel) {",
+            "let kind = match self.breakers.open(channel).filter(|_| self.breakers.failures_len(now, channel) > 0) {",
+        )],
+        &["I3"],
+    ),
+    mutant(
+        "M3",
+        "each question without a token starts the limiter anew",
+        BUCKET,
+        &[(
+            "        let ready = self.ready_at() <= now;\n",
+            "        let ready = self.ready_at() <= now;\n        if !ready { self.full_at = now.plus_ms(u64::from(self.burst) * self.period_ms); }\n",
+        )],
+        &["I8", "G2"],
+    ),
+    mutant(
+        "M4",
+        "the initial tune is exempt from the breaker",
+        GATE,
+        &[(
+            "Some((failure, until)) if until > now => return Err(Deny::Open { until, failure }),",
+            "Some((_, until)) if until > now => Kind::Cold,",
+        )],
+        &["I3", "I9"],
+    ),
+    mutant(
+        "M5",
+        "a denial is recorded as a restart",
+        GATE,
+        &[(
+            "            return Err(Deny::Token { ready_at",
+            "            self.throttle.add(now);\n            return Err(Deny::Token { ready_at",
+        )],
+        &["I8", "G2"],
+    ),
+    mutant(
+        "M6",
+        "a slot is free before its child is reaped",
+        ATTEMPTS,
+        &[(
+            "        if self.viewers_of(index) == 0 {\n            self.slot_mut(index).plays = None;",
+            "        if self.viewers_of(index) == 0 {\n            self.free(now, index);",
+        )],
+        &["I4", "view"],
+    ),
+    mutant(
+        "M7",
+        "a stale generation is obeyed",
+        ATTEMPTS,
+        &[(
+            "Phase::Running { attempt, linger_until } if attempt.generation == wanted => Some((attempt, linger_until)),",
+            "Phase::Running { attempt, linger_until } if attempt.generation >= wanted => Some((attempt, linger_until)),",
+        )],
+        &["I4", "I10", "5-F", "view", "5-V"],
+    ),
+    mutant(
+        "M8",
+        "no cooldown",
+        GATE,
+        &[(
+            "            if until > now {\n                return Err(Deny::Cooldown { until });",
+            "            if false {\n                return Err(Deny::Cooldown { until });",
+        )],
+        &["I2"],
+    ),
+    mutant(
+        "M9",
+        "a child that cannot be reaped gives its slot back",
+        ATTEMPTS,
+        &[("                self.set_phase(now, index, Phase::Quarantined { generation });\n", "")],
+        &["I4", "view"],
+    ),
+    mutant(
+        "M10",
+        "the breaker opens one failure late",
+        BREAKER,
+        &[("breaker.failures_len(now) >= rules.failures_max;", "breaker.failures_len(now) > rules.failures_max;")],
+        &["I3"],
+    ),
+    mutant(
+        "M11",
+        "the throttle's window is a millisecond short",
+        THROTTLE,
+        &[(
+            "oldest.map_or(Mono(0), |at| at.plus_ms(rules.throttle_window_ms))",
+            "oldest.map_or(Mono(0), |at| at.plus_ms(rules.throttle_window_ms - 1))",
+        )],
+        &["I1", "G2"],
+    ),
+    mutant(
+        "M12",
+        "a start fails unnoticed when its viewer has left",
+        ATTEMPTS,
+        &[(
+            "        None => Some(Failure::EarlyExit),\n    }\n}",
+            "        None => has_viewers.then_some(Failure::EarlyExit),\n    }\n}",
+        )],
+        &["5-F"],
+    ),
+    mutant(
+        "M13",
+        "an abandoned probe leaves the breaker half open",
+        ATTEMPTS,
+        &[("if kind == Kind::Probe && !stable {\n            self.gate", "if false && !stable {\n            self.gate")],
+        &["I11"],
+    ),
+    mutant(
+        "M14",
+        "what the kernel refuses is the channel's failure",
+        ATTEMPTS,
+        &[(
+            "        self.no_verdict(now, index, effects);\n        self.refuse_waiting(",
+            "        self.fail(now, index, Failure::EarlyExit, effects);\n        self.refuse_waiting(",
+        )],
+        &["5-F", "I10"],
+    ),
+    mutant(
+        "M16",
+        "admission is asked at the door only",
+        GATE,
+        &[("        self.check_board(facts, wish, reserved_bytes)?;\n", "        let _ = (facts, reserved_bytes);\n")],
+        &["I7"],
+    ),
+    mutant(
+        "M17",
+        "viewers are left hanging on an open channel",
+        ATTEMPTS,
+        &[(
+            "            let refusal = Self::refusal_while_open(now, failure, until);\n            self.dismiss(index, refusal, effects);\n",
+            "            let _ = until;\n",
+        )],
+        &["I9", "B4"],
+    ),
+    mutant(
+        "M18",
+        "who comes while the child is torn down is forgotten",
+        ATTEMPTS,
+        &[(
+            "        if self.slot(index).is_none_or(|slot| slot.plays.is_none()) || self.viewers_of(index) == 0 {",
+            "        if !matches!(self.slot_mut(index).phase, Phase::Running { .. }) {",
+        )],
+        &["assert", "I8"],
+    ),
+    mutant(
+        "M19",
+        "the linger's end kills a channel that was joined again",
+        SEATS,
+        &[(
+            "                *linger_until = None;\n                if attempt.first_at",
+            "                let _ = linger_until;\n                if attempt.first_at",
+        )],
+        &["assert", "I14"],
+    ),
+    mutant(
+        "M20",
+        "failures never age",
+        BREAKER,
+        &[(
+            "self.failures.iter().filter(|at| at.plus_ms(self.window_ms) > now).count()",
+            "{ let _ = now; self.failures.len() }",
+        )],
+        &["I3", "B2", "G2", "I2"],
+    ),
+    mutant(
+        "M21",
+        "a failed probe does not open the breaker again",
+        BREAKER,
+        &[("breaker.state == State::HalfOpen || failure.is_final()", "failure.is_final()")],
+        &["I3", "I11"],
+    ),
+    mutant(
+        "M23",
+        "no end of a gap",
+        SEATS,
+        &[("Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),", "Seat::Held { until } if false => Some(until),")],
+        &["5-V3", "I15"],
+    ),
+    mutant(
+        "M25",
+        "a channel that was told to end can still fail",
+        ATTEMPTS,
+        &[(
+            "        } else if !self.lives(index, generation) {\n            return;\n        }\n",
+            "        } else if !self.lives(index, generation) {\n            return;\n        } else if let Phase::Stopping { attempt, .. } = self.slot_mut(index).phase {\n            let _ = self.gate.fail(now, attempt.wish, Failure::EarlyExit);\n        }\n",
+        )],
+        &["B2", "view", "I2", "G2", "V1 early", "I8"],
+    ),
+    mutant(
+        "M26",
+        "a start is cut short when its viewers leave",
+        SEATS,
+        &[("Phase::Running { attempt, linger_until } if attempt.first_at.is_some() => {", "Phase::Running { attempt: _, linger_until } => {")],
+        &["I16"],
+    ),
+    mutant(
+        "M27",
+        "a first wait has no end",
+        SEATS,
+        &[("            Seat::Waiting { answer_by } => Some(answer_by),\n", "            Seat::Waiting { .. } => None,\n")],
+        &["V1"],
+    ),
+    // ---- The gate -----------------------------------------------------------------------------------------------------
+    mutant("G1", "draining does not close the gate", GATE, &[("        self.draining = true;\n", "")], &["G9", "5-V", "I6"]),
+    mutant(
+        "G2",
+        "a probe needs no cooldown, and no place in the throttle",
+        GATE,
+        &[("        if kind != Kind::Cold {\n            let until", "        if kind == Kind::Restart {\n            let until")],
+        &["I2", "I1"],
+    ),
+    mutant(
+        "G3",
+        "probes are not in the restart ledger",
+        GATE,
+        &[(
+            "        if kind != Kind::Cold {\n            self.revision += 1;",
+            "        if kind == Kind::Restart {\n            self.revision += 1;",
+        )],
+        &["I1", "I2", "view"],
+    ),
+    mutant(
+        "G4",
+        "cold starts are in the restart ledger",
+        GATE,
+        &[(
+            "        if kind != Kind::Cold {\n            self.revision += 1;\n            self.throttle.add(now);",
+            "        self.throttle.add(now);\n        if kind != Kind::Cold {\n            self.revision += 1;",
+        )],
+        &["I8", "G2"],
+    ),
+    mutant(
+        "G5",
+        "the token is taken before the board is asked",
+        GATE,
+        &[
+            ("        self.check_board(facts, wish, reserved_bytes)?;\n        if !self.bucket", "        if !self.bucket"),
+            (
+                "        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
+                "        self.check_board(facts, wish, reserved_bytes)?;\n        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
+            ),
+        ],
+        &["G2", "I8"],
+    ),
+    mutant(
+        "G6",
+        "the throttle is asked before the cooldown",
+        GATE,
+        &[(
+            "            let until = self.breakers.cooldown_until(channel, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n",
+            "            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n            let until = self.breakers.cooldown_until(channel, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n",
+        )],
+        &["G2"],
+    ),
+    mutant("G7", "half as many tokens again", GATE, &[("u32::try_from(2 * slots_len)", "u32::try_from(3 * slots_len)")], &["I5"]),
+    mutant(
+        "G8",
+        "a retry is told without the throttle",
+        GATE,
+        &[("now.max(open_until.unwrap_or(now)).max(cooldown_until).max(throttled_until)", "{ let _ = throttled_until; now.max(open_until.unwrap_or(now)).max(cooldown_until) }")],
+        &["5-V retry", "V1 early", "5-V"],
+    ),
+    mutant(
+        "G9",
+        "the prober needs nothing of the board",
+        GATE,
+        &[(
+            "let admitted = !self.draining && admit(facts, Work::Copy, reserved_bytes).is_ok();",
+            "let admitted = !self.draining || admit(facts, Work::Copy, reserved_bytes).is_ok();",
+        )],
+        &["G8"],
+    ),
+    // ---- Breaker ------------------------------------------------------------------------------------------------------
+    mutant(
+        "B1",
+        "the window is a millisecond long too much",
+        BREAKER,
+        &[(
+            "self.failures.iter().filter(|at| at.plus_ms(self.window_ms) > now).count()",
+            "self.failures.iter().filter(|at| at.plus_ms(self.window_ms) >= now).count()",
+        )],
+        &["timelines", "I3", "B2", "G2", "I2"],
+    ),
+    mutant(
+        "B2",
+        "an inconclusive probe rests again",
+        BREAKER,
+        &[("breaker.state = State::Open { failure, eligible_at: now };", "breaker.state = State::Open { failure, eligible_at: now.plus_ms(120_000) };")],
+        &["view", "5-V", "I9", "G2", "I8"],
+    ),
+    mutant(
+        "B3",
+        "an inconclusive probe closes the breaker",
+        BREAKER,
+        &[(
+            "                breaker.state = State::Open { failure, eligible_at: now };",
+            "                let _ = (failure, now);\n                breaker.state = State::Closed;",
+        )],
+        &["view", "I3"],
+    ),
+    mutant(
+        "B4",
+        "a stable probe forgets nothing",
+        BREAKER,
+        &[("            breaker.failures.clear();\n", "")],
+        &["view", "B2", "I2", "I3", "timelines"],
+    ),
+    mutant(
+        "B5",
+        "reset forgets the window",
+        BREAKER,
+        &[(
+            "breaker.state = State::Open { failure, eligible_at: eligible_at.min(now) };",
+            "breaker.state = State::Open { failure, eligible_at: eligible_at.min(now) };\n                breaker.failures.clear();",
+        )],
+        &["view", "B2"],
+    ),
+    mutant(
+        "B6",
+        "reset does nothing",
+        BREAKER,
+        &[("State::Open { failure, eligible_at: eligible_at.min(now) };", "State::Open { failure, eligible_at: eligible_at.max(now) };")],
+        &["view", "5-V", "I9", "G2", "I8"],
+    ),
+    mutant(
+        "B7",
+        "the window of files is that of live sources",
+        CONSTANTS,
+        &[("        self.window_ms_min.max(silences)", "        let _ = silences;\n        self.window_ms_min")],
+        &["B2", "view", "timelines", "I3", "I2"],
+    ),
+    mutant(
+        "B8",
+        "arguments that nobody understands are tried five times",
+        FAILURE,
+        &[("matches!(self, Self::Config | Self::Policy)", "matches!(self, Self::Policy)")],
+        &["I3"],
+    ),
+    mutant(
+        "B9",
+        "a usage error counts whenever it comes",
+        ATTEMPTS,
+        &[(
+            "        Some(Failure::Config) if now.ms_since(attempt.started_at) >= USAGE_ERROR_MS => Some(Failure::EarlyExit),\n",
+            "        Some(Failure::Config) if now.ms_since(attempt.started_at) >= 40 * USAGE_ERROR_MS => Some(Failure::EarlyExit),\n",
+        )],
+        &["5-F"],
+    ),
+    mutant(
+        "B10",
+        "memory for failures has no end",
+        BREAKER,
+        &[("self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(channel).is_some()", "self.records.len() + SLOTS_MAX < RECORDS_MAX || channel.0 < u32::MAX")],
+        &["assert"],
+    ),
+    mutant(
+        "B11",
+        "the sweep forgets open breakers",
+        BREAKER,
+        &[(
+            "        self.state == State::Closed\n            && self.failures",
+            "        self.state != State::HalfOpen\n            && self.failures",
+        )],
+        &["view", "I3"],
+    ),
+    // ---- The snapshot -------------------------------------------------------------------------------------------------
+    mutant("S1", "after a crash the limiter is full", GATE, &[("        if !clean {\n", "        if clean {\n")], &["I5", "G2"]),
+    mutant(
+        "S2",
+        "a crash forgets the restart ledger",
+        GATE,
+        &[("                        self.throttle.add(Mono(at).min(now));\n", "                        let _: u64 = at;\n                        let _ = now;\n")],
+        &["I25"],
+    ),
+    mutant(
+        "S3",
+        "a crash forgets cooldowns",
+        BREAKER,
+        &[("Breaker { last_failure, restarted_at, ..Breaker::new(window_ms) }", "Breaker { last_failure, restarted_at: restarted_at.filter(|_| false), ..Breaker::new(window_ms) }")],
+        &["view", "I2"],
+    ),
+    mutant(
+        "S4",
+        "a crash ends the rest of a breaker",
+        BREAKER,
+        &[("State::Open { failure, eligible_at: Mono(eligible_at.parse().ok()?) }", "State::Open { failure, eligible_at: Mono(eligible_at.parse::<u64>().ok()?).min(now) }")],
+        &["view", "I3"],
+    ),
+    mutant(
+        "S5",
+        "a crash forgets that a probe was out",
+        BREAKER,
+        &[("\"half-open\" => State::Open { failure, eligible_at: now },", "\"half-open\" => State::Closed,")],
+        &["view", "I3"],
+    ),
+    // ---- Limiter, throttle, acquisition -----------------------------------------------------------------------------
+    mutant(
+        "T1",
+        "a full limiter is fuller by one",
+        BUCKET,
+        &[("Mono(self.full_at.0.saturating_sub(u64::from(self.burst - 1) * self.period_ms))", "Mono(self.full_at.0.saturating_sub(u64::from(self.burst) * self.period_ms))")],
+        &["I5"],
+    ),
+    mutant("T2", "an acquisition has no end", ACQUIRE, &[("                return Step::TimedOut;", "                self.attempt = 1;")], &["I18", "time"]),
+    mutant(
+        "T3",
+        "each denied restart is a storm",
+        QUEUE,
+        &[("        if now >= self.storm_until {\n", "        if now >= self.storm_until || until > now {\n")],
+        &["R3"],
+    ),
+    mutant(
+        "T4",
+        "who waits for memory acquires",
+        QUEUE,
+        &[("                self.slot_mut(index).acquire = None;\n                let retry_ms", "                let retry_ms")],
+        &["I8", "I18"],
+    ),
+    mutant(
+        "T5",
+        "last come, first served",
+        QUEUE,
+        &[
+            ("        let waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();", "        let mut waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();\n        waiting.reverse();"),
+        ],
+        &["R3", "I8"],
+    ),
+    // ---- Admission ----------------------------------------------------------------------------------------------------
+    mutant("A1", "encoding at any heat", ADMISSION, &[("if heat > ENCODE_HEAT_MAX_MILLI_C =>", "if heat > 2 * ENCODE_HEAT_MAX_MILLI_C =>")], &["I7"]),
+    mutant("A2", "descriptors for the child are not counted", ADMISSION, &[("facts.fds_open.saturating_add(CHILD_FDS) >", "facts.fds_open >")], &["I7"]),
+    mutant("A3", "two starts spend the same memory", ADMISSION, &[("available.saturating_sub(reserved_bytes) <", "available <")], &["I7"]),
+    mutant(
+        "A4",
+        "memory is promised to a child for ever",
+        ATTEMPTS,
+        &[("self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms))", "self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms + 86_400_000))")],
+        &["5-V", "G2", "I8"],
+    ),
+    // ---- Attempts -----------------------------------------------------------------------------------------------------
+    mutant(
+        "F1",
+        "every silence is short",
+        ATTEMPTS,
+        &[("if is_probe || is_first && self.viewers_of(index) > 0 {", "if is_probe || is_first || self.viewers_of(index) > 0 {")],
+        &["5-F", "timelines"],
+    ),
+    mutant(
+        "F2",
+        "no silence is short but a probe's",
+        ATTEMPTS,
+        &[("if is_probe || is_first && self.viewers_of(index) > 0 {", "if is_probe || is_first && self.viewers_of(index) > 1_000 {")],
+        &["5-F", "timelines"],
+    ),
+    mutant(
+        "F3",
+        "a probe may be silent as long as any",
+        ATTEMPTS,
+        &[("let is_probe = attempt.kind == Kind::Probe && !attempt.stable;\n        // As it was", "let is_probe = false;\n        // As it was")],
+        &["5-F", "timelines"],
+    ),
+    mutant(
+        "F4",
+        "stable without a fresh packet",
+        ATTEMPTS,
+        &[("            if attempt.output_at.plus_ms(fresh_ms) >= now {", "            if attempt.output_at.plus_ms(fresh_ms) >= now || !attempt.stable {")],
+        &["5-0", "B7"],
+    ),
+    mutant(
+        "F5",
+        "a viewer who waited leaves no trace on a pre-empted start",
+        ATTEMPTS,
+        &[("attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms", "attempt.first_at.is_none() && attempt.longest_wait_ms >= 10 * self.rules.preempted_wait_ms")],
+        &["F3"],
+    ),
+    mutant(
+        "F6",
+        "each pre-empted start is a failure",
+        ATTEMPTS,
+        &[("attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms", "attempt.first_at.is_none()")],
+        &["5-F"],
+    ),
+    mutant(
+        "F7",
+        "who finds no format he plays blames the source",
+        ATTEMPTS,
+        &[("        if work == Work::Encode {\n            self.fail", "        if work == Work::Encode || work == Work::Copy {\n            self.fail")],
+        &["5-F"],
+    ),
+    mutant(
+        "F8",
+        "a stable child that ends under its viewers is no failure",
+        ATTEMPTS,
+        &[("_ if attempt.stable => has_viewers.then_some(Failure::Disconnect),", "_ if attempt.stable => None,")],
+        &["5-F", "timelines"],
+    ),
+    mutant(
+        "F9",
+        "a file that breaks off at once is over",
+        ATTEMPTS,
+        &[("attempt.wish.class == SourceClass::File && attempt.stable;", "attempt.wish.class == SourceClass::File;")],
+        &["5-F", "5-V3"],
+    ),
+    mutant(
+        "F10",
+        "a picture that stands still is a picture",
+        ATTEMPTS,
+        &[("attempt.output_at.plus_ms(silence_ms).min(attempt.picture_at.plus_ms(no_picture_ms))", "{ let _ = no_picture_ms; attempt.output_at.plus_ms(silence_ms) }")],
+        &["5-F"],
+    ),
+    mutant(
+        "K1",
+        "no SIGKILL after SIGTERM",
+        POOL,
+        &[("            Phase::Stopping { deadline, .. } => Some(deadline),\n            Phase::Free", "            Phase::Stopping { .. } => None,\n            Phase::Free")],
+        &["5-K"],
+    ),
+    mutant(
+        "K2",
+        "a lost slot is lost for ever",
+        ATTEMPTS,
+        &[("            Phase::Quarantined { generation } => generation == wanted,\n", "            Phase::Quarantined { generation } => generation > wanted,\n")],
+        &["view", "I21"],
+    ),
+    mutant(
+        "K3",
+        "nobody is told that a slot was lost",
+        ATTEMPTS,
+        &[("                self.dismiss(index, Refusal::SlotStuck, effects);\n", "")],
+        &["assert", "V1"],
+    ),
+    // ---- Looks --------------------------------------------------------------------------------------------------------
+    mutant("P1", "two looks at once", ATTEMPTS, &[("        if self.looks_running >= PROBES_MAX {", "        if self.looks_running > PROBES_MAX {")], &["I19"]),
+    mutant(
+        "P2",
+        "looks are measured from their beginning",
+        HEALTH,
+        &[("        self.began_at = None;\n        self.next_at = now.plus_ms(every_ms);", "        self.next_at = self.began_at.unwrap_or(now).plus_ms(every_ms);\n        self.began_at = None;")],
+        &["P1"],
+    ),
+    mutant(
+        "P3",
+        "what is unknown is unhealthy",
+        HEALTH,
+        &[(
+            "                self.unknown_len = self.unknown_len.saturating_add(1);\n                return false;",
+            "                self.unknown_len = self.unknown_len.saturating_add(1);\n                self.unhealthy_since.get_or_insert(now);\n                self.unhealthy_len = self.unhealthy_len.saturating_add(1);",
+        )],
+        &["5-F"],
+    ),
+    mutant("P4", "one healthy look between changes nothing", HEALTH, &[("                self.unhealthy_since = None;\n                self.unhealthy_len = 0;\n", "")], &["5-F"]),
+    mutant(
+        "P5",
+        "unhealthy for a moment is enough",
+        HEALTH,
+        &[("since.plus_ms(rules.unhealthy_ms) <= now", "since.plus_ms(rules.unhealthy_ms / 4) <= now")],
+        &["5-F"],
+    ),
+    mutant(
+        "P6",
+        "a look never ends anything",
+        ATTEMPTS,
+        &[("        if has_failed {\n            self.fail", "        if has_failed && self.looks_running > PROBES_MAX {\n            self.fail")],
+        &["5-F"],
+    ),
+    // ---- Viewers ------------------------------------------------------------------------------------------------------
+    mutant(
+        "V1",
+        "who waits in vain is not told before his time is up",
+        SEATS,
+        &[("        self.refuse_those(now, index, effects, |answer_by| until > answer_by, refusal);", "        self.refuse_those(now, index, effects, |answer_by| until > answer_by.plus_ms(100_000), refusal);")],
+        &["V1 early"],
+    ),
+    mutant(
+        "V2",
+        "a rest is told a second too long",
+        SEATS,
+        &[("Refusal::Resting { retry_ms: until.ms_since(now) }", "Refusal::Resting { retry_ms: until.ms_since(now) + 1_000 }")],
+        &["5-V"],
+    ),
+    mutant(
+        "V3",
+        "a gap begins anew with each child",
+        SEATS,
+        &[("            if viewer.seat == Seat::Watching {\n", "            if !matches!(viewer.seat, Seat::Waiting { .. }) {\n")],
+        &["I15", "5-V3"],
+    ),
+    mutant(
+        "V4",
+        "a gap ends while a start is on its way",
+        SEATS,
+        &[("Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),", "Seat::Held { until } => Some(until),")],
+        &["5-V3"],
+    ),
+    mutant(
+        "V5",
+        "a tuner's number is not looked at",
+        SEATS,
+        &[(".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)", ".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner >= *index) && !slot.is_held)")],
+        &["tuner"],
+    ),
+    mutant(
+        "V6",
+        "a tuner that is kept is given away",
+        SEATS,
+        &[("tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)", "tuner.is_none_or(|tuner| tuner == *index) && !(slot.is_held && tuner.is_some()))")],
+        &["hold"],
+    ),
+    mutant(
+        "V7",
+        "a start that somebody waits for is cut short for another",
+        SEATS,
+        &[("Phase::Running { .. } if self.viewers_of(index) == 0 => Cost::StartsForNobody,", "Phase::Running { ref attempt, .. } if attempt.first_at.is_none() => Cost::StartsForNobody,")],
+        &["I14", "assert"],
+    ),
+    mutant(
+        "V8",
+        "a linger is not given to who needs it",
+        SEATS,
+        &[("                Phase::Running { linger_until: Some(until), .. } => Cost::Lingers(until),\n", "                Phase::Running { linger_until: Some(_), .. } => return None,\n")],
+        &["5-V"],
+    ),
+    mutant(
+        "V9",
+        "packets go on where none have ended",
+        QUEUE,
+        &[("let continues = self.held_on(index) > 0;", "let continues = self.viewers_of(index) > 0;")],
+        &["5-V3"],
+    ),
+    // ---- The rest -------------------------------------------------------------------------------------------------------
+    mutant("O1", "less than half is an outage", OUTAGE, &[("resting * 2 >= used", "resting * 3 >= used")], &["B12"]),
+    mutant("L1", "a rest of a minute", LIMITS, &[("pub const BREAKER_OPEN_MS: u64 = 120_000;", "pub const BREAKER_OPEN_MS: u64 = 60_000;")], &["B5", "timelines"]),
+    mutant("L2", "a linger of ten seconds", LIMITS, &[("pub const LINGER_MS: u64 = 5_000;", "pub const LINGER_MS: u64 = 10_000;")], &["I6"]),
+    mutant("L3", "eleven restarts a minute", LIMITS, &[("pub const RESTARTS_MAX: usize = 10;", "pub const RESTARTS_MAX: usize = 11;")], &["I1"]),
+    mutant("L4", "a start may take 25 s", LIMITS, &[("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;")], &["5-F", "timelines"]),
+    mutant("L5", "a gap of two minutes", LIMITS, &[("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;")], &["5-V3", "I15"]),
+    mutant("L6", "a cooldown of 29 s", LIMITS, &[("pub const COOLDOWN_MS: u64 = 30_000;", "pub const COOLDOWN_MS: u64 = 29_000;")], &["I2", "G2", "timelines", "5-V retry"]),
+];
