@@ -50,6 +50,8 @@ pub struct Model {
     pub slots: usize,
     /// Whether children may also be unsuited, useless, wrongly configured, or not be born, and whether people press reset.
     pub rare: bool,
+    /// Whether memory comes and goes.
+    pub pressed: bool,
 }
 
 /// The small numbers, in ticks. Two failures open, in a window of six; three ticks of rest; three between restarts; two
@@ -102,7 +104,7 @@ pub const SMALLER: Spec = Spec {
 };
 
 /// One channel: to closure.
-pub const ONE: Model = Model { name: "one channel", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true };
+pub const ONE: Model = Model { name: "one channel", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true, pressed: true };
 
 /// One channel, soon.
 pub const QUICK: Model = Model { name: "one channel, soon", spec: SMALLER, ..ONE };
@@ -115,11 +117,12 @@ pub const LOOKS: Model = Model {
     viewers: 1,
     slots: 1,
     rare: false,
+    pressed: false,
 };
 
 /// Two channels that share a slot.
 pub const TWO: Model =
-    Model { name: "two channels on one slot", spec: SMALLER, channels: 2, viewers: 2, slots: 1, rare: false };
+    Model { name: "two channels on one slot", spec: SMALLER, channels: 2, viewers: 2, slots: 1, rare: false, pressed: true };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Child {
@@ -232,7 +235,9 @@ impl State {
         if let Some(viewer) = free {
             out.extend((0..model.channels).map(|channel| Move::Ask(viewer, channel)));
         }
-        out.push(Move::Facts(!self.plenty));
+        if model.pressed {
+            out.push(Move::Facts(!self.plenty));
+        }
         if model.rare {
             out.push(Move::Reset(0));
             out.push(Move::Drain);

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             for (model, most) in [(proof::explore::ONE, usize::MAX), (proof::explore::LOOKS, usize::MAX), (proof::explore::TWO, states)] {
                 if args.iter().any(|arg| arg == "--one") && model.channels > 1 { continue; }
                 if args.iter().any(|arg| arg == "--two") && model.channels == 1 { continue; }
+                if args.iter().any(|arg| arg == "--looks") && model.spec.probe_every.is_none() { continue; }
                 let explored = proof::explore::run(&model, most);
                 print!("{}", explored.text());
                 if let Some(failure) = &explored.failure {
