@@ -319,6 +319,8 @@ enum Gap {
     Open,
     /// The next one has begun; its first packet ends the gap.
     Closing,
+    /// The feed has had no child yet. What still comes is that of another feed's, perhaps of another channel.
+    Empty,
 }
 
 /// The ring of one slot with everything that reads it.
@@ -391,8 +393,8 @@ impl Relay {
     pub(super) fn gap(&self) {
         if self.ended.get() {
             self.start(self.stats.get().generation, false);
-        }
-        if self.gap.get() == Gap::None {
+            self.gap.set(Gap::Empty);
+        } else if self.gap.get() == Gap::None {
             self.gap.set(Gap::Open);
         }
         self.wake();
@@ -416,6 +418,9 @@ impl Relay {
         let mut ring = self.ring.borrow_mut();
         let before = ring.head;
         let len = read(ring.space())?;
+        if self.gap.get() == Gap::Empty {
+            return Ok(len);
+        }
         let now = clock::mono();
         let arrived = ring.wrote(len, now);
         let mut stats = self.stats.get();

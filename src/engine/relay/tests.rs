@@ -412,6 +412,13 @@ fn a_viewer_may_come_before_there_is_anything() {
         assert_eq!(*taken, NULL_PACKET);
     }
     assert!(old.is_over());
+    // The child of the feed before may still have something to say. It may be another channel's.
+    write(&relay, &mut Dice(1), &SAMPLE[..50 * PACKET_BYTES]);
+    relay.gap();
+    for (viewer, taken) in viewers.iter_mut().zip(&mut taken) {
+        viewer.send(socket(taken, usize::MAX)).unwrap();
+        assert_eq!(*taken, NULL_PACKET);
+    }
     relay.begin(Generation(2), true);
     write(&relay, &mut Dice(1), SAMPLE);
     for (viewer, taken) in viewers.iter_mut().zip(&mut taken) {
