@@ -11,7 +11,10 @@ pub fn judge() -> Option<(&'static str, String)> {
     match catch_unwind(timelines::all) {
         Ok(Ok(told)) if told == include_str!("../golden/timelines.txt") => {}
         Ok(Ok(_)) => return Some(("timelines", "timelines".to_owned())),
-        Ok(Err(broken)) => return Some(("timelines", broken)),
+        Ok(Err(broken)) => {
+            let rule = broken.split_once(" broke ").and_then(|(_, after)| after.split(':').next()).unwrap_or(&broken);
+            return Some(("timelines", rule.to_owned()));
+        }
         Err(_) => return Some(("timelines", "assert".to_owned())),
     }
     if let Some(rule) = simulated(0, 60) {
@@ -21,7 +24,7 @@ pub fn judge() -> Option<(&'static str, String)> {
     if let Some(broken) = explored.broken {
         return Some(("explorer", broken.to_owned()));
     }
-    simulated(60, 300).map(|rule| ("simulator", rule))
+    simulated(60, 340).map(|rule| ("simulator", rule))
 }
 
 fn simulated(base: u64, seeds: u64) -> Option<String> {

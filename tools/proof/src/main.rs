@@ -72,7 +72,12 @@ fn main() -> ExitCode {
         Some("timelines") => match proof::timelines::all() {
             Ok(text) => {
                 print!("{text}");
-                ExitCode::SUCCESS
+                if text == include_str!("../golden/timelines.txt") {
+                    ExitCode::SUCCESS
+                } else {
+                    println!("these are not the time-lines of golden/timelines.txt");
+                    ExitCode::FAILURE
+                }
             }
             Err(text) => {
                 println!("{text}");

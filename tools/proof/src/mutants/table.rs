@@ -31,7 +31,8 @@ const fn mutant(
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
     // ---- Those of the specification ---------------------------------------------------------------------------------
-    mutant("M1", "no check for a second probe: one channel has one child anyway", GATE, &[], &[]),
+    // There is nothing to take away: no rule asks whether a probe is out, because one channel has one child anyway.
+    mutant("M1", "no check for a second probe: there is none, one channel has one child", GATE, &[], &[]),
     mutant(
         "M2",
         "pruning closes an open breaker",
@@ -40,7 +41,7 @@ pub const MUTANTS: &[Mutant] = &[
             "let kind = match self.breakers.open(channel) {",
             "let kind = match self.breakers.open(channel).filter(|_| self.breakers.failures_len(now, channel) > 0) {",
         )],
-        &["I3"],
+        &["I3", "I2"],
     ),
     mutant(
         "M3",
@@ -104,6 +105,13 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "M9",
+        "who would wait long for a token goes without one",
+        GATE,
+        &[("        if !self.bucket.take(now) {", "        if !self.bucket.take(now) && self.bucket.ready_at().ms_since(now) < 100 {")],
+        &["I5", "G2"],
+    ),
+    mutant(
+        "K4",
         "a child that cannot be reaped gives its slot back",
         ATTEMPTS,
         &[("                self.set_phase(now, index, Phase::Quarantined { generation });\n", "")],
@@ -111,6 +119,22 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "M10",
+        "the breaker opens when somebody asks, not when the failure comes",
+        BREAKER,
+        &[
+            (
+                "breaker.state == State::HalfOpen || failure.is_final() || breaker.failures_len(now) >= rules.failures_max;",
+                "breaker.state == State::HalfOpen || failure.is_final();",
+            ),
+            (
+                "            State::Open { failure, eligible_at } => Some((failure, eligible_at)),\n",
+                "            State::Open { failure, eligible_at } => Some((failure, eligible_at)),\n            State::Closed if self.get(channel)?.failures.len() >= 5 => Some((self.get(channel)?.last_failure?, self.get(channel)?.failures.back()?.plus_ms(120_000))),\n",
+            ),
+        ],
+        &["I3", "I9", "B2", "timelines"],
+    ),
+    mutant(
+        "B12",
         "the breaker opens one failure late",
         BREAKER,
         &[("breaker.failures_len(now) >= rules.failures_max;", "breaker.failures_len(now) > rules.failures_max;")],
@@ -237,6 +261,13 @@ pub const MUTANTS: &[Mutant] = &[
         SEATS,
         &[("            Seat::Waiting { answer_by } => Some(answer_by),\n", "            Seat::Waiting { .. } => None,\n")],
         &["V1"],
+    ),
+    mutant(
+        "M7b",
+        "a stale generation's end is obeyed",
+        ATTEMPTS,
+        &[("Phase::Stopping { ref attempt, .. } => attempt.generation == wanted,", "Phase::Stopping { ref attempt, .. } => attempt.generation >= wanted,")],
+        &["I4", "view", "G2"],
     ),
     // ---- The gate -----------------------------------------------------------------------------------------------------
     mutant("G1", "draining does not close the gate", GATE, &[("        self.draining = true;\n", "")], &["G9", "5-V", "I6"]),
@@ -401,6 +432,20 @@ pub const MUTANTS: &[Mutant] = &[
         )],
         &["view", "I3"],
     ),
+    mutant(
+        "B13",
+        "a cooldown is a millisecond short",
+        BREAKER,
+        &[("restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms))", "restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms - 1))")],
+        &["I2", "G2", "timelines", "5-V retry"],
+    ),
+    mutant(
+        "B14",
+        "a channel whose source changed class keeps its old window",
+        GATE,
+        &[("        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n", "")],
+        &["B2", "view"],
+    ),
     // ---- The snapshot -------------------------------------------------------------------------------------------------
     mutant("S1", "after a crash the limiter is full", GATE, &[("        if !clean {\n", "        if clean {\n")], &["I5", "G2"]),
     mutant(
@@ -431,6 +476,13 @@ pub const MUTANTS: &[Mutant] = &[
         &[("\"half-open\" => State::Open { failure, eligible_at: now },", "\"half-open\" => State::Closed,")],
         &["view", "I3"],
     ),
+    mutant(
+        "S6",
+        "a crash forgets the failures in the window",
+        BREAKER,
+        &[("            breaker.push_failure(Mono(at.parse().ok()?));", "            let _: u64 = at.parse().ok()?;")],
+        &["view", "B2", "G2"],
+    ),
     // ---- Limiter, throttle, acquisition -----------------------------------------------------------------------------
     mutant(
         "T1",
@@ -447,6 +499,9 @@ pub const MUTANTS: &[Mutant] = &[
         &[("        if now >= self.storm_until {\n", "        if now >= self.storm_until || until > now {\n")],
         &["R3"],
     ),
+    mutant("T6", "a storm is told twice", QUEUE, &[("            effects.note(Note::Storm);\n", "            effects.note(Note::Storm);\n            effects.note(Note::Storm);\n")], &["R3"]),
+    mutant("T7", "a storm is never told", QUEUE, &[("        if now >= self.storm_until {\n", "        if now.0 == u64::MAX {\n")], &["R3"]),
+    mutant("T8", "an acquisition has six attempts", ACQUIRE, &[("self.attempt >= ACQUIRE_ATTEMPTS_MAX {", "self.attempt > ACQUIRE_ATTEMPTS_MAX {")], &["I18"]),
     mutant(
         "T4",
         "who waits for memory acquires",
@@ -664,6 +719,27 @@ pub const MUTANTS: &[Mutant] = &[
         &[("let continues = self.held_on(index) > 0;", "let continues = self.viewers_of(index) > 0;")],
         &["5-V3"],
     ),
+    mutant(
+        "V10",
+        "the hopeless are never refused early",
+        SEATS,
+        &[("        let until = self.gate.next_start_at(now, wish.channel);\n", "        let until = Mono(0);\n")],
+        &["V1 early"],
+    ),
+    mutant(
+        "V11",
+        "who is sent away stays in the books",
+        SEATS,
+        &[("            viewer.slot != index\n        });", "            viewer.slot != index || matches!(viewer.seat, Seat::Held { .. })\n        });")],
+        &["assert", "view", "API"],
+    ),
+    mutant(
+        "V12",
+        "a hold has no deadline",
+        SEATS,
+        &[("                viewer.seat = Seat::Held { until };\n                has_held = true;", "                viewer.seat = Seat::Held { until: Mono(u64::MAX) };\n                has_held = true;")],
+        &["5-V3", "I15"],
+    ),
     // ---- The rest -------------------------------------------------------------------------------------------------------
     mutant("O1", "less than half is an outage", OUTAGE, &[("resting * 2 >= used", "resting * 3 >= used")], &["B12"]),
     mutant("L1", "a rest of a minute", LIMITS, &[("pub const BREAKER_OPEN_MS: u64 = 120_000;", "pub const BREAKER_OPEN_MS: u64 = 60_000;")], &["B5", "timelines"]),
@@ -672,4 +748,5 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("L4", "a start may take 25 s", LIMITS, &[("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;")], &["5-F", "timelines"]),
     mutant("L5", "a gap of two minutes", LIMITS, &[("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;")], &["5-V3", "I15"]),
     mutant("L6", "a cooldown of 29 s", LIMITS, &[("pub const COOLDOWN_MS: u64 = 30_000;", "pub const COOLDOWN_MS: u64 = 29_000;")], &["I2", "G2", "timelines", "5-V retry"]),
+    mutant("L7", "SIGKILL after three seconds", LIMITS, &[("pub const TERM_MS: u64 = 2_000;", "pub const TERM_MS: u64 = 3_000;")], &["5-K"]),
 ];
