@@ -10,7 +10,7 @@ mod delivery;
 mod world;
 
 use crate::clock;
-use crate::doors::http::{App, is_local};
+use crate::doors::http::{App, is_local, set_up};
 use delivery::Stream;
 use pure::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_PER_ADDRESS_MAX, CONTROL_STALL_MS};
 use pure::model::channel_map::ChannelMap;
@@ -281,16 +281,4 @@ impl Door {
             }
         }
     }
-}
-
-/// Answers are small and awaited; a client that is gone without a word is noticed within half a minute.
-fn set_up(stream: &TcpStream) -> io::Result<()> {
-    let socket = socket2::SockRef::from(stream);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
-    let alive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3);
-    socket.set_tcp_keepalive(&alive)
 }

@@ -272,7 +272,7 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<
 }
 
 /// A client that vanishes without a word is noticed within half a minute (V06).
-fn set_up(stream: &TcpStream) -> io::Result<()> {
+pub(in crate::doors) fn set_up(stream: &TcpStream) -> io::Result<()> {
     let socket = socket2::SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
