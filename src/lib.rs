@@ -8,7 +8,7 @@
 //! ```text
 //!         main.rs                      puts it together, reads like a script
 //!    ┌───────────────┐
-//!    │     doors     │  http · discovery                            (listening sockets)
+//!    │     doors     │  http · control · discovery                  (listening sockets)
 //!    ├───────────────┤
 //!    │ subscriptions │  fetches playlists
 //!    ├───────────────┤
@@ -37,12 +37,11 @@
 //! | recipe | FFmpeg's arguments for a source |
 //! | slot | our preallocated seat for one running child; clients call it a tuner |
 //! | attempt, generation | one spawned child, and its number that is never used again |
-//! | feed | what a viewer's connection shows, over as many attempts as it takes |
 //! | failure, verdict | why an attempt was no good; it gets one verdict at most, and only while it lives |
 //! | breaker | CLOSED, OPEN or HALF_OPEN, for each channel |
 //! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
 //! | look | ffprobe on our own output |
-//! | hold, gap, seam | a viewer keeps his connection without a picture; that time; where the next child's packets join on |
+//! | hold, gap | a viewer keeps his connection without a picture; that time |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
@@ -60,14 +59,19 @@
 //! **I am `GET /auto/v5.1`.** hyper reads me, `doors::http::route` knows what I mean, and
 //! [`engine::Handle::watch`] asks for a place. `pure::rules::pool` answers: a slot that plays my channel, a free one,
 //! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, breaker,
-//! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I am admitted, the door takes
-//! the socket back from hyper and feeds it.
+//! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I
+//! am admitted, the door takes the socket back from hyper and feeds it.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
 //! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
 //! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
 //! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. The fifth
 //! failure opens the breaker: the viewers are told when to come back, and the slot is free.
+//!
+//! **I am `hdhomerun_config set /tuner0/channel auto:57000000`.** `pure::wire::hdhr` finds my frame in whatever pieces I
+//! came, `pure::rules::control` keeps my words, because old clients compare them, and says what follows. Nothing plays
+//! before somebody names a target; then `doors::control` asks the engine as any viewer does, keeps the tuner from others,
+//! and sends datagrams of seven packets to who asked, and to nobody else.
 //!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine.
