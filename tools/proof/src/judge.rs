@@ -1,38 +1,40 @@
 //! All proofs in short, one after the other, until one of them finds something: what a mutant has to pass.
 
 use crate::explore;
-use crate::points::Point;
 use crate::simulate::{self, Plan};
 use crate::timelines;
 use std::panic::catch_unwind;
 
-/// The first proof that fails, and the rule that was broken; `None` when all hold.
-pub fn judge() -> Option<(&'static str, String)> {
-    match catch_unwind(timelines::all) {
-        Ok(Ok(told)) if told == include_str!("../golden/timelines.txt") => {}
-        Ok(Ok(_)) => return Some(("timelines", "timelines".to_owned())),
-        Ok(Err(broken)) => {
-            let rule = broken.split_once(" broke ").and_then(|(_, after)| after.split(':').next()).unwrap_or(&broken);
-            return Some(("timelines", rule.to_owned()));
+/// What each proof finds, in this order; the first that finds something is the last, unless all are wanted.
+pub fn judge(all: bool) -> Vec<(&'static str, String)> {
+    let proofs: [(&str, fn() -> Option<&'static str>); 4] = [
+        ("timelines", told),
+        ("simulator", || simulated(0, 60)),
+        ("explorer", || explore::run(&explore::QUICK, 400_000).broken),
+        ("simulator", || simulated(60, 300)),
+    ];
+    let mut found: Vec<(&'static str, String)> = Vec::new();
+    for (name, proof) in proofs {
+        let known = found.iter().any(|(known, _)| *known == name);
+        if known || !all && !found.is_empty() {
+            continue;
         }
-        Err(_) => return Some(("timelines", "assert".to_owned())),
+        if let Some(rule) = proof() {
+            found.push((name, rule.to_owned()));
+        }
     }
-    if let Some(rule) = simulated(0, 60) {
-        return Some(("simulator", rule));
-    }
-    let explored = explore::run(&explore::QUICK, 400_000);
-    if let Some(broken) = explored.broken {
-        return Some(("explorer", broken.to_owned()));
-    }
-    simulated(60, 340).map(|rule| ("simulator", rule))
+    found
 }
 
-fn simulated(base: u64, seeds: u64) -> Option<String> {
+fn told() -> Option<&'static str> {
+    match catch_unwind(timelines::all) {
+        Ok(Ok(told)) => (told != include_str!("../golden/timelines.txt")).then_some("golden"),
+        Ok(Err(broken)) => Some(broken.rule),
+        Err(_) => Some("assert"),
+    }
+}
+
+fn simulated(base: u64, seeds: u64) -> Option<&'static str> {
     // A thread is enough: two mutants are judged at once.
-    let plan = Plan { base, seeds, hours: 24, threads: 1, demand_points: false };
-    let summary = simulate::run(plan);
-    summary.rule.map(str::to_owned)
+    simulate::run(Plan { base, seeds, hours: 24, threads: 1, demand_points: false }).rule
 }
-
-/// Points that a judge's seeds are to reach; a test sees to it.
-pub const WANTED: &[Point] = &[Point::AcquireTimeout, Point::DenyRecords, Point::DenyHeat, Point::Recall, Point::Quarantine];

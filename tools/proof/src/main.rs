@@ -50,18 +50,13 @@ fn main() -> ExitCode {
         }
         Some("judge") => {
             std::panic::set_hook(Box::new(|_| {}));
-            match proof::judge::judge() {
-                Some((by, rule)) => {
-                    println!("killed {by} {rule}");
-                    ExitCode::FAILURE
-                }
-                None => {
-                    println!("survived");
-                    ExitCode::SUCCESS
-                }
+            let found = proof::judge::judge(args.iter().any(|arg| arg == "--all"));
+            for (by, rule) in &found {
+                println!("killed {by} {rule}");
             }
+            if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Some("mutants") => match proof::mutants::run(&args[1..], 2) {
+        Some("mutants") => match proof::mutants::run(&args[1..]) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
@@ -79,8 +74,8 @@ fn main() -> ExitCode {
                     ExitCode::FAILURE
                 }
             }
-            Err(text) => {
-                println!("{text}");
+            Err(broken) => {
+                println!("{}", broken.text);
                 ExitCode::FAILURE
             }
         },

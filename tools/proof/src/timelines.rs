@@ -4,7 +4,7 @@
 //! the millisecond: there are no ticks here. The prototype that first measured them had ticks of 250 ms, which shows in
 //! the rows with silence; see [`Fate::Silent`].
 
-use crate::observer::Observer;
+use crate::observer::{Observer, Violation};
 use crate::spec::{Ms, Spec};
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
@@ -32,6 +32,15 @@ pub enum Fate {
     /// that a viewer had started came 250 ms sooner, so its last packet came 9,500 ms after the start. With those
     /// two numbers the table of 5-X comes out to the digit.
     Silent(Ms, Ms),
+}
+
+/// A rule that was broken, and how.
+#[derive(Debug)]
+pub struct Broken {
+    /// Its number.
+    pub rule: &'static str,
+    /// In words.
+    pub text: String,
 }
 
 /// One row of the table.
@@ -101,7 +110,7 @@ struct Story {
 ///
 /// # Errors
 /// What the observer found wrong.
-pub fn tell(row: Row) -> Result<String, String> {
+pub fn tell(row: Row) -> Result<String, Broken> {
     let plenty = BoardFacts {
         memory_available_bytes: Some(1 << 40),
         fds_open: 10,
@@ -125,7 +134,7 @@ pub fn tell(row: Row) -> Result<String, String> {
     story.tell(Event::Facts(plenty));
     story.live();
     match story.observer.violation.take() {
-        Some(violation) => Err(format!("{}: {} broke {}: {}", row.name, violation.at, violation.rule, violation.text)),
+        Some(Violation { rule, text, at }) => Err(Broken { rule, text: format!("{}: {at} broke {rule}: {text}", row.name) }),
         None => Ok(story.text()),
     }
 }
@@ -134,7 +143,7 @@ pub fn tell(row: Row) -> Result<String, String> {
 ///
 /// # Errors
 /// What the observer found wrong.
-pub fn all() -> Result<String, String> {
+pub fn all() -> Result<String, Broken> {
     ROWS.iter().map(|row| tell(*row)).collect()
 }
 
