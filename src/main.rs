@@ -1,10 +1,12 @@
 //! Puts the rooms together: settings, store, observe, engine, subscriptions, doors; and stops them in reverse.
 
 use nix::sys::signal::Signal;
-use pure::limits::DRAIN_MS;
+use pure::limits::{DRAIN_MS, SCANS_BURST, SCANS_PERIOD_MS};
+use pure::rules::bucket::Bucket;
 use pure::rules::escalation::Decision;
+use pure::rules::replies::Replies;
 use std::cell::{Cell, RefCell};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -13,7 +15,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
-use tunerd::doors::{control, discovery, http};
+use tunerd::doors::clients::Seen;
+use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
 use tunerd::observe::logs::{self, Logs};
@@ -186,25 +189,34 @@ async fn run(
     };
     let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone(), black_box.clone());
     let subscriptions = subscriptions::Handle::new(settings.playlist.clone());
+    let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         name: RefCell::new(settings.name.clone()),
         device_id,
         board: board.name,
         page_port: Cell::new(None),
         stream_port: Cell::new(None),
+        has_v6: Cell::new(false),
+        subnets: settings.subnets.clone(),
+        interfaces: links,
         ffmpeg: settings.ffmpeg.clone(),
         engine: engine.clone(),
         subscriptions: subscriptions.clone(),
         logs: logs.clone(),
         metrics: Rc::clone(&metrics),
         problems: problems.clone(),
+        clients: Seen::default(),
+        replies: RefCell::new(Replies::new()),
         guide: RefCell::new(None),
+        documents: http::Documents::default(),
+        scans: RefCell::new(Bucket::new(SCANS_PERIOD_MS, SCANS_BURST)),
     });
     app.check_ffmpeg();
-    if !open_doors(settings, &app) {
+    let Some(announced) = open_doors(settings, &app) else {
         tracing::error!("neither the page's nor the streams' port could be opened; giving up");
         return ExitCode::from(EXIT_UNAVAILABLE);
-    }
+    };
+    tokio::task::spawn_local(watcher.run());
     let guardian = Guardian {
         engine: engine.clone(),
         store: store.clone(),
@@ -244,9 +256,12 @@ async fn run(
     };
     tracing::info!(signal = signal.as_str(), "stopping; once more Ctrl-C ends at once");
     guardian::tell_stopping();
-    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), engine.drain()).await.is_err() {
-        tracing::warn!("not everything ended in time; the kernel ends the rest");
-    }
+    let draining = async {
+        if tokio::time::timeout(Duration::from_millis(DRAIN_MS), engine.drain()).await.is_err() {
+            tracing::warn!("not everything ended in time; the kernel ends the rest");
+        }
+    };
+    tokio::join!(draining, announced.leave());
     loading.abort();
     guardian.abort();
     guardian.await.map(drop).unwrap_or_default();
@@ -259,10 +274,33 @@ async fn run(
     ExitCode::SUCCESS
 }
 
-/// Opens whatever ports can be had, notes those that cannot, and says whether there is any for HTTP.
-fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
+/// The doors through which the box is announced; they have to say farewell.
+struct Announced {
+    ssdp: Option<ssdp::Ssdp>,
+    mdns: Option<mdns::Mdns>,
+}
+
+impl Announced {
+    async fn leave(self) {
+        let Self { ssdp, mdns } = self;
+        let over_ssdp = async {
+            if let Some(ssdp) = ssdp {
+                ssdp.leave().await;
+            }
+        };
+        let over_mdns = async {
+            if let Some(mdns) = mdns {
+                mdns.leave().await;
+            }
+        };
+        tokio::join!(over_ssdp, over_mdns);
+    }
+}
+
+/// Opens whatever ports can be had, and notes those that cannot. None when there is none for HTTP.
+fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
     let connections = http::Connections::new(settings.connections_max, settings.connections_per_address_max);
-    let open = |port: u16| http::listen(settings.address, port);
+    let open = |port: u16| http::listen(IpAddr::V4(settings.address), port);
     let serve = |listener: TcpListener| {
         let port = listener.local_addr().map(|address| address.port()).ok();
         tokio::task::spawn_local(http::serve(listener, Rc::clone(app), Rc::clone(&connections)));
@@ -304,21 +342,30 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> bool {
             format!("Port {} for the page cannot be opened: {error}. Choose another page_port", settings.page_port),
         ),
     }
-    if settings.discovery {
-        match discovery::listen(settings.address) {
-            Ok(socket) => drop(tokio::task::spawn_local(discovery::serve(socket, Rc::clone(app)))),
-            Err(error) => app.problems.set(
-                Topic::DiscoveryPort,
-                format!(
-                    "Clients cannot find this box by themselves: UDP port {} cannot be opened: {error}. Stop the \
-                     other tuner program that holds it",
-                    pure::wire::hdhr::PORT
-                ),
-            ),
+    app.page_port.get().or(app.stream_port.get())?;
+    if settings.address.is_unspecified() {
+        // The same ports over IPv6: all of them, or clients that come that way are told addresses that do not answer.
+        let ports = [app.page_port.get(), app.stream_port.get()].into_iter().flatten();
+        let listeners: std::io::Result<Vec<TcpListener>> =
+            ports.map(|port| http::listen(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)).collect();
+        match listeners {
+            Ok(listeners) => {
+                for listener in listeners {
+                    serve(listener);
+                }
+                app.has_v6.set(true);
+            }
+            Err(error) => tracing::info!(%error, "pages and streams are there over IPv4 only"),
         }
     }
     open_control(settings, app);
-    app.page_port.get().or(app.stream_port.get()).is_some()
+    if settings.discovery {
+        discovery::open(app, settings.address);
+    }
+    Some(Announced {
+        ssdp: settings.ssdp.then(|| ssdp::open(app, settings.address)),
+        mdns: settings.mdns.then(|| mdns::open(app, settings.address)),
+    })
 }
 
 /// TCP 65001, and the port of the keepalives that belongs to it.
@@ -356,7 +403,7 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
 fn announce(app: &Rc<http::App>, settings: &Settings) {
     guardian::tell_ready();
     let local = if settings.address.is_unspecified() { own_address() } else { settings.address };
-    let base = app.base_url(local);
+    let base = app.base_url(IpAddr::V4(local));
     let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
     tracing::info!("tunerd {} is ready as device {id} with {tuners_len} tuners", env!("CARGO_PKG_VERSION"));
     tracing::info!("its page: {base}/");
@@ -369,7 +416,7 @@ fn own_address() -> Ipv4Addr {
     let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
     match asked.map(|address| address.ip()) {
-        Ok(std::net::IpAddr::V4(address)) => address,
+        Ok(IpAddr::V4(address)) => address,
         _ => Ipv4Addr::LOCALHOST,
     }
 }

@@ -5,7 +5,9 @@
 
 use pure::limits::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX,
+    SUBNETS_MAX,
 };
+use pure::model::subnet::Subnet;
 use serde::Deserialize;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -14,6 +16,7 @@ use tracing::Level;
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as the owner writes it")]
 pub struct Settings {
     /// What clients call this box.
     pub name: String,
@@ -35,6 +38,12 @@ pub struct Settings {
     pub stream_port: u16,
     /// Whether discovery is answered.
     pub discovery: bool,
+    /// Whether the box is announced and found by SSDP.
+    pub ssdp: bool,
+    /// Whether it has a name by mDNS.
+    pub mdns: bool,
+    /// Networks whose members are answered as if they were in ours.
+    pub subnets: Vec<Subnet>,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address.
@@ -215,6 +224,9 @@ struct NetworkTable {
     page_port: Option<i64>,
     stream_port: Option<i64>,
     discovery: Option<bool>,
+    ssdp: Option<bool>,
+    mdns: Option<bool>,
+    subnets: Option<Vec<String>>,
     early_headers: Option<bool>,
     connections_max: Option<i64>,
     connections_per_address_max: Option<i64>,
@@ -261,6 +273,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsError> {
     check(file).map_err(refuse)
 }
 
+const SUBNETS_LINE: &str = "subnets = [\"10.8.0.0/24\"]";
+
 fn check(file: File) -> Result<Settings, SettingsError> {
     let name = file.name.unwrap_or_else(|| "tunerd".to_owned());
     if name.trim().is_empty() || name.chars().count() > 32 || name.chars().any(char::is_control) {
@@ -290,6 +304,16 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         let found = stream_port.to_string();
         return Err(bad("network.page_port", &found, "another port than network.stream_port", "page_port = 8080"));
     }
+    let subnets = network.subnets.unwrap_or_default();
+    if subnets.len() > SUBNETS_MAX {
+        let allowed = format!("up to {SUBNETS_MAX} of them");
+        return Err(bad("network.subnets", &format!("a list of {}", subnets.len()), &allowed, SUBNETS_LINE));
+    }
+    let subnets = subnets.iter().map(|text| {
+        text.parse()
+            .map_err(|()| bad("network.subnets", &format!("{text:?}"), "networks with their prefix", SUBNETS_LINE))
+    });
+    let subnets = subnets.collect::<Result<Vec<Subnet>, SettingsError>>()?;
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     Ok(Settings {
@@ -307,6 +331,9 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         page_port_fallback: page_port.is_none().then_some(8080),
         stream_port,
         discovery: network.discovery.unwrap_or(true),
+        ssdp: network.ssdp.unwrap_or(true),
+        mdns: network.mdns.unwrap_or(true),
+        subnets,
         connections_max: check_range(
             "network.connections_max",
             network.connections_max.unwrap_or(widen(CONNECTIONS_DEFAULT)),
@@ -449,6 +476,7 @@ mod tests {
             ("[network]\npage_port = 70000", &["network.page_port is 70000", "1 to 65535", "page_port = 8080"]),
             ("[network]\npage_port = 5004", &["network.page_port", "another port"]),
             ("[network]\naddress = \"router\"", &["network.address is \"router\"", "IPv4"]),
+            ("[network]\nsubnets = [\"house\"]", &["network.subnets is \"house\"", "subnets = [\"10.8.0.0/24\"]"]),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

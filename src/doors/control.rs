@@ -10,12 +10,14 @@ mod delivery;
 mod world;
 
 use crate::clock;
-use crate::doors::http::{App, is_local, set_up};
+use crate::doors::http::identity::CHANNEL_MAP;
+use crate::doors::http::{App, set_up};
 use delivery::Stream;
 use pure::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_PER_ADDRESS_MAX, CONTROL_STALL_MS};
-use pure::model::channel_map::ChannelMap;
 use pure::model::lineup::Lineup;
+use pure::rules::clients::Asked;
 use pure::rules::control::upload::{Step, Upload};
+use pure::rules::control::variable::Variable;
 use pure::rules::control::{By, Change, Changes, ConnectionId, Control, Policy};
 use pure::rules::pool::SlotIndex;
 use pure::wire::hdhr::PORT;
@@ -88,7 +90,7 @@ impl Door {
     pub fn new(app: Rc<App>) -> Rc<Self> {
         let tuners_len = app.engine.tuners_len();
         Rc::new(Self {
-            control: RefCell::new(Control::new(tuners_len, ChannelMap::UsBcast, Policy::default())),
+            control: RefCell::new(Control::new(tuners_len, CHANNEL_MAP, Policy::default())),
             streams: RefCell::new((0..tuners_len).map(|_| None).collect()),
             kept: RefCell::new(vec![false; tuners_len]),
             peers: RefCell::default(),
@@ -155,7 +157,10 @@ impl Door {
                 let peers = self.peers.borrow();
                 (peers.len(), peers.iter().filter(|known| **known == ip).count())
             };
-            if !is_local(ip) || all >= CONTROL_CONNECTIONS_MAX || of_peer >= CONTROL_CONNECTIONS_PER_ADDRESS_MAX {
+            if !self.app.is_local(ip)
+                || all >= CONTROL_CONNECTIONS_MAX
+                || of_peer >= CONTROL_CONNECTIONS_PER_ADDRESS_MAX
+            {
                 self.app.metrics.control_connections_refused.add(1);
                 continue;
             }
@@ -190,6 +195,7 @@ impl Door {
                 let Ok(frame) = frame else { return Ok(()) };
                 let Some(request) = ControlRequest::parse(frame) else { return Ok(()) };
                 self.app.metrics.control_requests.add(1);
+                self.note_client(&by, &request);
                 if let ControlRequest::Upgrade(part) = request {
                     if let Step::Refuse(why) = upload.on(part) {
                         tracing::warn!(from = %by.peer, why, "somebody tried to upload firmware");
@@ -221,6 +227,17 @@ impl Door {
         }
     }
 
+    /// For the record of who asked: what somebody sets may tell which program it is.
+    fn note_client(&self, by: &By, request: &ControlRequest<'_>) {
+        let (clients, ip) = (&self.app.clients, by.peer.ip());
+        clients.saw(ip, Asked::Control, b"");
+        if let ControlRequest::Set { name, value, .. } = request {
+            if let Ok(Variable::Tuner(_, variable)) = self.control.borrow().variable(name) {
+                clients.note(|clients| clients.set_variable(ip, variable, value));
+            }
+        }
+    }
+
     fn perform(self: &Rc<Self>, change: Change) {
         self.perform_from(change, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     }
@@ -228,9 +245,8 @@ impl Door {
     /// `local`: the address that the client knows us by, which packets are to come from.
     fn perform_from(&self, change: Change, local: IpAddr) {
         match change {
-            // A refresh is over in seconds, and the lineup that is there stays whatever becomes of it; a restart is not
-            // allowed by the policy, so never asked for.
-            Change::Nothing | Change::ScanAbort | Change::Restart => {}
+            // A restart is not allowed by the policy, so never asked for.
+            Change::Nothing | Change::Restart => {}
             Change::Play(play) => {
                 let stream =
                     Stream::start(&self.app, play, local, self.control.borrow().pids(play.tuner), &self.changed);
@@ -244,6 +260,7 @@ impl Door {
                 }
             }
             Change::ScanStart => self.app.subscriptions.refresh(),
+            Change::ScanAbort => self.app.subscriptions.abort(),
         }
     }
 
@@ -274,7 +291,7 @@ impl Door {
                 continue;
             };
             let key = datagram.get(..len).and_then(keepalive);
-            if let (true, Some(key)) = (is_local(from.ip()), key) {
+            if let (true, Some(key)) = (self.app.is_local(from.ip()), key) {
                 if self.control.borrow_mut().keepalive(clock::mono(), from, key) {
                     self.changed.notify_one();
                 }

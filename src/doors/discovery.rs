@@ -1,45 +1,65 @@
 //! UDP 65001: how clients find us. It never meets the engine, so the device is found even when every slot is ill.
 //!
-//! What is answered is decided in `pure::wire::hdhr`; here datagrams come and go, each answer from the address that
-//! its request came in on, with addresses built from it.
+//! What is answered is decided in `pure::wire::hdhr`, and how often in `pure::rules::replies`; here datagrams come and
+//! go, each answer from the address that its request came in on, with addresses built from it. And once in a while the
+//! network is asked whether another box answers to our id, because clients would take both for one (L04).
 
+use crate::clock;
+use crate::doors::datagram;
 use crate::doors::http::App;
-use nix::cmsg_space;
-use nix::libc::in_pktinfo;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
+use crate::doors::interfaces::Links;
+use crate::observe::problems::Topic;
+use nix::libc;
+use pure::limits::{DATAGRAM_BATCH, PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN, TWIN_EVERY_MS, TWIN_WAIT_MS};
+use pure::rules::clients::Asked;
+use pure::rules::replies::may_be_answered;
+use pure::wire::hdhr::{
+    DiscoverReply, DiscoverRequest, LINEUP_URL_BYTES_MAX, Neighbour, PORT, REPLY_BYTES_MAX, REQUEST_BYTES,
 };
-use pure::wire::hdhr::{DiscoverReply, DiscoverRequest, PORT, REPLY_BYTES_MAX};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::AsRawFd as _;
+use std::fmt::Write as _;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-/// Requests that are answered before others get their turn.
-const BATCH: usize = 32;
+/// Where clients ask over `IPv6`: on the link, and within the site.
+const GROUPS: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0x176), Ipv6Addr::new(0xFF05, 0, 0, 0, 0, 0, 0, 0x176)];
+/// One byte more than a packet may have, so that longer ones are seen to be too long.
+const BYTES_MAX: usize = 1_461;
 
-/// Opens the port.
-///
-/// # Errors
-/// What the kernel said: the port is taken.
-pub fn listen(address: Ipv4Addr) -> io::Result<UdpSocket> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
-    socket.set_nonblocking(true)?;
-    setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-    socket.bind(&SocketAddr::from((address, PORT)).into())?;
-    UdpSocket::from_std(socket.into())
+/// Opens the port, and goes on trying where it is taken; answers for ever.
+pub fn open(app: &Rc<App>, address: Ipv4Addr) {
+    let only = (!address.is_unspecified()).then_some(address);
+    // A socket of one address hears no broadcasts. There are none on the loopback, where tests want to stay apart.
+    let bind_to = if address.is_loopback() { address } else { Ipv4Addr::UNSPECIFIED };
+    let first = datagram::open(IpAddr::V4(bind_to), PORT, false);
+    tokio::task::spawn_local(serve(Rc::clone(app), IpAddr::V4(bind_to), only, first));
+    if only.is_none() {
+        let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        tokio::task::spawn_local(serve(Rc::clone(app), any, None, datagram::open(any, PORT, false)));
+    }
+    if !address.is_loopback() {
+        tokio::task::spawn_local(look_for_twins(Rc::clone(app), only));
+    }
 }
 
-/// Answers for ever.
-pub async fn serve(socket: UdpSocket, app: Rc<App>) {
+async fn serve(app: Rc<App>, bind_to: IpAddr, only: Option<Ipv4Addr>, first: io::Result<UdpSocket>) {
+    let Some(socket) = opened(&app, bind_to, first).await else { return };
+    let mut interfaces = app.interfaces.clone();
+    join(&socket, bind_to, &app.interfaces.now());
     loop {
-        if socket.readable().await.is_err() {
-            continue;
+        tokio::select! {
+            ready = socket.readable() => if ready.is_err() { continue },
+            Links { interfaces, .. } = interfaces.next() => {
+                join(&socket, bind_to, &interfaces);
+                continue;
+            }
         }
-        for _ in 0..BATCH {
-            match socket.try_io(Interest::READABLE, || answer_one(&socket, &app)) {
+        for _ in 0..DATAGRAM_BATCH {
+            match socket.try_io(Interest::READABLE, || answer_one(&socket, &app, only)) {
                 Ok(true) => app.metrics.discovery_answers.add(1),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Not for us; or a client that is gone already, and the next one may be better.
@@ -50,46 +70,157 @@ pub async fn serve(socket: UdpSocket, app: Rc<App>) {
     }
 }
 
+/// The socket, once it can be had; none where there is no such family.
+async fn opened(app: &App, bind_to: IpAddr, mut opened: io::Result<UdpSocket>) -> Option<UdpSocket> {
+    let mut pause_ms = PORT_RETRY_MS_MIN;
+    loop {
+        match opened {
+            Ok(socket) => {
+                if bind_to.is_ipv4() {
+                    app.problems.clear(Topic::DiscoveryPort);
+                }
+                return Some(socket);
+            }
+            Err(error) if bind_to.is_ipv4() => app.problems.set(
+                Topic::DiscoveryPort,
+                format!(
+                    "Clients cannot find this box by themselves: UDP port {PORT} cannot be opened: {error}. Stop the \
+                     other tuner program that holds it"
+                ),
+            ),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+                tracing::debug!(%error, "there is no IPv6 here, so nobody looks for this box over it");
+                return None;
+            }
+            Err(error) => tracing::warn!(%error, "UDP port {PORT} cannot be opened over IPv6; over IPv4 all is well"),
+        }
+        clock::pause(pause_ms).await;
+        pause_ms = (pause_ms * 2).min(PORT_RETRY_MS_MAX);
+        opened = datagram::open(bind_to, PORT, false);
+    }
+}
+
+/// Joins the groups of `IPv6` wherever there are any. Over `IPv4` clients use broadcasts.
+fn join(socket: &UdpSocket, bind_to: IpAddr, interfaces: &crate::doors::interfaces::Interfaces) {
+    if bind_to.is_ipv4() {
+        return;
+    }
+    for interface in interfaces.list().iter().filter(|interface| interface.has_groups || interface.is_loopback) {
+        for group in GROUPS {
+            // An interface may be gone again, or have no IPv6.
+            if let Err(error) = datagram::join(socket, IpAddr::V6(group), interface.index) {
+                tracing::debug!(interface = interface.name, %group, %error, "group could not be joined");
+            }
+        }
+    }
+}
+
 /// Takes one datagram and says whether it was answered.
-fn answer_one(socket: &UdpSocket, app: &App) -> io::Result<bool> {
-    // One byte more than a packet may have, so that longer ones are seen to be too long.
-    let mut datagram = [0; 1461];
-    let mut control = cmsg_space!(in_pktinfo);
-    let mut pieces = [IoSliceMut::new(&mut datagram)];
-    let received = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
-    let came_in_on = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
-        _ => None,
-    });
-    let (len, peer) = (received.bytes, received.address.map(SocketAddrV4::from));
-    let (Some(info), Some(peer)) = (came_in_on, peer) else { return Ok(false) };
-    let Some(datagram) = datagram.get(..len) else { return Ok(false) };
-    if peer.port() == 0 || peer.ip().is_multicast() || peer.ip().is_broadcast() || peer.ip().is_unspecified() {
+fn answer_one(socket: &UdpSocket, app: &App, only: Option<Ipv4Addr>) -> io::Result<bool> {
+    let mut datagram = [0; BYTES_MAX];
+    let Some(arrival) = datagram::receive(socket, &mut datagram)? else { return Ok(false) };
+    let peer = arrival.peer.ip();
+    if !may_be_answered(arrival.peer) || only.is_some_and(|only| arrival.local != Some(IpAddr::V4(only))) {
         return Ok(false);
     }
-    match DiscoverRequest::parse(datagram) {
+    match DiscoverRequest::parse(datagram.get(..arrival.len).unwrap_or_default()) {
         Ok(request) if request.matches(app.device_id) => {}
         _ => return Ok(false),
     }
-    // For a broadcast this is the receiving interface's own address.
-    let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-    let base_url = app.base_url(local);
+    if !app.is_neighbour(peer) {
+        return Ok(false);
+    }
+    app.clients.saw(peer, Asked::Discovery, b"");
+    let local = arrival.local.unwrap_or(arrival.to);
+    let host = app.interfaces.now().host_for(arrival.interface, local, peer, app.has_v6.get());
+    // Somebody who could not use what he is told is told nothing.
+    let Some(host) = host else { return Ok(false) };
+    // Nobody else can speak for our own machine, so that it need not be protected from answers.
+    if !peer.is_loopback() && !app.replies.borrow_mut().ask(clock::mono(), peer, 1) {
+        return Ok(false);
+    }
+    let base_url = app.base_url(host);
+    let mut lineup_url = heapless::String::<LINEUP_URL_BYTES_MAX>::new();
+    write!(lineup_url, "{base_url}/lineup.json").map_err(|_| io::ErrorKind::InvalidData)?;
     let mut out = [0; REPLY_BYTES_MAX];
     let reply = DiscoverReply {
         device_id: app.device_id,
         tuner_count: u8::try_from(app.engine.tuners_len()).unwrap_or(u8::MAX),
         base_url: &base_url,
-        lineup_url: &format!("{base_url}/lineup.json"),
+        lineup_url: &lineup_url,
         auth: &app.device_id.auth(),
     };
     let Some(reply) = reply.write(&mut out) else { return Ok(false) };
-    let from = in_pktinfo { ipi_addr: nix::libc::in_addr { s_addr: 0 }, ..info };
-    sendmsg(
-        socket.as_raw_fd(),
-        &[IoSlice::new(reply)],
-        &[ControlMessage::Ipv4PacketInfo(&from)],
-        MsgFlags::MSG_DONTWAIT,
-        Some(&SockaddrIn::from(peer)),
-    )?;
+    datagram::send(socket, reply, arrival.peer, arrival.interface, arrival.local)?;
     Ok(true)
+}
+
+// ---- Twins ----------------------------------------------------------------------------------------------------------
+
+/// Asks the network for our own id, now and then and whenever it has changed.
+async fn look_for_twins(app: Rc<App>, only: Option<Ipv4Addr>) {
+    let mut interfaces = app.interfaces.clone();
+    let mut links = None;
+    loop {
+        match twin(&app, only).await {
+            Ok(None) => app.problems.clear(Topic::DeviceId),
+            Ok(Some(twin)) => app.problems.set(
+                Topic::DeviceId,
+                format!(
+                    "Another box in this network, at {twin}, has the same device id {} as this one, and clients take \
+                     both for one. One of them runs on a copy of the other's state: stop it, remove its state \
+                     directory, and start it again",
+                    app.device_id
+                ),
+            ),
+            Err(error) => tracing::debug!(%error, "the network could not be asked for our own device id"),
+        }
+        let asked_at = clock::mono();
+        loop {
+            tokio::select! {
+                () = clock::until(Some(asked_at.plus_ms(TWIN_EVERY_MS))) => break,
+                next = interfaces.next() => {
+                    // Another round is not yet another network.
+                    let is_new = links.as_ref().is_none_or(|known| *known != next.interfaces);
+                    links = Some(next.interfaces);
+                    if is_new {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Another box that answers to our id.
+async fn twin(app: &App, only: Option<Ipv4Addr>) -> io::Result<Option<IpAddr>> {
+    let socket = datagram::open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0, false)?;
+    socket.set_broadcast(true)?;
+    let mut request = [0; REQUEST_BYTES];
+    let request = DiscoverRequest::write(Some(app.device_id), &mut request);
+    let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, PORT));
+    let interfaces = app.interfaces.now();
+    for interface in interfaces.list().iter().filter(|interface| !interface.is_loopback) {
+        let from = interface.addresses().find(|own| match (own, only) {
+            (IpAddr::V4(own), Some(only)) => *own == only,
+            (IpAddr::V4(_), None) => true,
+            (IpAddr::V6(_), _) => false,
+        });
+        if from.is_some() {
+            // One interface may lead nowhere, and the next one to everybody.
+            datagram::send(&socket, request, everybody, interface.index, from).unwrap_or_default();
+        }
+    }
+    let hearing = async {
+        let mut datagram = [0; BYTES_MAX];
+        loop {
+            let (len, from) = socket.recv_from(&mut datagram).await?;
+            let neighbour = Neighbour::parse(datagram.get(..len).unwrap_or_default());
+            let is_us = app.interfaces.now().is_own(from.ip());
+            if neighbour.is_some_and(|neighbour| neighbour.device_id == app.device_id.get()) && !is_us {
+                return Ok(Some(from.ip()));
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(TWIN_WAIT_MS), hearing).await.unwrap_or(Ok(None))
 }

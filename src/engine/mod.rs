@@ -21,10 +21,11 @@ use pure::model::lineup::{ChannelId, Lineup};
 use pure::rules::breaker::ChannelView;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
+use pure::wire::ts::Codec;
 use relay::{Cursor, Relay};
 pub use relay::{Progress, RelayStats};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -87,11 +88,41 @@ struct Place {
     closed: Rc<Cell<bool>>,
 }
 
+/// What a channel was made of when it last played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// How its picture is coded.
+    pub video: Option<Codec>,
+    /// How its sound is coded.
+    pub audio: Option<Codec>,
+    /// How wide its picture is, in pixels; known once ffprobe has looked at it.
+    pub width: Option<u32>,
+}
+
+/// What is known of channels that have played.
+#[derive(Default)]
+struct Known {
+    formats: BTreeMap<ChannelId, Formats>,
+    revision: u64,
+}
+
+impl Known {
+    fn note(&mut self, channel: ChannelId, change: impl FnOnce(&mut Formats)) {
+        let formats = self.formats.entry(channel).or_default();
+        let before = *formats;
+        change(formats);
+        if *formats != before {
+            self.revision += 1;
+        }
+    }
+}
+
 struct Shared {
     inbox: mpsc::Sender<Command>,
     leavers: Rc<Leavers>,
     relays: Vec<Rc<Relay>>,
     lineup: RefCell<Option<Rc<Lineup>>>,
+    known: RefCell<Known>,
     lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
@@ -165,6 +196,7 @@ pub fn new(
         leavers: Rc::default(),
         relays: (0..options.slots_len).map(|_| Relay::new(options.ring_mib)).collect(),
         lineup: RefCell::default(),
+        known: RefCell::default(),
         lineup_changed: Notify::new(),
         slots: RefCell::default(),
         channels: RefCell::default(),
@@ -276,8 +308,19 @@ impl Handle {
         self.0.lineup.borrow().clone()
     }
 
+    /// What a channel was made of when it last played; `None` when it has not played yet.
+    pub fn formats(&self, channel: ChannelId) -> Option<Formats> {
+        self.0.known.borrow().formats.get(&channel).copied()
+    }
+
+    /// Another number whenever [`Handle::formats`] has something new to say.
+    pub fn formats_revision(&self) -> u64 {
+        self.0.known.borrow().revision
+    }
+
     /// Replaces the lineup. Who watches a channel that is gone keeps his feed.
     pub fn set_lineup(&self, lineup: Rc<Lineup>) {
+        self.0.known.borrow_mut().formats.retain(|channel, _| lineup.by_id(*channel).is_some());
         *self.0.lineup.borrow_mut() = Some(lineup);
         self.0.lineup_changed.notify_waiters();
     }

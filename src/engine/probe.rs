@@ -39,26 +39,20 @@ const INPUT: &str = "pipe:0";
 
 /// Looks at `excerpt`, whole packets with tables and, if there is any, a key frame. It takes a tenth of a second as a
 /// rule and [`PROBE_KILL_MS`] at most; dropped, it ends ffprobe.
-pub(super) async fn probe(permit: ProbePermit, ffprobe: &Path, excerpt: Vec<u8>, expect: Expect) -> ProbeResult {
+pub(super) async fn probe(permit: ProbePermit, ffprobe: &Path, excerpt: Vec<u8>, expect: Expect) -> Found {
     probe_within(PROBE_KILL_MS, permit, ffprobe, excerpt, expect).await
 }
 
-async fn probe_within(
-    kill_ms: u64,
-    permit: ProbePermit,
-    ffprobe: &Path,
-    excerpt: Vec<u8>,
-    expect: Expect,
-) -> ProbeResult {
+async fn probe_within(kill_ms: u64, permit: ProbePermit, ffprobe: &Path, excerpt: Vec<u8>, expect: Expect) -> Found {
     // Between two key frames nobody can see a picture, however healthy it is.
     if !has_join_point(&excerpt) {
-        return ProbeResult::Unknown;
+        return Found::NOTHING;
     }
     let mut prober = match process::probe(permit, ffprobe, &ARGUMENTS) {
         Ok(prober) => prober,
         Err(error) => {
             tracing::debug!(program = %ffprobe.display(), %error, "ffprobe could not be started");
-            return ProbeResult::Unknown;
+            return Found::NOTHING;
         }
     };
     let ended = {
@@ -72,9 +66,33 @@ async fn probe_within(
         prober.reaper.group().kill();
     }
     match (prober.reaper.reap().await, ended) {
-        (Ok(status), Some((answer, complaint))) => judge(status.code(), &answer, &complaint, expect),
-        _ => ProbeResult::Unknown,
+        (Ok(status), Some((answer, complaint))) => {
+            Found { result: judge(status.code(), &answer, &complaint, expect), width: width(&answer) }
+        }
+        _ => Found::NOTHING,
     }
+}
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Whether what is made can be watched.
+    pub(super) result: ProbeResult,
+    /// How wide the picture is, in pixels.
+    pub(super) width: Option<u32>,
+}
+
+impl Found {
+    pub(super) const NOTHING: Self = Self { result: ProbeResult::Unknown, width: None };
+}
+
+/// How wide the first picture is that has a width.
+fn width(answer: &[u8]) -> Option<u32> {
+    let mut pictures = std::str::from_utf8(answer).ok()?.lines().filter(|line| line.contains("codec_type=video"));
+    pictures.find_map(|line| {
+        let width = line.trim().split('|').find_map(|key| key.strip_prefix("width="))?;
+        width.parse().ok().filter(|width| *width > 0)
+    })
 }
 
 fn has_join_point(excerpt: &[u8]) -> bool {
@@ -154,7 +172,21 @@ mod tests {
         let facts = BoardFacts { ffmpeg_present: true, fds_limit: 1_024, ..BoardFacts::default() };
         let permit = Gate::new(1, Rules::DEFAULT).permit_probe(&facts, 0).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(probe_within(kill_ms, permit, ffprobe, excerpt.to_vec(), expect))
+        runtime.block_on(probe_within(kill_ms, permit, ffprobe, excerpt.to_vec(), expect)).result
+    }
+
+    #[test]
+    fn the_width_of_the_picture_is_read() {
+        for (answer, wanted) in [
+            ("codec_type=video|width=1280\ncodec_type=audio|sample_rate=48000\n", Some(1280)),
+            ("codec_type=audio|sample_rate=48000\n  codec_type=video|width=1920|x\n", Some(1920)),
+            ("codec_type=video|width=0\ncodec_type=video|width=720\n", Some(720)),
+            ("codec_type=video|width=N/A\n", None),
+            ("codec_type=audio|width=9\n", None),
+            ("", None),
+        ] {
+            assert_eq!(width(answer.as_bytes()), wanted, "{answer:?}");
+        }
     }
 
     /// The golden stream with every packet of one kind changed or left out.

@@ -22,7 +22,7 @@ use pure::limits::{
 use pure::rules::pool::Generation;
 use pure::time::Mono;
 use pure::wire::ts::seam::Seam;
-use pure::wire::ts::{Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Sync, next_sync};
+use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Sync, next_sync};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -469,6 +469,13 @@ impl Relay {
             video: streams.video_codec().is_some(),
             audio: streams.audio_codec().is_some(),
         })
+    }
+
+    /// How the child's picture and its sound are coded; nothing while its tables are not known.
+    pub(super) fn codecs(&self) -> (Option<Codec>, Option<Codec>) {
+        let ring = self.ring.borrow();
+        let streams = ring.inspector.streams();
+        streams.map_or((None, None), |streams| (streams.video_codec(), streams.audio_codec()))
     }
 
     /// Puts the last second or two of what the child made into `into`, for somebody who looks at it: tables, then whole

@@ -2,12 +2,13 @@
 //!
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
+use super::probe::Found;
 use super::process;
 use super::relay::Relay;
 use super::snapshot::Snapshot;
 use super::telling;
 use super::tend::{LivingGroup, Report, Teller, What, tend};
-use super::{Command, Options, Place, Shared, Watcher, facts, probe};
+use super::{Command, Formats, Options, Place, Shared, Watcher, facts, probe};
 use crate::clock;
 use crate::observe::metrics::Point;
 use pure::limits::{ENGINE_INBOX, SWEEP_MS};
@@ -17,7 +18,6 @@ use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
 use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
-use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::cell::Cell;
@@ -181,6 +181,14 @@ impl Supervisor {
         let event = match what {
             What::Output => {
                 tracing::info!(slot = slot_index, generation = attempt, channel_id, "{name} plays");
+                if let Some(channel) = &playing {
+                    let (video, audio) = self.relay(slot).codecs();
+                    // Another picture may have another width.
+                    self.shared.known.borrow_mut().note(channel.id, |formats| {
+                        let width = formats.width.filter(|_| formats.video == video);
+                        *formats = Formats { video, audio, width };
+                    });
+                }
                 Event::Output { slot, generation }
             }
             What::Unsuited => {
@@ -207,7 +215,13 @@ impl Supervisor {
                 }
                 Event::Exited { slot, generation, end }
             }
-            What::Probed { result } => Event::Probed { slot, generation, result },
+            What::Probed { found } => {
+                let is_present = self.relay(slot).generation() == generation;
+                if let Some((channel, width)) = playing.as_ref().zip(found.width).filter(|_| is_present) {
+                    self.shared.known.borrow_mut().note(channel.id, |formats| formats.width = Some(width));
+                }
+                Event::Probed { slot, generation, result: found.result }
+            }
         };
         self.dispatch(event);
         if let Event::Exited { .. } = event {
@@ -392,7 +406,7 @@ impl Supervisor {
         let relay = self.relay(slot);
         let (mut excerpt, expect) = (Vec::new(), relay.expects());
         relay.excerpt(&mut excerpt);
-        let answer = Answer { slot, generation, reporter: self.reporter.clone(), result: ProbeResult::Unknown };
+        let answer = Answer { slot, generation, reporter: self.reporter.clone(), found: Found::NOTHING };
         let ffprobe = self.ffprobe.clone();
         tokio::task::spawn_local(async move {
             answer.give(probe::probe(permit, &ffprobe, excerpt, expect).await);
@@ -461,19 +475,19 @@ struct Answer {
     slot: SlotIndex,
     generation: Generation,
     reporter: mpsc::Sender<Report>,
-    result: ProbeResult,
+    found: Found,
 }
 
 impl Answer {
-    fn give(mut self, result: ProbeResult) {
-        self.result = result;
+    fn give(mut self, found: Found) {
+        self.found = found;
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let (slot, generation, result) = (self.slot, self.generation, self.result);
+        let (slot, generation, found) = (self.slot, self.generation, self.found);
         // An error says that the daemon is ending: there is room for as many reports as there can be.
-        self.reporter.try_send(Report { slot, generation, what: What::Probed { result } }).unwrap_or_default();
+        self.reporter.try_send(Report { slot, generation, what: What::Probed { found } }).unwrap_or_default();
     }
 }

@@ -5,12 +5,12 @@
 
 use super::facts;
 use super::last_words::{LastWords, Life, end_of, hear, shown};
+use super::probe::Found;
 use super::process::{Child, Group};
 use super::relay::{Patience, Relay, Verdict};
 use crate::clock;
 use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, TERM_MS};
 use pure::rules::failure::{End, Failure};
-use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Generation, SlotIndex};
 use std::cell::Cell;
 use std::io;
@@ -38,7 +38,7 @@ pub(super) enum What {
     /// It was reaped.
     Exited { status: io::Result<ExitStatus>, end: End, last_words: String },
     /// A look at its output was answered; not told by its own task.
-    Probed { result: ProbeResult },
+    Probed { found: Found },
 }
 
 /// How a child's task speaks to the supervisor. Its end is always told: dropped too soon, it says so.

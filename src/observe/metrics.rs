@@ -201,6 +201,12 @@ pub struct Metrics {
     pub control_connections_refused: Counter,
     /// Datagrams on the discovery port that deserved no answer.
     pub discovery_ignored: Counter,
+    /// Answers to searches over SSDP.
+    pub ssdp_answers: Counter,
+    /// Datagrams on the port of SSDP that deserved no answer.
+    pub ssdp_ignored: Counter,
+    /// How often the thread of mDNS was started anew.
+    pub mdns_restarts: Counter,
     /// Playlists read.
     pub playlist_loads: Counter,
     /// Playlists that could not be had or used.
@@ -249,6 +255,9 @@ impl Default for Metrics {
             control_requests: Counter::default(),
             control_connections_refused: Counter::default(),
             discovery_ignored: Counter::default(),
+            ssdp_answers: Counter::default(),
+            ssdp_ignored: Counter::default(),
+            mdns_restarts: Counter::default(),
             playlist_loads: Counter::default(),
             playlist_failures: Counter::default(),
             panics: Counter::default(),

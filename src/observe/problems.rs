@@ -29,6 +29,9 @@ pub enum Topic {
     /// A port is taken.
     DiscoveryPort,
     /// A port is taken.
+    SsdpPort,
+    /// Another box has our device id.
+    DeviceId,
     ControlPort,
     /// The playlist cannot be had.
     Playlist,
@@ -41,12 +44,14 @@ pub enum Topic {
 }
 
 impl Topic {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
         Self::StreamPort,
         Self::DiscoveryPort,
+        Self::SsdpPort,
+        Self::DeviceId,
         Self::ControlPort,
         Self::Playlist,
         Self::Lineup,
@@ -62,6 +67,8 @@ impl Topic {
             Self::PagePort => "page-port",
             Self::StreamPort => "stream-port",
             Self::DiscoveryPort => "discovery-port",
+            Self::SsdpPort => "ssdp-port",
+            Self::DeviceId => "device-id",
             Self::ControlPort => "control-port",
             Self::Playlist => "playlist",
             Self::Lineup => "lineup",

@@ -395,12 +395,78 @@ pub const BLACK_BOX_LINES: usize = 256;
 /// Bytes of one of them; longer ones are cut.
 pub const BLACK_BOX_LINE_BYTES: usize = 120;
 
+// ---- Being found ----------------------------------------------------------------------------------------------------
+
+/// Interfaces that are looked at; a box with more has the first ones announced.
+pub const INTERFACES_MAX: usize = 32;
+/// Addresses of one family that are remembered of an interface.
+pub const ADDRESSES_MAX: usize = 16;
+/// Subnets that the owner may name besides those that the box is in.
+pub const SUBNETS_MAX: usize = 16;
+/// How long links are left to settle after the kernel said that something changed: an address comes in several steps.
+pub const LINKS_SETTLE_MS: u64 = 300;
+/// How often groups are joined anew, whatever happens: a switch may have forgotten that we are in them (L09).
+pub const LINKS_EVERY_MS: u64 = 120_000;
+/// The same where the kernel does not tell of changes.
+pub const LINKS_POLL_MS: u64 = 5_000;
+/// How many routers an announcement or an answer may pass, and one less: this is meant for the house (S40, L07).
+pub const DATAGRAM_TTL: u32 = 2;
+/// From a port that could not be opened to the next try; doubled each time (L03).
+pub const PORT_RETRY_MS_MIN: u64 = 5_000;
+/// The longest pause between two tries.
+pub const PORT_RETRY_MS_MAX: u64 = 60_000;
+/// Datagrams that are looked at before others get their turn.
+pub const DATAGRAM_BATCH: usize = 32;
+
+/// Answers to searches that wait for their time: a second of as many as may be given at all.
+pub const SSDP_PENDING_MAX: usize = 100;
+/// The longest wait before the first announcement, so that a house that gets its power back does not speak at once.
+pub const SSDP_FIRST_MS_MAX: u32 = 100;
+/// From one announcement of a burst to the next.
+pub const SSDP_BURST_MS: u64 = 200;
+/// How often an announcement is repeated: datagrams get lost.
+pub const SSDP_BURST_LEN: u8 = 3;
+/// From one burst to the next, at least; its announcements hold for [`crate::wire::ssdp::MAX_AGE_S`].
+pub const SSDP_ALIVE_MS_MIN: u64 = 600_000;
+/// From one burst to the next, at most.
+pub const SSDP_ALIVE_MS_MAX: u64 = 850_000;
+const _: () = assert!(SSDP_ALIVE_MS_MAX < crate::wire::ssdp::MAX_AGE_S as u64 * 1_000 / 2, "it must not run out");
+
+/// How often the thread of mDNS is asked whether it lives (L02).
+pub const MDNS_CHECK_MS: u64 = 60_000;
+/// How long it may take to answer that.
+pub const MDNS_ANSWER_MS: u64 = 5_000;
+/// How often mDNS may be started anew within [`MDNS_RESTART_WINDOW_MS`] (L02).
+pub const MDNS_RESTARTS_MAX: usize = 3;
+/// See [`MDNS_RESTARTS_MAX`].
+pub const MDNS_RESTART_WINDOW_MS: u64 = 3_600_000;
+/// How long farewells may take at the end.
+pub const FAREWELL_MS: u64 = 1_000;
+
+/// How often the network is asked whether another box has our device id.
+pub const TWIN_EVERY_MS: u64 = 3_600_000;
+/// How long an answer to that is waited for.
+pub const TWIN_WAIT_MS: u64 = 1_000;
+
+/// Documents for clients that are kept as they went out: a few clients ask for the same few again and again.
+pub const DOCUMENTS_MAX: usize = 8;
+/// Bytes of all of them together; a lineup of 10,000 channels has 1.5 MiB.
+pub const DOCUMENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Searches for channels that anybody may start at once.
+pub const SCANS_BURST: u32 = 10;
+/// And one more in this time: each of them asks the provider.
+pub const SCANS_PERIOD_MS: u64 = 10_000;
+/// Clients that the page names; the API has all.
+pub const CLIENTS_SHOWN: usize = 8;
+
 // ---- Inboxes ----------------------------------------------------------------------------------------------------
 
 /// Questions waiting for the supervisor: one for each viewer, and as many again from people.
 pub const ENGINE_INBOX: usize = 2 * VIEWERS_MAX;
 /// Questions waiting for the store.
 pub const STORE_INBOX: usize = 64;
+/// Favourites and hidden channels that wait to be stored.
+pub const MARKS_INBOX: usize = 16;
 
 // ---- Sums -------------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,25 @@ impl fmt::Display for Wall {
     }
 }
 
+/// A point in time as HTTP and SSDP write it, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+///
+/// Source: RFC 9110, section 5.6.7.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpDate(pub Wall);
+
+impl fmt::Display for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 1970 began on a Thursday.
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let Civil { year, month, day, hour, minute, second } = self.0.civil();
+        let weekday = usize::try_from(self.0.0.div_euclid(86_400).rem_euclid(7)).unwrap_or_default();
+        let weekday = DAYS.get(weekday).copied().unwrap_or_default();
+        let month = MONTHS.get(usize::from(month.saturating_sub(1))).copied().unwrap_or_default();
+        write!(f, "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ mod schema;
 use pure::limits::STORE_INBOX;
 use pure::model::device_id::DeviceId;
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Source};
+use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Mark, Source};
 use pure::model::recipe::DEMO;
 use pure::wire::m3u::Entry;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -25,6 +25,13 @@ use tokio::sync::oneshot;
 /// Why the store cannot do what was asked. The text is for people.
 #[derive(Clone, Debug)]
 pub struct StoreError(String);
+
+impl StoreError {
+    /// It has more to do than it can take.
+    pub fn busy() -> Self {
+        Self("the database is busy; try again".to_owned())
+    }
+}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +66,8 @@ impl Origin {
 enum Request {
     Lineup { origin: Origin, answer: oneshot::Sender<Result<Lineup, StoreError>> },
     Replace { entries: Vec<Entry>, answer: oneshot::Sender<Result<Lineup, StoreError>> },
+    Marks { answer: oneshot::Sender<Result<BTreeMap<ChannelId, Mark>, StoreError>> },
+    SetMark { channel: ChannelId, mark: Mark, answer: oneshot::Sender<Result<(), StoreError>> },
     Ping { answer: oneshot::Sender<()> },
 }
 
@@ -131,6 +140,22 @@ impl Handle {
         self.ask(|answer| Request::Replace { entries, answer }).await
     }
 
+    /// What the owner thinks of channels; those without a row are plain.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn marks(&self) -> Result<BTreeMap<ChannelId, Mark>, StoreError> {
+        self.ask(|answer| Request::Marks { answer }).await
+    }
+
+    /// Keeps what the owner thinks of a channel.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn set_mark(&self, channel: ChannelId, mark: Mark) -> Result<(), StoreError> {
+        self.ask(|answer| Request::SetMark { channel, mark, answer }).await
+    }
+
     /// Waits for the store's thread to come round to this question; as long as it takes.
     pub async fn ping(&self) -> Pulse {
         let (answer, answered) = oneshot::channel();
@@ -146,7 +171,7 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(request(answer)).map_err(|_| StoreError("the database is busy; try again".to_owned()))?;
+        self.0.try_send(request(answer)).map_err(|_| StoreError::busy())?;
         answered.await.unwrap_or_else(|_| Err(StoreError("the database has stopped".to_owned())))
     }
 }
@@ -158,6 +183,8 @@ fn serve(database: &mut Connection, folder: &Path, inbox: &mpsc::Receiver<Reques
         match request {
             Request::Ping { answer } => answer.send(()).unwrap_or_default(),
             Request::Lineup { origin, answer } => drop(answer.send(lineup(database, origin))),
+            Request::Marks { answer } => drop(answer.send(marks(database))),
+            Request::SetMark { channel, mark, answer } => drop(answer.send(set_mark(database, channel, mark))),
             Request::Replace { entries, answer } => {
                 let before = lineup(database, Origin::Playlist).ok();
                 let after = replace_playlist(database, &entries);
@@ -230,6 +257,42 @@ fn sources(database: &Connection) -> Result<BTreeMap<u32, Vec<Source>>, StoreErr
         sources.entry(channel).or_default().push(source);
     }
     Ok(sources)
+}
+
+const FAVORITE: &str = "favorite";
+const HIDDEN: &str = "hidden";
+
+fn marks(database: &Connection) -> Result<BTreeMap<ChannelId, Mark>, StoreError> {
+    let mut statement = database.prepare_cached("SELECT channel_id, mark FROM mark")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let mut marks = BTreeMap::new();
+    for row in rows {
+        let (channel, mark) = row?;
+        let mark = match mark.as_str() {
+            FAVORITE => Mark::Favorite,
+            HIDDEN => Mark::Hidden,
+            // Of a release that knows more.
+            _ => continue,
+        };
+        marks.insert(ChannelId(channel), mark);
+    }
+    Ok(marks)
+}
+
+fn set_mark(database: &Connection, channel: ChannelId, mark: Mark) -> Result<(), StoreError> {
+    let text = match mark {
+        Mark::Plain => {
+            database.execute("DELETE FROM mark WHERE channel_id = ?1", [channel.0])?;
+            return Ok(());
+        }
+        Mark::Favorite => FAVORITE,
+        Mark::Hidden => HIDDEN,
+    };
+    database.execute(
+        "INSERT INTO mark (channel_id, mark) VALUES (?1, ?2) ON CONFLICT (channel_id) DO UPDATE SET mark = ?2",
+        params![channel.0, text],
+    )?;
+    Ok(())
 }
 
 fn add_demo(database: &mut Connection) -> Result<(), StoreError> {

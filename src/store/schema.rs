@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
     CREATE TABLE channel (
@@ -31,7 +32,15 @@ const STEPS: [&str; 1] = ["
         user_agent TEXT,
         PRIMARY KEY (channel_id, position)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- What the owner thinks of a channel, apart from what its playlist says of it; most have no row.
+    CREATE TABLE mark (
+        channel_id INTEGER PRIMARY KEY REFERENCES channel (id),
+        mark TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// The oldest schema whose release can still read what this release writes. It is written into the file, so that a
 /// release that is older than that can say so instead of guessing.

@@ -107,3 +107,26 @@ fn forty_thousand_entries_are_stored_in_linear_time() {
     assert_eq!(lineup.channels().len(), 40_000);
     assert_eq!(lineup.channels()[39_999].number.as_str(), "40000");
 }
+
+#[test]
+fn what_the_owner_thinks_survives_whatever_the_playlist_does() {
+    let mut database = database();
+    let [news, sport] = ["News", "Sport"].map(|name| entry(name, None, "http://h/1"));
+    let first = replace_playlist(&mut database, &[news.clone(), sport.clone()]).unwrap();
+    let [news_id, sport_id] = [0, 1].map(|index: usize| first.channels()[index].id);
+    set_mark(&database, news_id, Mark::Favorite).unwrap();
+    set_mark(&database, sport_id, Mark::Favorite).unwrap();
+    set_mark(&database, sport_id, Mark::Hidden).unwrap();
+    let wanted = BTreeMap::from([(news_id, Mark::Favorite), (sport_id, Mark::Hidden)]);
+    assert_eq!(marks(&database).unwrap(), wanted);
+    // Both go, and come back.
+    replace_playlist(&mut database, &[entry("Film", None, "http://h/2")]).unwrap();
+    replace_playlist(&mut database, &[sport, news]).unwrap();
+    assert_eq!(marks(&database).unwrap(), wanted);
+    set_mark(&database, news_id, Mark::Plain).unwrap();
+    set_mark(&database, news_id, Mark::Plain).unwrap();
+    assert_eq!(marks(&database).unwrap(), BTreeMap::from([(sport_id, Mark::Hidden)]));
+    assert!(set_mark(&database, ChannelId(99), Mark::Hidden).is_err(), "there is no such channel");
+    database.execute("INSERT INTO mark VALUES (?1, 'blue')", [news_id.0]).unwrap();
+    assert_eq!(marks(&database).unwrap().len(), 1, "a newer release's thoughts are left alone");
+}

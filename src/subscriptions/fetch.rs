@@ -1,7 +1,7 @@
 //! One HTTP GET, with redirects, TLS, and a bound on everything.
 
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response, StatusCode, body::Incoming};
@@ -25,8 +25,12 @@ pub(super) fn too_large() -> String {
     format!("it is larger than {} MiB", PLAYLIST_BYTES_MAX / 1024 / 1024)
 }
 
-/// Gets `url` and gives its body to `take`, piece by piece. Errors are for people, and name no secret.
-pub(super) async fn get(mut url: SourceUrl, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+/// Gets `url` and gives its body to `take`, piece by piece, each with the length of the whole where the server says it.
+/// Errors are for people, and name no secret.
+pub(super) async fn get(
+    mut url: SourceUrl,
+    mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), String>,
+) -> Result<(), String> {
     for _ in 0..=REDIRECTS_MAX {
         let response = ask(&url).await?;
         let status = response.status();
@@ -60,16 +64,20 @@ fn explain_status(status: StatusCode) -> String {
     format!("its server answers {}: {hint}", status.as_u16())
 }
 
-async fn pour(response: Response<Incoming>, take: &mut impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+async fn pour(
+    response: Response<Incoming>,
+    take: &mut impl FnMut(&[u8], Option<u64>) -> Result<(), String>,
+) -> Result<(), String> {
     let mut left = PLAYLIST_BYTES_MAX;
     let mut body = response.into_body();
+    let whole = body.size_hint().exact();
     loop {
         let next = tokio::time::timeout(STEP, body.frame()).await;
         let Some(frame) = next.map_err(|_| "its server stopped in the middle".to_owned())? else { return Ok(()) };
         let frame = frame.map_err(|error| format!("the connection broke in the middle ({error})"))?;
         if let Ok(bytes) = frame.into_data() {
             left = left.checked_sub(bytes.len()).ok_or_else(too_large)?;
-            take(&bytes)?;
+            take(&bytes, whole)?;
             tokio::task::yield_now().await;
         }
     }

@@ -10,30 +10,38 @@ use crate::engine;
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store::{self, Origin};
-use pure::limits::FETCH_MS_MAX;
+use pure::limits::{FETCH_MS_MAX, MARKS_INBOX};
+use pure::model::lineup::{ChannelId, Mark};
 use pure::model::source_url::SourceUrl;
 use pure::time::Wall;
 use pure::wire::m3u::{Entry, Parser, Skipped, Summary};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// From a failed fetch to the next try; doubled each time.
 const RETRY_MS_MIN: u64 = 15_000;
 /// The longest pause between two tries.
 const RETRY_MS_MAX: u64 = 900_000;
+/// How much of a refresh is done once all is read.
+const READ_PERCENT: u64 = 95;
 
 /// How the last refresh went.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// One is going on.
     pub in_progress: bool,
-    /// Entries found so far, or in the last one that worked.
+    /// How far it is, in percent.
+    pub progress: u8,
+    /// Entries that it has found so far.
+    pub found_now: u32,
+    /// Entries found in the last one that worked.
     pub found: u32,
     /// Entries left out of it, and why the first of them was.
     pub skipped: u32,
@@ -43,13 +51,53 @@ pub struct Status {
     pub loaded_at: Option<Wall>,
 }
 
+/// What the owner thinks of channels.
+#[derive(Debug, Default)]
+pub struct Marks {
+    by_channel: BTreeMap<ChannelId, Mark>,
+    /// Another number for every change.
+    pub revision: u64,
+}
+
+impl Marks {
+    /// What he thinks of one.
+    pub fn of(&self, channel: ChannelId) -> Mark {
+        self.by_channel.get(&channel).copied().unwrap_or_default()
+    }
+}
+
+/// A thought that is to be kept.
+struct Marking {
+    channel: ChannelId,
+    mark: Mark,
+    done: oneshot::Sender<Result<(), store::StoreError>>,
+}
+
 struct Shared {
     playlist: RefCell<Option<String>>,
     status: RefCell<Status>,
+    marks: RefCell<Rc<Marks>>,
     wanted: Notify,
+    /// Nobody waits for the refresh that is going on any more.
+    unwanted: Notify,
+    marking: mpsc::Sender<Marking>,
+    to_mark: RefCell<Option<mpsc::Receiver<Marking>>>,
 }
 
 impl Shared {
+    fn begin(&self) -> bool {
+        let mut status = self.status.borrow_mut();
+        if !std::mem::replace(&mut status.in_progress, true) {
+            (status.progress, status.found_now) = (0, 0);
+            return true;
+        }
+        false
+    }
+
+    fn end(&self) {
+        self.status.borrow_mut().in_progress = false;
+    }
+
     fn note_loaded(&self, summary: Summary) {
         let mut status = self.status.borrow_mut();
         (status.found, status.skipped) = (summary.entries, summary.skipped);
@@ -64,21 +112,51 @@ pub struct Handle(Rc<Shared>);
 impl Handle {
     /// For a playlist, or the demo channels.
     pub fn new(playlist: Option<String>) -> Self {
-        Self(Rc::new(Shared { playlist: RefCell::new(playlist), status: RefCell::default(), wanted: Notify::new() }))
+        let (marking, to_mark) = mpsc::channel(MARKS_INBOX);
+        Self(Rc::new(Shared {
+            playlist: RefCell::new(playlist),
+            status: RefCell::default(),
+            marks: RefCell::default(),
+            wanted: Notify::new(),
+            unwanted: Notify::new(),
+            marking,
+            to_mark: RefCell::new(Some(to_mark)),
+        }))
     }
 
     /// Asks for a refresh; one that is going on is enough. From now on one is in progress, until its channels are
     /// there: clients ask for their lineup in the moment when it ends.
     pub fn refresh(&self) {
-        if !std::mem::replace(&mut self.0.status.borrow_mut().in_progress, true) {
+        if self.0.begin() {
             self.0.wanted.notify_one();
         }
+    }
+
+    /// Gives up the refresh that is going on, if there is one. The channels stay as they are.
+    pub fn abort(&self) {
+        self.0.unwanted.notify_waiters();
+    }
+
+    /// What the owner thinks of channels.
+    pub fn marks(&self) -> Rc<Marks> {
+        Rc::clone(&self.0.marks.borrow())
+    }
+
+    /// Keeps what the owner thinks of a channel; it is so once this comes back.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn mark(&self, channel: ChannelId, mark: Mark) -> Result<(), store::StoreError> {
+        let (done, is_done) = oneshot::channel();
+        let asked = self.0.marking.try_send(Marking { channel, mark, done });
+        asked.map_err(|_| store::StoreError::busy())?;
+        is_done.await.unwrap_or_else(|_| Err(store::StoreError::busy()))
     }
 
     /// Takes another playlist and fetches it.
     pub fn set_playlist(&self, playlist: Option<String>) {
         *self.0.playlist.borrow_mut() = playlist;
-        self.0.status.borrow_mut().in_progress = true;
+        self.0.begin();
         self.0.wanted.notify_one();
     }
 
@@ -101,14 +179,56 @@ pub async fn run(
     problems: Problems,
     metrics: Rc<Metrics>,
 ) {
+    // Before the first lineup: what is hidden must not be shown for a moment.
+    recall_marks(&handle, &store, &problems).await;
+    tokio::select! {
+        () = keep_marks(&handle, &store) => {}
+        () = refresh(&handle, &store, &engine, &problems, &metrics) => {}
+    }
+}
+
+async fn recall_marks(handle: &Handle, store: &store::Handle, problems: &Problems) {
+    match store.marks().await {
+        Ok(by_channel) => *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: 1 }),
+        Err(error) => problems.set(Topic::Lineup, format!("Favourites could not be read: {error}")),
+    }
+}
+
+/// Keeps what the owner thinks, while a playlist may be on its way; never ends.
+async fn keep_marks(handle: &Handle, store: &store::Handle) {
+    let inbox = handle.0.to_mark.borrow_mut().take();
+    let Some(mut inbox) = inbox else { return std::future::pending().await };
+    while let Some(Marking { channel, mark, done }) = inbox.recv().await {
+        let kept = store.set_mark(channel, mark).await;
+        if kept.is_ok() {
+            let old = handle.marks();
+            let mut by_channel = old.by_channel.clone();
+            match mark {
+                Mark::Plain => by_channel.remove(&channel),
+                Mark::Favorite | Mark::Hidden => by_channel.insert(channel, mark),
+            };
+            *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
+        }
+        // Who asked may be gone.
+        done.send(kept).unwrap_or_default();
+    }
+}
+
+async fn refresh(
+    handle: &Handle,
+    store: &store::Handle,
+    engine: &engine::Handle,
+    problems: &Problems,
+    metrics: &Metrics,
+) {
     let mut retry_ms = RETRY_MS_MIN;
     let mut restore = true;
     loop {
         let playlist = handle.0.playlist.borrow().clone();
         let Some(playlist) = playlist else {
             problems.clear(Topic::Playlist);
-            publish(&engine, &problems, &metrics, store.lineup(Origin::Demo).await);
-            handle.0.status.borrow_mut().in_progress = false;
+            publish(engine, problems, metrics, store.lineup(Origin::Demo).await);
+            handle.0.end();
             handle.0.wanted.notified().await;
             restore = true;
             continue;
@@ -117,18 +237,24 @@ pub async fn run(
             // Channels that were known before the start are there at once, even while the network is not.
             match store.lineup(Origin::Playlist).await {
                 Ok(stored) if stored.channels().is_empty() => {}
-                stored => publish(&engine, &problems, &metrics, stored),
+                stored => publish(engine, problems, metrics, stored),
             }
         }
-        handle.0.status.borrow_mut().in_progress = true;
-        let loaded = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(&handle, &playlist)).await;
-        let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000)));
+        handle.0.begin();
+        let loaded = tokio::select! {
+            loaded = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(handle, &playlist)) => {
+                Some(loaded.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000))))
+            }
+            () = handle.0.unwanted.notified() => None,
+        };
         let retry_at = match loaded {
-            Ok((entries, summary)) => {
+            // Somebody gave up. Without any channels there must be another try.
+            None => engine.lineup().is_none().then(|| clock::mono().plus_ms(retry_ms)),
+            Some(Ok((entries, summary))) => {
                 let asked_at = clock::mono();
                 let stored = store.replace_playlist(entries).await;
                 metrics.db_commit.add_ms(clock::mono().ms_since(asked_at));
-                publish(&engine, &problems, &metrics, stored);
+                publish(engine, problems, metrics, stored);
                 metrics.playlist_loads.add(1);
                 tracing::info!(channels = summary.entries, left_out = summary.skipped, "playlist loaded");
                 handle.0.note_loaded(summary);
@@ -136,7 +262,7 @@ pub async fn run(
                 retry_ms = RETRY_MS_MIN;
                 None
             }
-            Err(why) => {
+            Some(Err(why)) => {
                 metrics.playlist_failures.add(1);
                 let meanwhile = match engine.lineup() {
                     Some(_) => "The channels it had before stay.",
@@ -151,7 +277,7 @@ pub async fn run(
                 Some(at)
             }
         };
-        handle.0.status.borrow_mut().in_progress = false;
+        handle.0.end();
         tokio::select! {
             () = handle.0.wanted.notified() => {}
             () = clock::until(retry_at) => {}
@@ -172,13 +298,28 @@ pub async fn run_stored(
     problems: Problems,
     metrics: Rc<Metrics>,
 ) {
+    recall_marks(&handle, &store, &problems).await;
+    tokio::select! {
+        () = keep_marks(&handle, &store) => {}
+        () = show_stored(&handle, sure, &store, &engine, &problems, &metrics) => {}
+    }
+}
+
+async fn show_stored(
+    handle: &Handle,
+    sure: bool,
+    store: &store::Handle,
+    engine: &engine::Handle,
+    problems: &Problems,
+    metrics: &Metrics,
+) {
     loop {
         let stored = store.lineup(Origin::Playlist).await;
         let has_some = stored.as_ref().is_ok_and(|stored| !stored.channels().is_empty());
         let wanted = handle.has_playlist() || !sure && has_some;
         let lineup = if wanted { stored } else { store.lineup(Origin::Demo).await };
-        publish(&engine, &problems, &metrics, lineup);
-        handle.0.status.borrow_mut().in_progress = false;
+        publish(engine, problems, metrics, lineup);
+        handle.0.end();
         handle.0.wanted.notified().await;
     }
 }
@@ -206,9 +347,9 @@ fn show(playlist: &str) -> String {
 
 /// Reads a whole playlist from a file or an address; the error is for people.
 async fn load(handle: &Handle, playlist: &str) -> Result<(Vec<Entry>, Summary), String> {
-    let mut reading = Reading { handle, parser: Parser::new(), entries: Vec::new(), first_skipped: None };
+    let mut reading = Reading { handle, parser: Parser::new(), entries: Vec::new(), first_skipped: None, bytes: 0 };
     match playlist.parse::<SourceUrl>() {
-        Ok(url) => fetch::get(url, |bytes| reading.push(bytes)).await?,
+        Ok(url) => fetch::get(url, |bytes, whole| reading.push(bytes, whole)).await?,
         Err(_) => read_file(Path::new(playlist), &mut reading).await?,
     }
     reading.finish()
@@ -219,18 +360,31 @@ struct Reading<'a> {
     parser: Parser,
     entries: Vec<Entry>,
     first_skipped: Option<String>,
+    /// Bytes that came so far.
+    bytes: u64,
 }
 
 impl Reading<'_> {
-    fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
+    /// Takes a piece of a playlist that has so many bytes as a `whole`, if that is known.
+    fn push(&mut self, bytes: &[u8], whole: Option<u64>) -> Result<(), String> {
         let Self { parser, entries, first_skipped, .. } = self;
         let pushed = parser.push(bytes, &mut |result| sort(result, entries, first_skipped));
-        self.handle.0.status.borrow_mut().found = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.bytes += bytes.len() as u64;
+        let mut status = self.handle.0.status.borrow_mut();
+        status.found_now = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        // Where the end is not known, it is probably as far away as it was the last time.
+        let (done, all) = match whole {
+            Some(whole) => (self.bytes, whole),
+            None => (status.found_now.into(), status.found.into()),
+        };
+        // What is read has to be stored, too.
+        let percent = done.min(all) * READ_PERCENT / all.max(1);
+        status.progress = status.progress.max(u8::try_from(percent).unwrap_or(0));
         pushed.map_err(|error| error.to_string())
     }
 
     fn finish(self) -> Result<(Vec<Entry>, Summary), String> {
-        let Self { handle, parser, mut entries, mut first_skipped } = self;
+        let Self { handle, parser, mut entries, mut first_skipped, bytes: _ } = self;
         let summary = parser.finish(&mut |result| sort(result, &mut entries, &mut first_skipped));
         let summary = summary.map_err(|error| error.to_string())?;
         handle.0.status.borrow_mut().first_skipped = first_skipped;
@@ -268,7 +422,7 @@ async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String>
             return Ok(());
         }
         left = left.checked_sub(len).ok_or_else(fetch::too_large)?;
-        reading.push(piece.get(..len).unwrap_or_default())?;
+        reading.push(piece.get(..len).unwrap_or_default(), Some(kind.len()))?;
         tokio::task::yield_now().await;
     }
 }

@@ -24,8 +24,7 @@ impl Snapshot {
         let status = door.app.subscriptions.status();
         let found = lineup.as_ref().map_or(0, |lineup| u32::try_from(lineup.channels().len()).unwrap_or(u32::MAX));
         let scan = if status.in_progress {
-            // How many there will be is not known before the end.
-            Scan { state: ScanState::Running, progress: 50, found: status.found }
+            Scan { state: ScanState::Running, progress: status.progress, found: status.found_now }
         } else {
             Scan { state: ScanState::Complete, progress: 100, found }
         };

@@ -8,6 +8,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use pure::rules::pool::Refusal;
+use serde::Serialize;
 
 pub(super) type Body = Full<Bytes>;
 
@@ -53,6 +54,31 @@ pub(super) fn plain(status: StatusCode, content_type: &'static str, body: impl I
     answer
 }
 
+/// An answer of the device, from what it says.
+pub(super) fn json(value: &impl Serialize) -> Response<Body> {
+    serde_json::to_vec(value).map_or_else(|_| broken(), |body| device(JSON, body))
+}
+
+/// Something of ours is wrong.
+pub(super) fn broken() -> Response<Body> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "")
+}
+
+/// What was asked makes no sense; `why` is for a person.
+pub(super) fn bad_request(why: &str) -> Response<Body> {
+    plain(StatusCode::BAD_REQUEST, TEXT, format!("{why}\n"))
+}
+
+/// No page of a browser may ask this, ours included.
+pub(super) fn forbidden() -> Response<Body> {
+    plain(StatusCode::FORBIDDEN, TEXT, "")
+}
+
+/// A method that nothing here has; above all `SUBSCRIBE`, which would have us call strangers (S41).
+pub(super) fn no_such_method() -> Response<Body> {
+    plain(StatusCode::NOT_IMPLEMENTED, TEXT, "")
+}
+
 /// There is nothing at this address.
 pub(super) fn not_found() -> Response<Body> {
     plain(StatusCode::NOT_FOUND, TEXT, "There is nothing at this address.\n")
@@ -74,7 +100,8 @@ pub(super) fn later(why: &'static str, retry_after_s: u32) -> Response<Body> {
     answer
 }
 
-/// A stream's no, as a real box says it: an empty body, because some clients take a body for video.
+/// A stream's no, as a real box says it. The body stays empty: some clients (Jellyfin's shared streams, for one) do not
+/// look at the status and would take a text for video.
 /// Source: SiliconDust's HTTP documentation, error codes.
 fn error(status: StatusCode, code: &'static str, retry_after_s: Option<u32>) -> Response<Body> {
     let mut answer = device(TEXT, "");
@@ -91,6 +118,16 @@ fn error(status: StatusCode, code: &'static str, retry_after_s: Option<u32>) -> 
 /// No such channel.
 pub(super) fn unknown_channel() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "801 Unknown Channel", None)
+}
+
+/// A `transcode=` that no box knows.
+pub(super) fn unknown_profile() -> Response<Body> {
+    error(StatusCode::SERVICE_UNAVAILABLE, "802 Unknown Transcode Profile", None)
+}
+
+/// Not so fast.
+pub(super) fn busy(retry_after_s: u32) -> Response<Body> {
+    error(StatusCode::SERVICE_UNAVAILABLE, "803 System Busy", Some(retry_after_s))
 }
 
 /// The engine said no.

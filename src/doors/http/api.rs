@@ -2,6 +2,7 @@
 
 use super::App;
 use super::answer::{self, Body};
+use super::lineup;
 use super::route::{Asked, query};
 use crate::clock;
 use crate::engine::{Tuner, facts};
@@ -10,11 +11,12 @@ use crate::observe::metrics::{Gauges, SlotGauge};
 use crate::observe::problems::{Problem, Topic};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
-use pure::limits::{ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
+use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
+use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
 use pure::rules::failure::Failure;
 use pure::rules::health::Health;
 use pure::rules::pool::SlotState;
@@ -132,11 +134,11 @@ pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
         Some("info") => Level::INFO,
         Some("warn") => Level::WARN,
         Some("error") => Level::ERROR,
-        Some(_) => return bad_request("level is one of error, warn, info, debug"),
+        Some(_) => return answer::bad_request("level is one of error, warn, info, debug"),
     };
     let channel_id = match channel(app, asked) {
         Ok(id) => id.map(|id| id.0),
-        Err(why) => return bad_request(why),
+        Err(why) => return answer::bad_request(why),
     };
     let after = match query(asked, "after").map(|id| app.logs.sequence(id)) {
         None => None,
@@ -146,7 +148,7 @@ pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
     let limit = match query(asked, "limit").map(str::parse) {
         None => LOG_ANSWER_DEFAULT,
         Some(Ok(limit @ 1..=LOG_ANSWER_MAX)) => limit,
-        Some(_) => return bad_request("limit is a number from 1 to 500"),
+        Some(_) => return answer::bad_request("limit is a number from 1 to 500"),
     };
     let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
     fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>())
@@ -172,18 +174,69 @@ pub(super) fn channel_retry(app: &App, asked: &str) -> Response<Body> {
     match channel(app, asked) {
         Ok(Some(id)) if app.engine.retry(id) => answer::plain(StatusCode::ACCEPTED, answer::TEXT, ""),
         Ok(Some(_)) => answer::later("The box has too much to do.\n", 1),
-        Ok(None) => bad_request("channel or channel_id says which channel"),
-        Err(why) => bad_request(why),
+        Ok(None) => answer::bad_request("channel or channel_id says which channel"),
+        Err(why) => answer::bad_request(why),
     }
+}
+
+/// Has the playlist read again, for the page.
+pub(super) fn playlist_refresh(app: &App) -> Response<Body> {
+    lineup::scan(app)
+}
+
+#[derive(Serialize)]
+struct ClientView {
+    address: String,
+    /// Which program it probably is.
+    name: &'static str,
+    user_agent: String,
+    /// What it asked last.
+    asked: &'static str,
+    asked_s_ago: u64,
+    /// When it last took the lineup, if ever.
+    lineup_s_ago: Option<u64>,
+    requests: u64,
+}
+
+impl ClientView {
+    fn new(client: &Client, now: Mono) -> Self {
+        Self {
+            address: client.address.to_string(),
+            name: client.kind.name(),
+            user_agent: client.user_agent.as_str().to_owned(),
+            asked: match client.asked {
+                Wish::Discovery | Wish::Ssdp => "discovery",
+                Wish::Control => "control",
+                Wish::Device => "device",
+                Wish::Lineup => "lineup",
+                Wish::Status => "status",
+                Wish::Guide => "guide",
+                Wish::Stream => "stream",
+                Wish::Page => "page",
+            },
+            asked_s_ago: now.ms_since(client.at) / 1_000,
+            lineup_s_ago: client.lineup_at.map(|at| now.ms_since(at) / 1_000),
+            requests: client.count,
+        }
+    }
+}
+
+/// Everybody who asked this box lately, whoever asked last first.
+pub(super) fn clients(app: &App) -> Response<Body> {
+    let now = clock::mono();
+    fresh(&app.clients.list().iter().map(|client| ClientView::new(client, now)).collect::<Vec<_>>())
+}
+
+/// Those of them whom the page names: people who look at it know that themselves.
+fn clients_shown(app: &App, now: Mono) -> Vec<ClientView> {
+    let list = app.clients.list();
+    let wanted = list.iter().filter(|client| client.kind != ClientKind::Browser && client.asked != Wish::Page);
+    wanted.take(CLIENTS_SHOWN).map(|client| ClientView::new(client, now)).collect()
 }
 
 /// One log line.
 pub(super) fn log_entry(app: &App, id: &str) -> Response<Body> {
     app.logs.entry(id).map_or_else(answer::not_found, |entry| fresh(&LogEntry::new(app, &entry)))
-}
-
-fn bad_request(why: &str) -> Response<Body> {
-    answer::plain(StatusCode::BAD_REQUEST, answer::TEXT, format!("{why}\n"))
 }
 
 #[derive(Serialize)]
@@ -202,6 +255,7 @@ struct Status {
     channels_ill: Vec<IllView>,
     channels_ill_len: usize,
     playlist: PlaylistView,
+    clients: Vec<ClientView>,
 }
 
 #[derive(Serialize)]
@@ -352,7 +406,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
     let (lineup, now) = (app.engine.lineup(), clock::mono());
     let tuners = app.engine.tuners();
     let problems = app.problems.list();
-    let base = app.base_url(asked.local);
+    let base = asked.reach.base.to_string();
     let channels_len = lineup.as_ref().map_or(0, |lineup| lineup.channels().len());
     let playlist = app.subscriptions.status();
     let (level, sentence) = sentence(lineup.is_some(), channels_len, &tuners, &problems);
@@ -422,6 +476,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             first_skipped: playlist.first_skipped,
             loaded_at: playlist.loaded_at.map(|at| at.to_string()),
         },
+        clients: clients_shown(app, now),
     })
 }
 

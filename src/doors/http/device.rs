@@ -1,180 +1,63 @@
-//! What a HDHomeRun answers over HTTP. Names, types and order of fields are a contract: golden files hold them.
+//! What a HDHomeRun says of itself over HTTP. Names, types and order of fields are a contract: golden files hold them.
+//! What it says of its channels is in [`super::lineup`], what it shows to people in [`super::pages`].
 //!
 //! Source: SiliconDust's HTTP documentation, and captures of real units (HDHR5-4US family).
 
 use super::App;
 use super::answer::{self, Body};
-use super::identity::{FIRMWARE_NAME, FIRMWARE_VERSION, MODEL};
-use super::route::{Asked, query};
-use hyper::body::Incoming;
+use super::identity::{CHANNEL_MAP, DEVICE_TYPE, FIRMWARE_NAME, FIRMWARE_VERSION, MANUFACTURER, MODEL};
+use super::route::Asked;
+use crate::engine::Tuner;
+use hyper::Response;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Request, Response, StatusCode};
-use pure::model::lineup::{Channel, Source};
+use pure::model::channel_map::MuxPlan;
+use pure::model::lineup::{Channel, Lineup};
 use pure::wire::xml::Escaped;
 use serde::Serialize;
-use std::fmt::Write as _;
-
-/// What clients get before the first lineup was loaded: an empty one would make Plex forget its channels.
-pub(super) fn loading() -> Response<Body> {
-    answer::later("The channels are still being loaded.\n", 5)
-}
-
-fn json(value: &impl Serialize) -> Response<Body> {
-    match serde_json::to_vec(value) {
-        Ok(body) => answer::device(answer::JSON, body),
-        Err(_) => answer::plain(StatusCode::INTERNAL_SERVER_ERROR, answer::TEXT, ""),
-    }
-}
+use std::net::IpAddr;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Discover {
-    friendly_name: String,
+struct Discover<'a> {
+    friendly_name: &'a str,
     model_number: &'static str,
     firmware_name: &'static str,
     firmware_version: &'static str,
     #[serde(rename = "DeviceID")]
     device_id: String,
-    device_auth: String,
+    device_auth: &'a str,
     #[serde(rename = "BaseURL")]
-    base_url: String,
+    base_url: &'a str,
     #[serde(rename = "LineupURL")]
     lineup_url: String,
     tuner_count: usize,
 }
 
 pub(super) fn discover(app: &App, asked: &Asked) -> Response<Body> {
-    let base_url = app.base_url(asked.local);
-    json(&Discover {
-        friendly_name: app.name.borrow().clone(),
+    let base_url = asked.reach.base.as_str();
+    answer::json(&Discover {
+        friendly_name: &app.name.borrow(),
         model_number: MODEL,
         firmware_name: FIRMWARE_NAME,
         firmware_version: FIRMWARE_VERSION,
         device_id: app.device_id.to_string(),
-        device_auth: app.device_id.auth().to_string(),
-        lineup_url: format!("{base_url}/lineup.json"),
+        device_auth: &app.device_id.auth(),
         base_url,
+        lineup_url: format!("{base_url}/lineup.json"),
         tuner_count: app.engine.tuners_len(),
     })
 }
 
-/// A channel as clients see it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Program<'a> {
-    guide_number: &'a str,
-    guide_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    video_codec: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audio_codec: Option<&'static str>,
-    #[serde(rename = "URL")]
-    url: String,
+/// A tuner that somebody watches, and what; a tuner whose channel left the lineup shows nothing.
+pub(super) fn busy<'a>(tuner: &Tuner, lineup: Option<&'a Lineup>) -> Option<(usize, &'a Channel)> {
+    let id = tuner.view.channel.filter(|_| tuner.view.viewers > 0)?;
+    let position = lineup?.position(id)?;
+    Some((position, lineup?.channels().get(position)?))
 }
 
-impl<'a> Program<'a> {
-    fn new(channel: &'a Channel, stream_url: &str) -> Self {
-        // What a playlist's stream holds is known only once it plays.
-        let is_ours = matches!(channel.sources.first(), Some(Source::Demo(_)));
-        Self {
-            guide_number: channel.number.as_str(),
-            guide_name: &channel.name,
-            video_codec: is_ours.then_some("H264"),
-            audio_codec: is_ours.then_some("AAC"),
-            url: format!("{stream_url}/auto/v{}", channel.number.as_str()),
-        }
-    }
-}
-
-pub(super) fn lineup_json(app: &App, asked: &Asked) -> Response<Body> {
-    let Some(lineup) = app.engine.lineup() else { return loading() };
-    let stream_url = app.stream_url(asked.local);
-    let programs: Vec<_> = lineup.channels().iter().map(|channel| Program::new(channel, &stream_url)).collect();
-    json(&programs)
-}
-
-pub(super) fn lineup_xml(app: &App, asked: &Asked) -> Response<Body> {
-    let Some(lineup) = app.engine.lineup() else { return loading() };
-    let stream_url = app.stream_url(asked.local);
-    let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Lineup>\n");
-    for channel in lineup.channels() {
-        let program = Program::new(channel, &stream_url);
-        body.push_str("<Program>");
-        let mut field = |name: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                // Writing to a string cannot fail.
-                write!(body, "<{name}>{}</{name}>", Escaped(value)).unwrap_or_default();
-            }
-        };
-        field("GuideNumber", Some(program.guide_number));
-        field("GuideName", Some(program.guide_name));
-        field("VideoCodec", program.video_codec);
-        field("AudioCodec", program.audio_codec);
-        field("URL", Some(&program.url));
-        body.push_str("</Program>\n");
-    }
-    body.push_str("</Lineup>\n");
-    answer::device(answer::XML, body)
-}
-
-pub(super) fn lineup_m3u(app: &App, asked: &Asked) -> Response<Body> {
-    let Some(lineup) = app.engine.lineup() else { return loading() };
-    let stream_url = app.stream_url(asked.local);
-    let mut body = format!("#EXTM3U url-tvg=\"{}/xmltv.xml\"\n", app.base_url(asked.local));
-    for channel in lineup.channels() {
-        let number = channel.number.as_str();
-        // A quote would end the attribute, a line break the entry.
-        let clean = |text: &str| text.replace('"', "'").replace(['\r', '\n'], " ");
-        write!(body, "#EXTINF:-1 channel-id=\"{number}\" channel-number=\"{number}\" tvg-id=\"{number}\"")
-            .unwrap_or_default();
-        for (name, value) in [("tvg-name", &channel.name), ("tvg-logo", &channel.logo), ("group-title", &channel.group)]
-        {
-            if !value.is_empty() {
-                write!(body, " {name}=\"{}\"", clean(value)).unwrap_or_default();
-            }
-        }
-        writeln!(body, ",{number} {}\n{stream_url}/auto/v{number}", clean(&channel.name)).unwrap_or_default();
-    }
-    answer::device("audio/x-mpegurl; charset=utf-8", body)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Idle {
-    scan_in_progress: u8,
-    scan_possible: u8,
-    source: &'static str,
-    source_list: [&'static str; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Scanning {
-    scan_in_progress: u8,
-    progress: u8,
-    found: u32,
-}
-
-/// A scan reads the playlist again.
-pub(super) fn lineup_status(app: &App) -> Response<Body> {
-    let status = app.subscriptions.status();
-    if status.in_progress {
-        // How much is to come is not known before it has come.
-        json(&Scanning { scan_in_progress: 1, progress: 50, found: status.found })
-    } else {
-        json(&Idle { scan_in_progress: 0, scan_possible: 1, source: "Cable", source_list: ["Cable"] })
-    }
-}
-
-pub(super) fn lineup_post(app: &App, request: &Request<Incoming>) -> Response<Body> {
-    match query(request.uri().query().unwrap_or_default(), "scan") {
-        Some("start") => {
-            app.subscriptions.refresh();
-            answer::device(answer::TEXT, "")
-        }
-        Some("abort") => answer::device(answer::TEXT, ""),
-        _ => answer::plain(StatusCode::BAD_REQUEST, answer::TEXT, "Known here: scan=start and scan=abort.\n"),
-    }
+/// For whom a tuner plays: the first of its viewers.
+pub(super) fn target(tuner: &Tuner) -> Option<IpAddr> {
+    tuner.watchers.first().map(|watcher| watcher.peer.ip().to_canonical())
 }
 
 #[derive(Serialize)]
@@ -190,6 +73,8 @@ struct TunerStatus {
 struct Busy {
     vct_number: String,
     vct_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency: Option<u32>,
     signal_strength_percent: u8,
     signal_quality_percent: u8,
     symbol_quality_percent: u8,
@@ -200,25 +85,32 @@ struct Busy {
 
 pub(super) fn status(app: &App) -> Response<Body> {
     let lineup = app.engine.lineup();
-    let tuners: Vec<TunerStatus> = app
-        .engine
-        .tuners()
-        .into_iter()
-        .map(|tuner| {
-            let channel = tuner.view.channel.zip(lineup.as_ref()).and_then(|(id, lineup)| lineup.by_id(id));
-            let busy = channel.filter(|_| tuner.view.viewers > 0).map(|channel| Busy {
-                vct_number: channel.number.as_str().to_owned(),
-                vct_name: channel.name.clone(),
-                signal_strength_percent: 100,
-                signal_quality_percent: 100,
-                symbol_quality_percent: 100,
-                target_ip: tuner.watchers.first().map(|watcher| watcher.peer.ip().to_string()),
-                network_rate: tuner.stats.bits_per_s,
-            });
-            TunerStatus { resource: format!("tuner{}", tuner.view.slot.0), busy }
-        })
-        .collect();
-    json(&tuners)
+    let plan = MuxPlan::new(CHANNEL_MAP, lineup.as_ref().map_or(0, |lineup| lineup.channels().len()));
+    let show = |tuner: &Tuner| TunerStatus {
+        resource: format!("tuner{}", tuner.view.slot.0),
+        busy: busy(tuner, lineup.as_deref()).map(|(position, channel)| Busy {
+            vct_number: channel.number.as_str().to_owned(),
+            vct_name: channel.name.clone(),
+            frequency: plan.place(position).map(|place| place.frequency_hz),
+            signal_strength_percent: 100,
+            signal_quality_percent: 100,
+            symbol_quality_percent: 100,
+            target_ip: target(tuner).map(|target| target.to_string()),
+            network_rate: tuner.stats.bits_per_s,
+        }),
+    };
+    answer::json(&app.engine.tuners().iter().map(show).collect::<Vec<_>>())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UpgradeStatus {
+    upgrade_in_progress: u8,
+}
+
+/// A real box is asked this by its own page while it takes a new firmware; ours takes none this way.
+pub(super) fn upgrade_status() -> Response<Body> {
+    answer::json(&UpgradeStatus { upgrade_in_progress: 0 })
 }
 
 /// The answer to HEAD on a stream: what GET would say, without a tuner.
@@ -231,9 +123,10 @@ pub(super) fn stream_head() -> Response<Body> {
     answer
 }
 
-/// Source: `UPnP` Device Architecture 1.0, section 2.1.
+/// Source: `UPnP` Device Architecture 1.0, section 2.1. The order is that of its example; whatever a person has chosen
+/// is escaped.
 pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
-    let (base, id, udn) = (app.base_url(asked.local), app.device_id, app.device_id.udn());
+    let (base, id, udn) = (&asked.reach.base, app.device_id, app.device_id.udn());
     let name = app.name.borrow();
     answer::device(
         answer::XML,
@@ -243,9 +136,9 @@ pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
              <specVersion><major>1</major><minor>0</minor></specVersion>\n\
              <URLBase>{base}</URLBase>\n\
              <device>\n\
-             <deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>\n\
+             <deviceType>{DEVICE_TYPE}</deviceType>\n\
              <friendlyName>{}</friendlyName>\n\
-             <manufacturer>Silicondust</manufacturer>\n\
+             <manufacturer>{MANUFACTURER}</manufacturer>\n\
              <manufacturerURL>https://www.silicondust.com/</manufacturerURL>\n\
              <modelDescription>HDHomeRun compatible network tuner (tunerd)</modelDescription>\n\
              <modelName>{MODEL}</modelName>\n\

@@ -1,9 +1,11 @@
 //! Streams: the socket is ours, the ring is the engine's, and nothing stands between them.
 
+use super::identity::PRODUCT;
 use super::{Counted, Playing};
 use crate::clock;
 use crate::engine::{Progress, Viewer};
 use pure::limits::WRITE_STALL_MS;
+use pure::time::HttpDate;
 use std::io;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -39,8 +41,10 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 /// Source: captures of real units; `X-HDHomeRun-Resource` came with newer firmware.
 pub(super) fn head(tuner: u8) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nServer: HDHomeRun/1.0\r\nConnection: close\r\nContent-Type: video/mpeg\r\n\
-         Cache-Control: no-cache\r\ntransferMode.dlna.org: Streaming\r\nX-HDHomeRun-Resource: tuner{tuner}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nServer: {PRODUCT}\r\nConnection: close\r\nContent-Type: video/mpeg\r\n\
+         Cache-Control: no-cache\r\ntransferMode.dlna.org: Streaming\r\nX-HDHomeRun-Resource: tuner{tuner}\r\n\
+         Date: {}\r\n\r\n",
+        HttpDate(clock::wall())
     )
 }
 

@@ -9,31 +9,43 @@ mod api;
 mod device;
 pub mod guide;
 pub mod identity;
+mod lineup;
 mod media;
 mod page;
+mod pages;
 mod route;
 
 use crate::clock;
+use crate::doors::clients::Seen;
+use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
 use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
 use guide::Guide;
+use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use lineup::Documents;
 use nix::libc;
 use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
 use pure::model::device_id::DeviceId;
+use pure::model::subnet::Subnet;
 use pure::rules::alarms::Sign;
+use pure::rules::bucket::Bucket;
+use pure::rules::replies::Replies;
+use pure::wire::hdhr::BASE_URL_V6_BYTES_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +63,12 @@ pub struct App {
     pub page_port: Cell<Option<u16>>,
     /// Port of the streams, if it could be bound.
     pub stream_port: Cell<Option<u16>>,
+    /// Whether these ports are open over `IPv6`, too.
+    pub has_v6: Cell<bool>,
+    /// Networks that are ours besides those that the box is in.
+    pub subnets: Vec<Subnet>,
+    /// The box's own interfaces.
+    pub interfaces: Watch,
     /// FFmpeg, as a path or as `PATH` finds it.
     pub ffmpeg: std::path::PathBuf,
     /// Slots and lineup.
@@ -63,9 +81,20 @@ pub struct App {
     pub metrics: Rc<Metrics>,
     /// What is wrong.
     pub problems: Problems,
+    /// Who asked us.
+    pub clients: Seen,
+    /// Who gets how many answers by datagram.
+    pub replies: RefCell<Replies>,
     /// The guide as it was last made; empty at first.
     pub guide: RefCell<Option<Guide>>,
+    /// Lineups as they last went out.
+    pub documents: Documents,
+    /// How often anybody may have the provider asked.
+    pub scans: RefCell<Bucket>,
 }
+
+/// The address of this box as one client can use it, without path and slash.
+pub type BaseUrl = ShortString<BASE_URL_V6_BYTES_MAX>;
 
 impl App {
     /// Whether FFmpeg is there. It may be installed, or vanish, while we run: the problem comes and goes with it.
@@ -77,22 +106,76 @@ impl App {
         !self.problems.has(Topic::Ffmpeg)
     }
 
-    /// The address of page and answers, as a client that reached us at `local` can use it.
-    pub fn base_url(&self, local: Ipv4Addr) -> String {
-        url(local, self.page_port.get().or(self.stream_port.get()))
+    /// The address of page and answers, as a client that knows us as `host` can use it.
+    pub fn base_url(&self, host: IpAddr) -> BaseUrl {
+        url(host, self.page_port.get().or(self.stream_port.get()))
     }
 
     /// Where the streams are, for the same client.
-    fn stream_url(&self, local: Ipv4Addr) -> String {
-        url(local, self.stream_port.get().or(self.page_port.get()))
+    fn stream_url(&self, host: IpAddr) -> BaseUrl {
+        url(host, self.stream_port.get().or(self.page_port.get()))
+    }
+
+    /// Whether datagrams of this peer may be answered: one of ours, or of a network that the owner named (S40).
+    pub fn is_neighbour(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.interfaces.now().is_on_link(peer) || self.subnets.iter().any(|subnet| subnet.contains(peer))
+    }
+
+    /// Whether connections from this address are taken at all.
+    pub fn is_local(&self, peer: IpAddr) -> bool {
+        is_local(peer, &self.interfaces.now(), &self.subnets)
+    }
+
+    /// The addresses for a client that reached us at `local`, by a name or address that he calls `host`.
+    fn reach(&self, local: SocketAddr, peer: SocketAddr, host: Option<&str>) -> Reach {
+        let interface = match local {
+            SocketAddr::V6(local) => local.scope_id(),
+            SocketAddr::V4(_) => 0,
+        };
+        let own = local.ip().to_canonical();
+        // Somebody stands in between and changes addresses or ports: then what the client calls us is what works for
+        // him. A name is not taken over: whoever knows us by name found us at an address, too.
+        if let Some((ip, port)) = host.and_then(literal).filter(|(ip, _)| *ip != own && !ip.is_unspecified()) {
+            let port = port.unwrap_or(80);
+            if port != local.port() {
+                return Reach { base: url(ip, Some(port)), stream: url(ip, Some(port)) };
+            }
+            return Reach { base: self.base_url(ip), stream: self.stream_url(ip) };
+        }
+        let known = self.interfaces.now().host_for(interface, own, peer.ip(), self.has_v6.get());
+        let host = known.unwrap_or(own);
+        Reach { base: self.base_url(host), stream: self.stream_url(host) }
     }
 }
 
-fn url(local: Ipv4Addr, port: Option<u16>) -> String {
-    match port {
-        Some(port) => format!("http://{local}:{port}"),
-        None => format!("http://{local}"),
+/// An address with or without a port, as a client writes it into `Host`; none when it is a name.
+fn literal(host: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return Some((address.ip().to_canonical(), Some(address.port())));
     }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().ok().map(|ip| (ip.to_canonical(), None))
+}
+
+fn url(host: IpAddr, port: Option<u16>) -> BaseUrl {
+    let mut url = BaseUrl::new();
+    let written = match (host, port) {
+        (IpAddr::V4(host), Some(port)) => write!(url, "http://{host}:{port}"),
+        (IpAddr::V4(host), None) => write!(url, "http://{host}"),
+        (IpAddr::V6(host), Some(port)) => write!(url, "http://[{host}]:{port}"),
+        (IpAddr::V6(host), None) => write!(url, "http://[{host}]"),
+    };
+    written.expect("the longest literal and port fit");
+    url
+}
+
+/// The addresses of this box for one client.
+pub(super) struct Reach {
+    /// Page and answers.
+    base: BaseUrl,
+    /// Streams.
+    stream: BaseUrl,
 }
 
 /// How many connections there are, and from where.
@@ -145,12 +228,17 @@ impl Drop for Counted {
 ///
 /// # Errors
 /// What the kernel said: the port is taken, or not ours to take.
-pub fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+pub fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let address = SocketAddr::from((address, port));
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // The other family has a socket of its own.
+        socket.set_only_v6(true)?;
+    }
     // A restart must not wait for the old connections' ghosts.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.bind(&address.into())?;
     socket.listen(128)?;
     TcpListener::from_std(socket.into())
 }
@@ -172,7 +260,7 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
                 continue;
             }
         };
-        if !is_local(peer.ip()) {
+        if !app.is_local(peer.ip()) {
             continue;
         }
         let Some(counted) = connections.admit(peer.ip()) else {
@@ -193,15 +281,20 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
     }
 }
 
-/// Tuners are for the house, not for the world: public addresses get no answer.
-pub(in crate::doors) fn is_local(peer: IpAddr) -> bool {
+/// Tuners are for the house, not for the world: public addresses get no answer. Over `IPv6` a house has public ones:
+/// there, its own networks count.
+fn is_local(peer: IpAddr, interfaces: &Interfaces, subnets: &[Subnet]) -> bool {
+    let peer = peer.to_canonical();
+    if subnets.iter().any(|subnet| subnet.contains(peer)) {
+        return true;
+    }
     match peer {
         IpAddr::V4(peer) => {
             let [first, second, ..] = peer.octets();
             let shared = first == 100 && (64..128).contains(&second);
             peer.is_private() || peer.is_loopback() || peer.is_link_local() || shared
         }
-        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || interfaces.is_on_link(peer),
     }
 }
 
@@ -229,16 +322,14 @@ struct Taken {
 /// Answers requests until the connection ends, or gives the socket back with the viewer whom it is for.
 async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<Taken> {
     set_up(&stream).ok()?;
-    let local = match stream.local_addr().ok()?.ip() {
-        IpAddr::V4(local) => local,
-        IpAddr::V6(local) => local.to_ipv4_mapped()?,
-    };
+    let local = stream.local_addr().ok()?;
     let takeover = Rc::new(Takeover::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (app, takeover) = (Rc::clone(app), Rc::clone(&takeover));
         async move {
             app.metrics.http_requests.add(1);
-            let asked = route::Asked { local, peer };
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+            let asked = route::Asked { reach: app.reach(local, peer, host), peer };
             match route::respond(&app, &asked, &request).await {
                 route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
                 route::Outcome::Play(playing) => {
@@ -256,6 +347,8 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(CONNECTION_BYTES)
+        // As a real box writes them; a client of a few lines of C may look for them so.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
     let end = tokio::time::sleep(Duration::from_millis(CONVERSATION_MS_MAX));
@@ -316,8 +409,36 @@ mod tests {
             ("203.0.113.9", false),
             ("2001:db8::1", false),
             ("fe80::1", true),
+            ("fd00::1", true),
+            ("::1", true),
+            ("::ffff:192.168.1.9", true),
+            ("::ffff:8.8.8.8", false),
         ] {
-            assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
+            let found = is_local(address.parse().unwrap(), &Interfaces::default(), &[]);
+            assert_eq!(found, local, "{address}");
         }
+        let office: Subnet = "203.0.113.0/24".parse().unwrap();
+        assert!(is_local(IpAddr::from([203, 0, 113, 9]), &Interfaces::default(), &[office]), "the owner says so");
+    }
+
+    #[test]
+    fn what_a_client_calls_us_is_an_address_or_a_name() {
+        let (v4, v6) = (IpAddr::from([192, 0, 2, 10]), "fd00::1".parse().unwrap());
+        for (host, found) in [
+            ("192.0.2.10", Some((v4, None))),
+            ("192.0.2.10:8080", Some((v4, Some(8080)))),
+            ("[fd00::1]:80", Some((v6, Some(80)))),
+            ("[fd00::1]", Some((v6, None))),
+            ("[::ffff:192.0.2.10]:80", Some((v4, Some(80)))),
+            ("tunerd.local", None),
+            ("tunerd.local:80", None),
+            ("192.0.2", None),
+            ("[fe80::1%25eth0]", None),
+            ("", None),
+        ] {
+            assert_eq!(literal(host), found, "{host}");
+        }
+        assert_eq!(url(v6, Some(5004)), "http://[fd00::1]:5004");
+        assert_eq!(url("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap(), Some(65_535)).len(), 54);
     }
 }

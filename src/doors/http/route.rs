@@ -1,21 +1,27 @@
 //! Which address means what. The table is closed: what does not stand here does not exist.
 
 use super::answer::{self, Body};
-use super::{App, Playing, api, device, guide, page};
+use super::identity::CHANNEL_MAP;
+use super::lineup::{self, Form};
+use super::{App, Playing, Reach, api, device, guide, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN};
+use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
+use pure::model::channel_map::{MuxPlan, RfProgramme};
 use pure::model::guide_number::GuideNumber;
+use pure::model::lineup::{ChannelId, Lineup};
+use pure::rules::clients::Asked as Wish;
+use pure::rules::control::TRANSCODE_PROFILES;
 use pure::rules::pool::SlotIndex;
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-/// Where a request came from, and where it came in.
+/// Who asks, and how he reaches us.
 pub(super) struct Asked {
-    /// Our address as the client sees it.
-    pub(super) local: Ipv4Addr,
+    /// Our addresses as the client can use them.
+    pub(super) reach: Reach,
     /// The client's.
     pub(super) peer: SocketAddr,
 }
@@ -31,40 +37,76 @@ pub(super) enum Outcome {
 enum Route<'a> {
     Asset(&'static page::Asset),
     Discover,
-    LineupJson,
-    LineupXml,
-    LineupM3u,
+    Lineup(Form),
     LineupStatus,
     LineupPost,
+    LineupPage,
     Status,
+    TunersPage,
+    UpgradeStatus,
     DeviceXml,
     Guide,
     Health,
     Metrics,
     ApiStatus,
     ApiAlarms,
+    ApiClients,
     ChannelRetry,
+    PlaylistRefresh,
     LogEntries,
     LogEntry { id: &'a str },
-    Stream { tuner: Option<SlotIndex>, number: &'a str },
+    Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
+}
+
+/// What a stream's address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tuned<'a> {
+    /// A guide number.
+    Virtual(&'a str),
+    /// A frequency or a channel number of the map, maybe with a programme.
+    Physical(&'a str),
+}
+
+impl Tuned<'_> {
+    /// The channel that is meant.
+    fn find(self, lineup: &Lineup) -> Option<ChannelId> {
+        match self {
+            Self::Virtual(number) => {
+                let number: GuideNumber = number.parse().ok()?;
+                lineup.by_number(&number).map(|channel| channel.id)
+            }
+            Self::Physical(text) => {
+                let plan = MuxPlan::new(CHANNEL_MAP, lineup.channels().len());
+                // A whole mux is its first programme: each of ours has a source of its own, and a client that asks for
+                // all of them plays the first.
+                let position = RfProgramme::parse(text)?.channel(&plan)?;
+                lineup.channels().get(position).map(|channel| channel.id)
+            }
+        }
+    }
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 15] = [
+const TABLE: [(&str, Route<'static>); 20] = [
     ("/discover.json", Route::Discover),
-    ("/lineup.json", Route::LineupJson),
-    ("/lineup.xml", Route::LineupXml),
-    ("/lineup.m3u", Route::LineupM3u),
+    ("/lineup.json", Route::Lineup(Form::Json)),
+    ("/lineup.xml", Route::Lineup(Form::Xml)),
+    ("/lineup.m3u", Route::Lineup(Form::M3u)),
     ("/lineup_status.json", Route::LineupStatus),
     ("/lineup.post", Route::LineupPost),
+    ("/lineup.html", Route::LineupPage),
     ("/status.json", Route::Status),
+    ("/tuners.html", Route::TunersPage),
+    ("/upgrade_status.json", Route::UpgradeStatus),
     ("/device.xml", Route::DeviceXml),
     ("/xmltv.xml", Route::Guide),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
     ("/api/status", Route::ApiStatus),
     ("/api/alarms", Route::ApiAlarms),
+    ("/api/clients", Route::ApiClients),
     ("/api/channels/retry", Route::ChannelRetry),
+    ("/api/playlist/refresh", Route::PlaylistRefresh),
     ("/api/logs/entries", Route::LogEntries),
 ];
 
@@ -106,22 +148,61 @@ fn log_entry(path: &str) -> Option<Route<'_>> {
     LogId::parse(id).map(|_| Route::LogEntry { id })
 }
 
-/// `/auto/v5.1` and `/tuner0/v5.1`.
+/// `/auto/v5.1`, `/tuner0/v5.1`, `/auto/ch473000000-1` and `/tuner0/ch14`.
 fn stream(path: &str) -> Option<Route<'_>> {
     let (resource, channel) = path.strip_prefix('/')?.split_once('/')?;
-    let number = channel.strip_prefix('v')?;
+    let what = match channel.strip_prefix("ch") {
+        Some(physical) => Tuned::Physical(physical),
+        None => Tuned::Virtual(channel.strip_prefix('v')?),
+    };
     let tuner = match resource.strip_prefix("tuner") {
         None if resource == "auto" => None,
         // Digits only: "+1" is no tuner.
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(SlotIndex(digits.parse().ok()?)),
         _ => return None,
     };
-    Some(Route::Stream { tuner, number })
+    Some(Route::Stream { tuner, what })
 }
 
 /// The value of the first `key=` in a query; clients append a second `?` without looking, so that separates as well.
 pub(super) fn query<'a>(query: &'a str, key: &str) -> Option<&'a str> {
     query.split(['&', '?']).find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// Whether `key` stands in a query, with a value or without.
+pub(super) fn has(query: &str, key: &str) -> bool {
+    query
+        .split(['&', '?'])
+        .any(|pair| pair.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+}
+
+/// What a client wants, for the record of who asked; none for what no client of ours asks.
+const fn wish(route: Route<'_>) -> Option<Wish> {
+    match route {
+        Route::Discover | Route::DeviceXml => Some(Wish::Device),
+        Route::Lineup(_) => Some(Wish::Lineup),
+        Route::LineupStatus | Route::LineupPost | Route::Status | Route::TunersPage | Route::UpgradeStatus => {
+            Some(Wish::Status)
+        }
+        Route::Guide => Some(Wish::Guide),
+        Route::Stream { .. } => Some(Wish::Stream),
+        Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
+        Route::Health
+        | Route::Metrics
+        | Route::ApiStatus
+        | Route::ApiAlarms
+        | Route::ApiClients
+        | Route::ChannelRetry
+        | Route::PlaylistRefresh
+        | Route::LogEntries
+        | Route::LogEntry { .. } => None,
+    }
+}
+
+/// Whether it is a method that HTTP itself has.
+fn is_known(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH]
+        .contains(method)
 }
 
 /// Answers a request, or lets it play.
@@ -133,32 +214,43 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
     if body_bytes.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
         return Outcome::Answer(answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""));
     }
+    if !is_known(request.method()) {
+        return Outcome::Answer(answer::no_such_method());
+    }
     let Some(route) = route(request.uri().path()) else { return Outcome::Answer(answer::not_found()) };
+    if let Some(wish) = wish(route) {
+        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        app.clients.saw(asked.peer.ip(), wish, agent);
+    }
+    let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_change = matches!(route, Route::LineupPost | Route::ChannelRetry | Route::PlaylistRefresh);
     let answer = match route {
-        Route::LineupPost | Route::ChannelRetry if *request.method() != Method::POST => answer::wrong_method("POST"),
-        Route::LineupPost | Route::ChannelRetry if is_foreign(request) => {
-            answer::plain(StatusCode::FORBIDDEN, answer::TEXT, "")
-        }
-        Route::LineupPost => device::lineup_post(app, request),
-        Route::ChannelRetry => api::channel_retry(app, request.uri().query().unwrap_or_default()),
-        _ if !is_read => answer::wrong_method("GET, HEAD"),
+        _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
+        _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
+        Route::LineupPost if is_browser(request) => answer::forbidden(),
+        Route::ChannelRetry | Route::PlaylistRefresh if is_foreign(request) => answer::forbidden(),
+        Route::LineupPost => lineup::post(app, query).await,
+        Route::ChannelRetry => api::channel_retry(app, query),
+        Route::PlaylistRefresh => api::playlist_refresh(app),
         Route::Asset(asset) => page::serve(asset, request),
         Route::Discover => device::discover(app, asked),
-        Route::LineupJson => device::lineup_json(app, asked),
-        Route::LineupXml => device::lineup_xml(app, asked),
-        Route::LineupM3u => device::lineup_m3u(app, asked),
-        Route::LineupStatus => device::lineup_status(app),
+        Route::Lineup(form) => lineup::document(app, asked, form, query).await,
+        Route::LineupStatus => lineup::status(app),
+        Route::LineupPage => pages::lineup(app, asked),
         Route::Status => device::status(app),
+        Route::TunersPage => pages::tuners(app, query),
+        Route::UpgradeStatus => device::upgrade_status(),
         Route::DeviceXml => device::device_xml(app, asked),
         Route::Guide => guide::xmltv(app).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
         Route::ApiStatus => api::status(app, asked),
         Route::ApiAlarms => api::alarms(app),
-        Route::LogEntries => api::log_entries(app, request.uri().query().unwrap_or_default()),
+        Route::ApiClients => api::clients(app),
+        Route::LogEntries => api::log_entries(app, query),
         Route::LogEntry { id } => api::log_entry(app, id),
-        Route::Stream { tuner, number } => return play(app, asked, request, tuner, number).await,
+        Route::Stream { tuner, what } => return play(app, asked, request, tuner, what).await,
     };
     Outcome::Answer(answer)
 }
@@ -172,25 +264,36 @@ fn is_foreign(request: &Request<Incoming>) -> bool {
     })
 }
 
+/// Whether a browser sent it, whose owner may not know what he asks: programs say neither of these (S11).
+fn is_browser(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(ORIGIN) || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+}
+
 async fn play(
     app: &App,
     asked: &Asked,
     request: &Request<Incoming>,
     tuner: Option<SlotIndex>,
-    number: &str,
+    what: Tuned<'_>,
 ) -> Outcome {
-    let Some(lineup) = app.engine.lineup() else { return Outcome::Answer(device::loading()) };
-    let channel = number.parse::<GuideNumber>().ok().and_then(|number| lineup.by_number(&number).map(|found| found.id));
-    let Some(channel) = channel else {
+    let Some(lineup) = app.engine.lineup() else { return Outcome::Answer(lineup::loading()) };
+    let is_there = tuner.is_none_or(|tuner| usize::from(tuner.0) < app.engine.tuners_len());
+    let Some(channel) = what.find(&lineup).filter(|_| is_there) else {
         app.metrics.refused_unknown_channel();
         return Outcome::Answer(answer::unknown_channel());
     };
+    let query_text = request.uri().query().unwrap_or_default();
+    // What a profile does is the engine's; here it is only known or not. Empty is none.
+    let profile = query(query_text, "transcode").filter(|profile| !profile.is_empty());
+    if profile.is_some_and(|profile| !TRANSCODE_PROFILES.contains(&profile)) {
+        return Outcome::Answer(answer::unknown_profile());
+    }
     if *request.method() == Method::HEAD {
         // Clients look before they tune; that must not take a tuner.
         return Outcome::Answer(device::stream_head());
     }
-    let duration_s: Option<u64> =
-        query(request.uri().query().unwrap_or_default(), "duration").and_then(|s| s.parse().ok());
+    let duration_s: Option<u64> = query(query_text, "duration").and_then(|s| s.parse().ok());
     match app.engine.watch(channel, tuner, asked.peer).await {
         Ok(viewer) => {
             let ends_at = duration_s.map(|seconds| clock::mono().plus_ms(seconds.saturating_mul(1_000)));
@@ -207,10 +310,12 @@ mod tests {
     #[test]
     fn streams_are_found_by_tuner_and_number() {
         let found = |path| route(path);
-        let stream = |tuner: Option<u8>, number| Some(Route::Stream { tuner: tuner.map(SlotIndex), number });
-        assert_eq!(found("/auto/v5.1"), stream(None, "5.1"));
-        assert_eq!(found("/tuner0/v5.1/"), stream(Some(0), "5.1"));
-        assert_eq!(found("/tuner12/v7"), stream(Some(12), "7"));
+        let stream = |tuner: Option<u8>, what| Some(Route::Stream { tuner: tuner.map(SlotIndex), what });
+        assert_eq!(found("/auto/v5.1"), stream(None, Tuned::Virtual("5.1")));
+        assert_eq!(found("/tuner0/v5.1/"), stream(Some(0), Tuned::Virtual("5.1")));
+        assert_eq!(found("/tuner12/v7"), stream(Some(12), Tuned::Virtual("7")));
+        assert_eq!(found("/auto/ch473000000-1"), stream(None, Tuned::Physical("473000000-1")));
+        assert_eq!(found("/tuner3/ch14"), stream(Some(3), Tuned::Physical("14")));
         for nothing in ["/auto/5.1", "/tuner/v5", "/tuner-1/v5", "/tuner+1/v5", "/tuner256/v5", "/auto/../v5", "//v5"] {
             assert_eq!(found(nothing), None, "{nothing}");
         }
@@ -223,7 +328,7 @@ mod tests {
         {
             assert_eq!(route(nothing), None, "{nothing}");
         }
-        assert_eq!(route("/lineup.json/"), Some(Route::LineupJson));
+        assert_eq!(route("/lineup.json/"), Some(Route::Lineup(Form::Json)));
     }
 
     #[test]
@@ -258,5 +363,18 @@ mod tests {
         assert_eq!(query("show=found&tuning", "tuning"), None);
         assert_eq!(query("scan=start&source=Cable", "source"), Some("Cable"));
         assert_eq!(query("favorite=+5.1", "favorite"), Some("+5.1"));
+        assert_eq!(query("transcode=", "transcode"), Some(""));
+        for (text, found) in [
+            ("tuning", true),
+            ("tuning=", true),
+            ("show=found&tuning", true),
+            ("show=found?tuning", true),
+            ("?tuning", true),
+            ("tunings", false),
+            ("show=tuning", false),
+            ("", false),
+        ] {
+            assert_eq!(has(text, "tuning"), found, "{text}");
+        }
     }
 }

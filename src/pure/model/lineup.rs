@@ -57,6 +57,18 @@ pub struct Channel {
     pub sources: Vec<Source>,
 }
 
+/// What the owner thinks of a channel. A client shows one star or one cross, so there is one thought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// A channel like any other.
+    #[default]
+    Plain,
+    /// One of the favourites.
+    Favorite,
+    /// Not to be listed. Who knows its number can watch it.
+    Hidden,
+}
+
 /// The channels we offer, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineup {

@@ -6,3 +6,4 @@ pub mod lineup;
 pub mod pid_filter;
 pub mod recipe;
 pub mod source_url;
+pub mod subnet;

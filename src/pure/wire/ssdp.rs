@@ -6,7 +6,7 @@
 //! Source: `UPnP` Device Architecture 1.0, sections 1.1.2 and 1.1.3 (announcing), 1.2.2 and 1.2.3 (searching).
 
 use crate::limits::{SSDP_BYTES_MAX, SSDP_HEADERS_MAX, SSDP_WAIT_S_MAX};
-use crate::time::{Civil, Wall};
+use crate::time::{HttpDate, Wall};
 use core::fmt::{self, Write as _};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str;
@@ -26,7 +26,10 @@ pub const MAX_AGE_S: u32 = 1_800;
 /// Bytes of the longest datagram that we write.
 pub const MESSAGE_BYTES_MAX: usize = 640;
 /// Bytes of the longest target that is read: an address of a type has 64.
-const TARGET_BYTES_MAX: usize = 128;
+pub const TARGET_BYTES_MAX: usize = 128;
+
+/// The system with its version, which has to be there; which one it really is, is nobody's business (S24).
+const SYSTEM: &str = "Linux/1";
 
 const ALL: &str = "ssdp:all";
 const ROOT: &str = "upnp:rootdevice";
@@ -208,7 +211,7 @@ impl<'a> Device<'a> {
         let mut message = Message::new(out);
         write!(message, "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age={MAX_AGE_S}\r\nDATE: {}\r\nEXT:\r\n", HttpDate(now))
             .ok()?;
-        write!(message, "LOCATION: {}\r\nSERVER: Linux UPnP/1.0 {}\r\n", Line(location), Line(self.product)).ok()?;
+        write!(message, "LOCATION: {}\r\nSERVER: {SYSTEM} UPnP/1.0 {}\r\n", Line(location), Line(self.product)).ok()?;
         write!(message, "ST: {}\r\nUSN: {}\r\nContent-Length: 0\r\n\r\n", self.name(target), self.usn(target)).ok()?;
         message.finish()
     }
@@ -226,7 +229,8 @@ impl<'a> Device<'a> {
         let mut message = Message::new(out);
         write!(message, "NOTIFY * HTTP/1.1\r\nHOST: {}\r\nCACHE-CONTROL: max-age={MAX_AGE_S}\r\n", Line(host)).ok()?;
         write!(message, "LOCATION: {}\r\nNT: {}\r\nNTS: ssdp:alive\r\n", Line(location), self.name(target)).ok()?;
-        write!(message, "SERVER: Linux UPnP/1.0 {}\r\nUSN: {}\r\n\r\n", Line(self.product), self.usn(target)).ok()?;
+        write!(message, "SERVER: {SYSTEM} UPnP/1.0 {}\r\nUSN: {}\r\n\r\n", Line(self.product), self.usn(target))
+            .ok()?;
         message.finish()
     }
 
@@ -296,22 +300,6 @@ struct Line<'a>(&'a str);
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.bytes().any(|byte| byte.is_ascii_control()) { Err(fmt::Error) } else { f.write_str(self.0) }
-    }
-}
-
-/// Such as `Sun, 06 Nov 1994 08:49:37 GMT`. Source: RFC 9110, section 5.6.7.
-struct HttpDate(Wall);
-
-impl fmt::Display for HttpDate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 1970 began on a Thursday.
-        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let Civil { year, month, day, hour, minute, second } = self.0.civil();
-        let weekday = usize::try_from(self.0.0.div_euclid(86_400).rem_euclid(7)).unwrap_or_default();
-        let weekday = DAYS.get(weekday).copied().unwrap_or_default();
-        let month = MONTHS.get(usize::from(month.saturating_sub(1))).copied().unwrap_or_default();
-        write!(f, "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
 }
 
@@ -508,7 +496,7 @@ mod tests {
              DATE: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              EXT:\r\n\
              LOCATION: http://192.0.2.10:80/device.xml\r\n\
-             SERVER: Linux UPnP/1.0 HDHomeRun/1.0\r\n\
+             SERVER: Linux/1 UPnP/1.0 HDHomeRun/1.0\r\n\
              ST: urn:schemas-upnp-org:device:MediaServer:1\r\n\
              USN: uuid:74756e65-7264-8000-8000-000010aa5474::urn:schemas-upnp-org:device:MediaServer:1\r\n\
              Content-Length: 0\r\n\
@@ -534,7 +522,7 @@ mod tests {
              LOCATION: http://192.0.2.10:80/device.xml\r\n\
              NT: upnp:rootdevice\r\n\
              NTS: ssdp:alive\r\n\
-             SERVER: Linux UPnP/1.0 HDHomeRun/1.0\r\n\
+             SERVER: Linux/1 UPnP/1.0 HDHomeRun/1.0\r\n\
              USN: uuid:74756e65-7264-8000-8000-000010aa5474::upnp:rootdevice\r\n\
              \r\n"
         );
