@@ -104,7 +104,8 @@ pub const SMALLER: Spec = Spec {
 };
 
 /// One channel: to closure.
-pub const ONE: Model = Model { name: "one channel", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true, pressed: true };
+pub const ONE: Model =
+    Model { name: "one channel", spec: SMALL, channels: 1, viewers: 2, slots: 1, rare: true, pressed: true };
 
 /// One channel, soon.
 pub const QUICK: Model = Model { name: "one channel, soon", spec: SMALLER, ..ONE };
@@ -121,8 +122,15 @@ pub const LOOKS: Model = Model {
 };
 
 /// Two channels that share a slot.
-pub const TWO: Model =
-    Model { name: "two channels on one slot", spec: SMALLER, channels: 2, viewers: 2, slots: 1, rare: false, pressed: true };
+pub const TWO: Model = Model {
+    name: "two channels on one slot",
+    spec: SMALLER,
+    channels: 2,
+    viewers: 2,
+    slots: 1,
+    rare: false,
+    pressed: true,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Child {
@@ -390,9 +398,19 @@ impl State {
         self.pool.fingerprint(Mono(self.now), &mut hasher);
         self.observer.fingerprint(&mut hasher);
         for child in &self.children {
-            (self.newest - child.generation, child.slot, child.channel, child.first, child.dying, child.copies).hash(&mut hasher);
+            (self.newest - child.generation, child.slot, child.channel, child.first, child.dying, child.copies)
+                .hash(&mut hasher);
         }
-        (self.present, self.plenty, self.to_encode, self.looking.map(|(.., since)| self.now - since), self.draining, self.newest.min(2), self.unknowns).hash(&mut hasher);
+        (
+            self.present,
+            self.plenty,
+            self.to_encode,
+            self.looking.map(|(.., since)| self.now - since),
+            self.draining,
+            self.newest.min(2),
+            self.unknowns,
+        )
+            .hash(&mut hasher);
         hasher.finish()
     }
 }

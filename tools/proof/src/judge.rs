@@ -11,7 +11,7 @@ pub fn judge(all: bool) -> Vec<(&'static str, String)> {
         ("timelines", told),
         ("simulator", || simulated(0, 60)),
         ("explorer", || explore::run(&explore::QUICK, 400_000).broken),
-        ("simulator", || simulated(60, 300)),
+        ("simulator", || simulated(60, 340)),
     ];
     let mut found: Vec<(&'static str, String)> = Vec::new();
     for (name, proof) in proofs {

@@ -4,8 +4,8 @@
 //! violation here. Whoever changes one on purpose changes it in both places. The explorer has smaller numbers, and gives
 //! them to the rules as well.
 
-use pure::rules::constants::Rules;
 use pure::model::lineup::SourceClass;
+use pure::rules::constants::Rules;
 
 /// Milliseconds; points of time and spans alike.
 pub type Ms = u64;

@@ -134,7 +134,9 @@ pub fn tell(row: Row) -> Result<String, Broken> {
     story.tell(Event::Facts(plenty));
     story.live();
     match story.observer.violation.take() {
-        Some(Violation { rule, text, at }) => Err(Broken { rule, text: format!("{}: {at} broke {rule}: {text}", row.name) }),
+        Some(Violation { rule, text, at }) => {
+            Err(Broken { rule, text: format!("{}: {at} broke {rule}: {text}", row.name) })
+        }
         None => Ok(story.text()),
     }
 }

@@ -266,7 +266,10 @@ impl World {
             draining: false,
             empty_since: None,
             deadlines_at: (0, 0),
-            trace: trace.then(|| { eprintln!("slots {slots_len} lateness {lateness}"); Trace::new(seed) }),
+            trace: trace.then(|| {
+                eprintln!("slots {slots_len} lateness {lateness}");
+                Trace::new(seed)
+            }),
             outcome: Outcome::default(),
             steps: 0,
             dice,
@@ -517,7 +520,7 @@ impl World {
                 self.tell(Event::Probed { slot: SlotIndex(slot), generation: Generation(generation), result });
             }
             What::Person(index, plan) => {
-                if self.people[index].plan == plan && !self.draining {
+                if self.people[index].plan == plan {
                     self.person_acts(index);
                 }
             }
@@ -542,6 +545,11 @@ impl World {
             What::Drain => {
                 self.draining = true;
                 self.tell(Event::Drain);
+                // Nobody has told the people: they ask on, and the gate has to stay closed.
+                for index in 0..self.people.len() {
+                    let after = self.dice.roll(SECOND);
+                    self.plan_person(index, after);
+                }
             }
         }
     }

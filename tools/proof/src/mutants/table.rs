@@ -107,7 +107,10 @@ pub const MUTANTS: &[Mutant] = &[
         "M9",
         "who would wait long for a token goes without one",
         GATE,
-        &[("        if !self.bucket.take(now) {", "        if !self.bucket.take(now) && self.bucket.ready_at().ms_since(now) < 100 {")],
+        &[(
+            "        if !self.bucket.take(now) {",
+            "        if !self.bucket.take(now) && self.bucket.ready_at().ms_since(now) < 100 {",
+        )],
         &["I5", "G2"],
     ),
     mutant(
@@ -164,7 +167,10 @@ pub const MUTANTS: &[Mutant] = &[
         "M13",
         "an abandoned probe leaves the breaker half open",
         ATTEMPTS,
-        &[("if kind == Kind::Probe && !stable {\n            self.gate", "if false && !stable {\n            self.gate")],
+        &[(
+            "if kind == Kind::Probe && !stable {\n            self.gate",
+            "if false && !stable {\n            self.gate",
+        )],
         &["I11"],
     ),
     mutant(
@@ -235,7 +241,10 @@ pub const MUTANTS: &[Mutant] = &[
         "M23",
         "no end of a gap",
         SEATS,
-        &[("Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),", "Seat::Held { until } if false => Some(until),")],
+        &[(
+            "Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),",
+            "Seat::Held { until } if false => Some(until),",
+        )],
         &["5-V3", "I15"],
     ),
     mutant(
@@ -252,30 +261,48 @@ pub const MUTANTS: &[Mutant] = &[
         "M26",
         "a start is cut short when its viewers leave",
         SEATS,
-        &[("Phase::Running { attempt, linger_until } if attempt.first_at.is_some() => {", "Phase::Running { attempt: _, linger_until } => {")],
+        &[(
+            "Phase::Running { attempt, linger_until } if attempt.first_at.is_some() => {",
+            "Phase::Running { attempt: _, linger_until } => {",
+        )],
         &["I16"],
     ),
     mutant(
         "M27",
         "a first wait has no end",
         SEATS,
-        &[("            Seat::Waiting { answer_by } => Some(answer_by),\n", "            Seat::Waiting { .. } => None,\n")],
+        &[(
+            "            Seat::Waiting { answer_by } => Some(answer_by),\n",
+            "            Seat::Waiting { .. } => None,\n",
+        )],
         &["V1"],
     ),
     mutant(
         "M7b",
         "a stale generation's end is obeyed",
         ATTEMPTS,
-        &[("Phase::Stopping { ref attempt, .. } => attempt.generation == wanted,", "Phase::Stopping { ref attempt, .. } => attempt.generation >= wanted,")],
+        &[(
+            "Phase::Stopping { ref attempt, .. } => attempt.generation == wanted,",
+            "Phase::Stopping { ref attempt, .. } => attempt.generation >= wanted,",
+        )],
         &["I4", "view", "G2"],
     ),
     // ---- The gate -----------------------------------------------------------------------------------------------------
-    mutant("G1", "draining does not close the gate", GATE, &[("        self.draining = true;\n", "")], &["G9", "5-V", "I6"]),
+    mutant(
+        "G1",
+        "draining does not close the gate",
+        GATE,
+        &[("        self.draining = true;\n", "")],
+        &["G9", "5-V", "I6"],
+    ),
     mutant(
         "G2",
         "a probe needs no cooldown, and no place in the throttle",
         GATE,
-        &[("        if kind != Kind::Cold {\n            let until", "        if kind == Kind::Restart {\n            let until")],
+        &[(
+            "        if kind != Kind::Cold {\n            let until",
+            "        if kind == Kind::Restart {\n            let until",
+        )],
         &["I2", "I1"],
     ),
     mutant(
@@ -303,7 +330,10 @@ pub const MUTANTS: &[Mutant] = &[
         "the token is taken before the board is asked",
         GATE,
         &[
-            ("        self.check_board(facts, wish, reserved_bytes)?;\n        if !self.bucket", "        if !self.bucket"),
+            (
+                "        self.check_board(facts, wish, reserved_bytes)?;\n        if !self.bucket",
+                "        if !self.bucket",
+            ),
             (
                 "        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
                 "        self.check_board(facts, wish, reserved_bytes)?;\n        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
@@ -321,12 +351,21 @@ pub const MUTANTS: &[Mutant] = &[
         )],
         &["G2"],
     ),
-    mutant("G7", "half as many tokens again", GATE, &[("u32::try_from(2 * slots_len)", "u32::try_from(3 * slots_len)")], &["I5"]),
+    mutant(
+        "G7",
+        "half as many tokens again",
+        GATE,
+        &[("u32::try_from(2 * slots_len)", "u32::try_from(3 * slots_len)")],
+        &["I5"],
+    ),
     mutant(
         "G8",
         "a retry is told without the throttle",
         GATE,
-        &[("now.max(open_until.unwrap_or(now)).max(cooldown_until).max(throttled_until)", "{ let _ = throttled_until; now.max(open_until.unwrap_or(now)).max(cooldown_until) }")],
+        &[(
+            "now.max(open_until.unwrap_or(now)).max(cooldown_until).max(throttled_until)",
+            "{ let _ = throttled_until; now.max(open_until.unwrap_or(now)).max(cooldown_until) }",
+        )],
         &["5-V retry", "V1 early", "5-V"],
     ),
     mutant(
@@ -354,7 +393,10 @@ pub const MUTANTS: &[Mutant] = &[
         "B2",
         "an inconclusive probe rests again",
         BREAKER,
-        &[("breaker.state = State::Open { failure, eligible_at: now };", "breaker.state = State::Open { failure, eligible_at: now.plus_ms(120_000) };")],
+        &[(
+            "breaker.state = State::Open { failure, eligible_at: now };",
+            "breaker.state = State::Open { failure, eligible_at: now.plus_ms(120_000) };",
+        )],
         &["view", "5-V", "I9", "G2", "I8"],
     ),
     mutant(
@@ -388,7 +430,10 @@ pub const MUTANTS: &[Mutant] = &[
         "B6",
         "reset does nothing",
         BREAKER,
-        &[("State::Open { failure, eligible_at: eligible_at.min(now) };", "State::Open { failure, eligible_at: eligible_at.max(now) };")],
+        &[(
+            "State::Open { failure, eligible_at: eligible_at.min(now) };",
+            "State::Open { failure, eligible_at: eligible_at.max(now) };",
+        )],
         &["view", "5-V", "I9", "G2", "I8"],
     ),
     mutant(
@@ -419,7 +464,10 @@ pub const MUTANTS: &[Mutant] = &[
         "B10",
         "memory for failures has no end",
         BREAKER,
-        &[("self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(channel).is_some()", "self.records.len() + SLOTS_MAX < RECORDS_MAX || channel.0 < u32::MAX")],
+        &[(
+            "self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(channel).is_some()",
+            "self.records.len() + SLOTS_MAX < RECORDS_MAX || channel.0 < u32::MAX",
+        )],
         &["assert"],
     ),
     mutant(
@@ -436,7 +484,10 @@ pub const MUTANTS: &[Mutant] = &[
         "B13",
         "a cooldown is a millisecond short",
         BREAKER,
-        &[("restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms))", "restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms - 1))")],
+        &[(
+            "restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms))",
+            "restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms - 1))",
+        )],
         &["I2", "G2", "timelines", "5-V retry"],
     ),
     mutant(
@@ -447,26 +498,41 @@ pub const MUTANTS: &[Mutant] = &[
         &["B2", "view"],
     ),
     // ---- The snapshot -------------------------------------------------------------------------------------------------
-    mutant("S1", "after a crash the limiter is full", GATE, &[("        if !clean {\n", "        if clean {\n")], &["I5", "G2"]),
+    mutant(
+        "S1",
+        "after a crash the limiter is full",
+        GATE,
+        &[("        if !clean {\n", "        if clean {\n")],
+        &["I5", "G2"],
+    ),
     mutant(
         "S2",
         "a crash forgets the restart ledger",
         GATE,
-        &[("                        self.throttle.add(Mono(at).min(now));\n", "                        let _: u64 = at;\n                        let _ = now;\n")],
+        &[(
+            "                        self.throttle.add(Mono(at).min(now));\n",
+            "                        let _: u64 = at;\n                        let _ = now;\n",
+        )],
         &["I25"],
     ),
     mutant(
         "S3",
         "a crash forgets cooldowns",
         BREAKER,
-        &[("Breaker { last_failure, restarted_at, ..Breaker::new(window_ms) }", "Breaker { last_failure, restarted_at: restarted_at.filter(|_| false), ..Breaker::new(window_ms) }")],
+        &[(
+            "Breaker { last_failure, restarted_at, ..Breaker::new(window_ms) }",
+            "Breaker { last_failure, restarted_at: restarted_at.filter(|_| false), ..Breaker::new(window_ms) }",
+        )],
         &["view", "I2"],
     ),
     mutant(
         "S4",
         "a crash ends the rest of a breaker",
         BREAKER,
-        &[("State::Open { failure, eligible_at: Mono(eligible_at.parse().ok()?) }", "State::Open { failure, eligible_at: Mono(eligible_at.parse::<u64>().ok()?).min(now) }")],
+        &[(
+            "State::Open { failure, eligible_at: Mono(eligible_at.parse().ok()?) }",
+            "State::Open { failure, eligible_at: Mono(eligible_at.parse::<u64>().ok()?).min(now) }",
+        )],
         &["view", "I3"],
     ),
     mutant(
@@ -488,10 +554,19 @@ pub const MUTANTS: &[Mutant] = &[
         "T1",
         "a full limiter is fuller by one",
         BUCKET,
-        &[("Mono(self.full_at.0.saturating_sub(u64::from(self.burst - 1) * self.period_ms))", "Mono(self.full_at.0.saturating_sub(u64::from(self.burst) * self.period_ms))")],
+        &[(
+            "Mono(self.full_at.0.saturating_sub(u64::from(self.burst - 1) * self.period_ms))",
+            "Mono(self.full_at.0.saturating_sub(u64::from(self.burst) * self.period_ms))",
+        )],
         &["I5"],
     ),
-    mutant("T2", "an acquisition has no end", ACQUIRE, &[("                return Step::TimedOut;", "                self.attempt = 1;")], &["I18", "time"]),
+    mutant(
+        "T2",
+        "an acquisition has no end",
+        ACQUIRE,
+        &[("                return Step::TimedOut;", "                self.attempt = 1;")],
+        &["I18", "time"],
+    ),
     mutant(
         "T3",
         "each denied restart is a storm",
@@ -499,34 +574,80 @@ pub const MUTANTS: &[Mutant] = &[
         &[("        if now >= self.storm_until {\n", "        if now >= self.storm_until || until > now {\n")],
         &["R3"],
     ),
-    mutant("T6", "a storm is told twice", QUEUE, &[("            effects.note(Note::Storm);\n", "            effects.note(Note::Storm);\n            effects.note(Note::Storm);\n")], &["R3"]),
-    mutant("T7", "a storm is never told", QUEUE, &[("        if now >= self.storm_until {\n", "        if now.0 == u64::MAX {\n")], &["R3"]),
-    mutant("T8", "an acquisition has six attempts", ACQUIRE, &[("self.attempt >= ACQUIRE_ATTEMPTS_MAX {", "self.attempt > ACQUIRE_ATTEMPTS_MAX {")], &["I18"]),
+    mutant(
+        "T6",
+        "a storm is told twice",
+        QUEUE,
+        &[(
+            "            effects.note(Note::Storm);\n",
+            "            effects.note(Note::Storm);\n            effects.note(Note::Storm);\n",
+        )],
+        &["R3"],
+    ),
+    mutant(
+        "T7",
+        "a storm is never told",
+        QUEUE,
+        &[("        if now >= self.storm_until {\n", "        if now.0 == u64::MAX {\n")],
+        &["R3"],
+    ),
+    mutant(
+        "T8",
+        "an acquisition has six attempts",
+        ACQUIRE,
+        &[("self.attempt >= ACQUIRE_ATTEMPTS_MAX {", "self.attempt > ACQUIRE_ATTEMPTS_MAX {")],
+        &["I18"],
+    ),
     mutant(
         "T4",
         "who waits for memory acquires",
         QUEUE,
-        &[("                self.slot_mut(index).acquire = None;\n                let retry_ms", "                let retry_ms")],
+        &[(
+            "                self.slot_mut(index).acquire = None;\n                let retry_ms",
+            "                let retry_ms",
+        )],
         &["I8", "I18"],
     ),
     mutant(
         "T5",
         "last come, first served",
         QUEUE,
-        &[
-            ("        let waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();", "        let mut waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();\n        waiting.reverse();"),
-        ],
+        &[(
+            "        let waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();",
+            "        let mut waiting: heapless::Vec<SlotIndex, { crate::limits::SLOTS_MAX }> = self.queue.iter().copied().collect();\n        waiting.reverse();",
+        )],
         &["R3", "I8"],
     ),
     // ---- Admission ----------------------------------------------------------------------------------------------------
-    mutant("A1", "encoding at any heat", ADMISSION, &[("if heat > ENCODE_HEAT_MAX_MILLI_C =>", "if heat > 2 * ENCODE_HEAT_MAX_MILLI_C =>")], &["I7"]),
-    mutant("A2", "descriptors for the child are not counted", ADMISSION, &[("facts.fds_open.saturating_add(CHILD_FDS) >", "facts.fds_open >")], &["I7"]),
-    mutant("A3", "two starts spend the same memory", ADMISSION, &[("available.saturating_sub(reserved_bytes) <", "available <")], &["I7"]),
+    mutant(
+        "A1",
+        "encoding at any heat",
+        ADMISSION,
+        &[("if heat > ENCODE_HEAT_MAX_MILLI_C =>", "if heat > 2 * ENCODE_HEAT_MAX_MILLI_C =>")],
+        &["I7"],
+    ),
+    mutant(
+        "A2",
+        "descriptors for the child are not counted",
+        ADMISSION,
+        &[("facts.fds_open.saturating_add(CHILD_FDS) >", "facts.fds_open >")],
+        &["I7"],
+    ),
+    mutant(
+        "A3",
+        "two starts spend the same memory",
+        ADMISSION,
+        &[("available.saturating_sub(reserved_bytes) <", "available <")],
+        &["I7"],
+    ),
     mutant(
         "A4",
         "memory is promised to a child for ever",
         ATTEMPTS,
-        &[("self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms))", "self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms + 86_400_000))")],
+        &[(
+            "self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms))",
+            "self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms + 86_400_000))",
+        )],
         &["5-V", "G2", "I8"],
     ),
     // ---- Attempts -----------------------------------------------------------------------------------------------------
@@ -534,49 +655,70 @@ pub const MUTANTS: &[Mutant] = &[
         "F1",
         "every silence is short",
         ATTEMPTS,
-        &[("if is_probe || is_first && self.viewers_of(index) > 0 {", "if is_probe || is_first || self.viewers_of(index) > 0 {")],
+        &[(
+            "if is_probe || is_first && self.viewers_of(index) > 0 {",
+            "if is_probe || is_first || self.viewers_of(index) > 0 {",
+        )],
         &["5-F", "timelines"],
     ),
     mutant(
         "F2",
         "no silence is short but a probe's",
         ATTEMPTS,
-        &[("if is_probe || is_first && self.viewers_of(index) > 0 {", "if is_probe || is_first && self.viewers_of(index) > 1_000 {")],
+        &[(
+            "if is_probe || is_first && self.viewers_of(index) > 0 {",
+            "if is_probe || is_first && self.viewers_of(index) > 1_000 {",
+        )],
         &["5-F", "timelines"],
     ),
     mutant(
         "F3",
         "a probe may be silent as long as any",
         ATTEMPTS,
-        &[("let is_probe = attempt.kind == Kind::Probe && !attempt.stable;\n        // As it was", "let is_probe = false;\n        // As it was")],
+        &[(
+            "let is_probe = attempt.kind == Kind::Probe && !attempt.stable;\n        // As it was",
+            "let is_probe = false;\n        // As it was",
+        )],
         &["5-F", "timelines"],
     ),
     mutant(
         "F4",
         "stable without a fresh packet",
         ATTEMPTS,
-        &[("            if attempt.output_at.plus_ms(fresh_ms) >= now {", "            if attempt.output_at.plus_ms(fresh_ms) >= now || !attempt.stable {")],
+        &[(
+            "            if attempt.output_at.plus_ms(fresh_ms) >= now {",
+            "            if attempt.output_at.plus_ms(fresh_ms) >= now || !attempt.stable {",
+        )],
         &["5-0", "B7"],
     ),
     mutant(
         "F5",
         "a viewer who waited leaves no trace on a pre-empted start",
         ATTEMPTS,
-        &[("attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms", "attempt.first_at.is_none() && attempt.longest_wait_ms >= 10 * self.rules.preempted_wait_ms")],
+        &[(
+            "attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms",
+            "attempt.first_at.is_none() && attempt.longest_wait_ms >= 10 * self.rules.preempted_wait_ms",
+        )],
         &["F3"],
     ),
     mutant(
         "F6",
         "each pre-empted start is a failure",
         ATTEMPTS,
-        &[("attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms", "attempt.first_at.is_none()")],
+        &[(
+            "attempt.first_at.is_none() && attempt.longest_wait_ms >= self.rules.preempted_wait_ms",
+            "attempt.first_at.is_none()",
+        )],
         &["5-F"],
     ),
     mutant(
         "F7",
         "who finds no format he plays blames the source",
         ATTEMPTS,
-        &[("        if work == Work::Encode {\n            self.fail", "        if work == Work::Encode || work == Work::Copy {\n            self.fail")],
+        &[(
+            "        if work == Work::Encode {\n            self.fail",
+            "        if work == Work::Encode || work == Work::Copy {\n            self.fail",
+        )],
         &["5-F"],
     ),
     mutant(
@@ -597,21 +739,30 @@ pub const MUTANTS: &[Mutant] = &[
         "F10",
         "a picture that stands still is a picture",
         ATTEMPTS,
-        &[("attempt.output_at.plus_ms(silence_ms).min(attempt.picture_at.plus_ms(no_picture_ms))", "{ let _ = no_picture_ms; attempt.output_at.plus_ms(silence_ms) }")],
+        &[(
+            "attempt.output_at.plus_ms(silence_ms).min(attempt.picture_at.plus_ms(no_picture_ms))",
+            "{ let _ = no_picture_ms; attempt.output_at.plus_ms(silence_ms) }",
+        )],
         &["5-F"],
     ),
     mutant(
         "K1",
         "no SIGKILL after SIGTERM",
         POOL,
-        &[("            Phase::Stopping { deadline, .. } => Some(deadline),\n            Phase::Free", "            Phase::Stopping { .. } => None,\n            Phase::Free")],
+        &[(
+            "            Phase::Stopping { deadline, .. } => Some(deadline),\n            Phase::Free",
+            "            Phase::Stopping { .. } => None,\n            Phase::Free",
+        )],
         &["5-K"],
     ),
     mutant(
         "K2",
         "a lost slot is lost for ever",
         ATTEMPTS,
-        &[("            Phase::Quarantined { generation } => generation == wanted,\n", "            Phase::Quarantined { generation } => generation > wanted,\n")],
+        &[(
+            "            Phase::Quarantined { generation } => generation == wanted,\n",
+            "            Phase::Quarantined { generation } => generation > wanted,\n",
+        )],
         &["view", "I21"],
     ),
     mutant(
@@ -622,12 +773,21 @@ pub const MUTANTS: &[Mutant] = &[
         &["assert", "V1"],
     ),
     // ---- Looks --------------------------------------------------------------------------------------------------------
-    mutant("P1", "two looks at once", ATTEMPTS, &[("        if self.looks_running >= PROBES_MAX {", "        if self.looks_running > PROBES_MAX {")], &["I19"]),
+    mutant(
+        "P1",
+        "two looks at once",
+        ATTEMPTS,
+        &[("        if self.looks_running >= PROBES_MAX {", "        if self.looks_running > PROBES_MAX {")],
+        &["I19"],
+    ),
     mutant(
         "P2",
         "looks are measured from their beginning",
         HEALTH,
-        &[("        self.began_at = None;\n        self.next_at = now.plus_ms(every_ms);", "        self.next_at = self.began_at.unwrap_or(now).plus_ms(every_ms);\n        self.began_at = None;")],
+        &[(
+            "        self.began_at = None;\n        self.next_at = now.plus_ms(every_ms);",
+            "        self.next_at = self.began_at.unwrap_or(now).plus_ms(every_ms);\n        self.began_at = None;",
+        )],
         &["P1"],
     ),
     mutant(
@@ -640,7 +800,13 @@ pub const MUTANTS: &[Mutant] = &[
         )],
         &["5-F"],
     ),
-    mutant("P4", "one healthy look between changes nothing", HEALTH, &[("                self.unhealthy_since = None;\n                self.unhealthy_len = 0;\n", "")], &["5-F"]),
+    mutant(
+        "P4",
+        "one healthy look between changes nothing",
+        HEALTH,
+        &[("                self.unhealthy_since = None;\n                self.unhealthy_len = 0;\n", "")],
+        &["5-F"],
+    ),
     mutant(
         "P5",
         "unhealthy for a moment is enough",
@@ -652,7 +818,10 @@ pub const MUTANTS: &[Mutant] = &[
         "P6",
         "a look never ends anything",
         ATTEMPTS,
-        &[("        if has_failed {\n            self.fail", "        if has_failed && self.looks_running > PROBES_MAX {\n            self.fail")],
+        &[(
+            "        if has_failed {\n            self.fail",
+            "        if has_failed && self.looks_running > PROBES_MAX {\n            self.fail",
+        )],
         &["5-F"],
     ),
     // ---- Viewers ------------------------------------------------------------------------------------------------------
@@ -660,56 +829,80 @@ pub const MUTANTS: &[Mutant] = &[
         "V1",
         "who waits in vain is not told before his time is up",
         SEATS,
-        &[("        self.refuse_those(now, index, effects, |answer_by| until > answer_by, refusal);", "        self.refuse_those(now, index, effects, |answer_by| until > answer_by.plus_ms(100_000), refusal);")],
+        &[(
+            "        self.refuse_those(now, index, effects, |answer_by| until > answer_by, refusal);",
+            "        self.refuse_those(now, index, effects, |answer_by| until > answer_by.plus_ms(100_000), refusal);",
+        )],
         &["V1 early"],
     ),
     mutant(
         "V2",
         "a rest is told a second too long",
         SEATS,
-        &[("Refusal::Resting { retry_ms: until.ms_since(now) }", "Refusal::Resting { retry_ms: until.ms_since(now) + 1_000 }")],
+        &[(
+            "Refusal::Resting { retry_ms: until.ms_since(now) }",
+            "Refusal::Resting { retry_ms: until.ms_since(now) + 1_000 }",
+        )],
         &["5-V"],
     ),
     mutant(
         "V3",
         "a gap begins anew with each child",
         SEATS,
-        &[("            if viewer.seat == Seat::Watching {\n", "            if !matches!(viewer.seat, Seat::Waiting { .. }) {\n")],
+        &[(
+            "            if viewer.seat == Seat::Watching {\n",
+            "            if !matches!(viewer.seat, Seat::Waiting { .. }) {\n",
+        )],
         &["I15", "5-V3"],
     ),
     mutant(
         "V4",
         "a gap ends while a start is on its way",
         SEATS,
-        &[("Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),", "Seat::Held { until } => Some(until),")],
+        &[(
+            "Seat::Held { until } if !self.has_child(viewer.slot) => Some(until),",
+            "Seat::Held { until } => Some(until),",
+        )],
         &["5-V3"],
     ),
     mutant(
         "V5",
         "a tuner's number is not looked at",
         SEATS,
-        &[(".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)", ".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner >= *index) && !slot.is_held)")],
+        &[(
+            ".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)",
+            ".filter(|(index, slot)| tuner.is_none_or(|tuner| tuner >= *index) && !slot.is_held)",
+        )],
         &["tuner"],
     ),
     mutant(
         "V6",
         "a tuner that is kept is given away",
         SEATS,
-        &[("tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)", "tuner.is_none_or(|tuner| tuner == *index) && !(slot.is_held && tuner.is_some()))")],
+        &[(
+            "tuner.is_none_or(|tuner| tuner == *index) && !slot.is_held)",
+            "tuner.is_none_or(|tuner| tuner == *index) && !(slot.is_held && tuner.is_some()))",
+        )],
         &["hold"],
     ),
     mutant(
         "V7",
         "a start that somebody waits for is cut short for another",
         SEATS,
-        &[("Phase::Running { .. } if self.viewers_of(index) == 0 => Cost::StartsForNobody,", "Phase::Running { ref attempt, .. } if attempt.first_at.is_none() => Cost::StartsForNobody,")],
+        &[(
+            "Phase::Running { .. } if self.viewers_of(index) == 0 => Cost::StartsForNobody,",
+            "Phase::Running { ref attempt, .. } if attempt.first_at.is_none() => Cost::StartsForNobody,",
+        )],
         &["I14", "assert"],
     ),
     mutant(
         "V8",
         "a linger is not given to who needs it",
         SEATS,
-        &[("                Phase::Running { linger_until: Some(until), .. } => Cost::Lingers(until),\n", "                Phase::Running { linger_until: Some(_), .. } => return None,\n")],
+        &[(
+            "                Phase::Running { linger_until: Some(until), .. } => Cost::Lingers(until),\n",
+            "                Phase::Running { linger_until: Some(_), .. } => return None,\n",
+        )],
         &["5-V"],
     ),
     mutant(
@@ -730,23 +923,71 @@ pub const MUTANTS: &[Mutant] = &[
         "V11",
         "who is sent away stays in the books",
         SEATS,
-        &[("            viewer.slot != index\n        });", "            viewer.slot != index || matches!(viewer.seat, Seat::Held { .. })\n        });")],
+        &[(
+            "            viewer.slot != index\n        });",
+            "            viewer.slot != index || matches!(viewer.seat, Seat::Held { .. })\n        });",
+        )],
         &["assert", "view", "API"],
     ),
     mutant(
         "V12",
         "a hold has no deadline",
         SEATS,
-        &[("                viewer.seat = Seat::Held { until };\n                has_held = true;", "                viewer.seat = Seat::Held { until: Mono(u64::MAX) };\n                has_held = true;")],
+        &[(
+            "                viewer.seat = Seat::Held { until };\n                has_held = true;",
+            "                viewer.seat = Seat::Held { until: Mono(u64::MAX) };\n                has_held = true;",
+        )],
         &["5-V3", "I15"],
     ),
     // ---- The rest -------------------------------------------------------------------------------------------------------
     mutant("O1", "less than half is an outage", OUTAGE, &[("resting * 2 >= used", "resting * 3 >= used")], &["B12"]),
-    mutant("L1", "a rest of a minute", LIMITS, &[("pub const BREAKER_OPEN_MS: u64 = 120_000;", "pub const BREAKER_OPEN_MS: u64 = 60_000;")], &["B5", "timelines"]),
-    mutant("L2", "a linger of ten seconds", LIMITS, &[("pub const LINGER_MS: u64 = 5_000;", "pub const LINGER_MS: u64 = 10_000;")], &["I6"]),
-    mutant("L3", "eleven restarts a minute", LIMITS, &[("pub const RESTARTS_MAX: usize = 10;", "pub const RESTARTS_MAX: usize = 11;")], &["I1"]),
-    mutant("L4", "a start may take 25 s", LIMITS, &[("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;")], &["5-F", "timelines"]),
-    mutant("L5", "a gap of two minutes", LIMITS, &[("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;")], &["5-V3", "I15"]),
-    mutant("L6", "a cooldown of 29 s", LIMITS, &[("pub const COOLDOWN_MS: u64 = 30_000;", "pub const COOLDOWN_MS: u64 = 29_000;")], &["I2", "G2", "timelines", "5-V retry"]),
-    mutant("L7", "SIGKILL after three seconds", LIMITS, &[("pub const TERM_MS: u64 = 2_000;", "pub const TERM_MS: u64 = 3_000;")], &["5-K"]),
+    mutant(
+        "L1",
+        "a rest of a minute",
+        LIMITS,
+        &[("pub const BREAKER_OPEN_MS: u64 = 120_000;", "pub const BREAKER_OPEN_MS: u64 = 60_000;")],
+        &["B5", "timelines"],
+    ),
+    mutant(
+        "L2",
+        "a linger of ten seconds",
+        LIMITS,
+        &[("pub const LINGER_MS: u64 = 5_000;", "pub const LINGER_MS: u64 = 10_000;")],
+        &["I6"],
+    ),
+    mutant(
+        "L3",
+        "eleven restarts a minute",
+        LIMITS,
+        &[("pub const RESTARTS_MAX: usize = 10;", "pub const RESTARTS_MAX: usize = 11;")],
+        &["I1"],
+    ),
+    mutant(
+        "L4",
+        "a start may take 25 s",
+        LIMITS,
+        &[("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;")],
+        &["5-F", "timelines"],
+    ),
+    mutant(
+        "L5",
+        "a gap of two minutes",
+        LIMITS,
+        &[("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;")],
+        &["5-V3", "I15"],
+    ),
+    mutant(
+        "L6",
+        "a cooldown of 29 s",
+        LIMITS,
+        &[("pub const COOLDOWN_MS: u64 = 30_000;", "pub const COOLDOWN_MS: u64 = 29_000;")],
+        &["I2", "G2", "timelines", "5-V retry"],
+    ),
+    mutant(
+        "L7",
+        "SIGKILL after three seconds",
+        LIMITS,
+        &[("pub const TERM_MS: u64 = 2_000;", "pub const TERM_MS: u64 = 3_000;")],
+        &["5-K"],
+    ),
 ];

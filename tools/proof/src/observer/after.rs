@@ -213,7 +213,9 @@ impl Observer {
             return;
         }
         let since = channel.childless_since.unwrap_or(now);
-        if channel.admitted > 0 && channel.dry_since.is_some() && self.missed(since.max(self.reaped_at(child)) + spec.gap)
+        if channel.admitted > 0
+            && channel.dry_since.is_some()
+            && self.missed(since.max(self.reaped_at(child)) + spec.gap)
         {
             let channel = channel.clone();
             self.fault("5-V3", || format!("viewers without a living child for too long at {now}: {channel:?}"));
@@ -232,7 +234,9 @@ impl Observer {
         let free = !stopping && childless.count() + self.attempts.len() + self.held_idle() <= self.slots_len;
         let on_tuner = self.viewers.iter().any(|viewer| {
             let taken = |tuner| {
-                usize::from(tuner) >= self.slots_len || self.is_held(tuner) || self.attempts.iter().any(|it| it.slot == tuner)
+                usize::from(tuner) >= self.slots_len
+                    || self.is_held(tuner)
+                    || self.attempts.iter().any(|it| it.slot == tuner)
             };
             viewer.channel == place && viewer.tuner.is_some_and(taken)
         });
@@ -269,7 +273,8 @@ impl Observer {
         channel.childless_since = Some(since);
         channel.unblocked_since = if blocked { None } else { channel.unblocked_since.or(Some(now)) };
         // Who waits for a slot's old child as well is not in the queue yet.
-        channel.throttled_since = if throttled && free && !on_tuner { channel.throttled_since.or(Some(now)) } else { None };
+        channel.throttled_since =
+            if throttled && free && !on_tuner { channel.throttled_since.or(Some(now)) } else { None };
     }
 
     /// For a child that is being ended: it is still there.

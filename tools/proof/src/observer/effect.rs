@@ -18,9 +18,7 @@ impl Observer {
                 let reaped = self.step.reaped.as_mut().filter(|it| it.generation == generation.0 && it.slot == slot.0);
                 let found = match reaped {
                     Some(attempt) => Some(attempt),
-                    None => {
-                        self.attempts.iter_mut().find(|it| it.generation == generation.0 && it.slot == slot.0)
-                    }
+                    None => self.attempts.iter_mut().find(|it| it.generation == generation.0 && it.slot == slot.0),
                 };
                 let Some(attempt) = found else {
                     self.fault("I10", || format!("{failure:?} of {generation:?}, which does not live"));
@@ -105,9 +103,9 @@ impl Observer {
             Note::Stable { slot, channel } => {
                 let place = self.place(channel);
                 let found = self.attempts.iter().position(|it| it.slot == slot.0 && it.lives() && !it.quarantined);
-                let right = found.map(|index| self.attempts[index]).filter(|attempt| {
-                    !attempt.stable && Some(attempt.channel) == place && self.may_be_stable(attempt)
-                });
+                let right = found
+                    .map(|index| self.attempts[index])
+                    .filter(|attempt| !attempt.stable && Some(attempt.channel) == place && self.may_be_stable(attempt));
                 match (right, found) {
                     (Some(_), Some(index)) => {
                         self.attempts[index].stable = true;
@@ -400,7 +398,8 @@ impl Observer {
                     || self.step.quarantined.contains(&slot.0)
                     || gap_over;
                 if entry.admitted.is_none() || !right {
-                    let text = format!("{viewer:?} was closed on {slot:?} at {now} without cause: {entry:?}, {channel:?}");
+                    let text =
+                        format!("{viewer:?} was closed on {slot:?} at {now} without cause: {entry:?}, {channel:?}");
                     self.fault("5-V3", || text);
                 }
                 if gap_over && !self.draining {
@@ -411,9 +410,11 @@ impl Observer {
             Effect::Gap { slot } => {
                 self.hit(Point::GapOpened);
                 let now = self.now;
-                let ended = self.attempts.iter_mut().chain(self.step.reaped.as_mut()).find(|it| {
-                    it.slot == slot.0 && !it.gap_told && (it.ended == Some(now) || it.ended.is_none())
-                });
+                let ended = self
+                    .attempts
+                    .iter_mut()
+                    .chain(self.step.reaped.as_mut())
+                    .find(|it| it.slot == slot.0 && !it.gap_told && (it.ended == Some(now) || it.ended.is_none()));
                 match ended {
                     Some(attempt) => attempt.gap_told = true,
                     None => self.fault("5-V3", || format!("a gap on {slot:?}, where no child ended")),
@@ -620,9 +621,10 @@ impl Observer {
                     it.lives() && it.first.is_none() && it.slot != slot && self.channels[it.channel].viewers() == 0
                 });
                 let others_busy = self.slots_of_others(place) + starts.count() >= self.slots_len;
-                let tuner_wanted = self.viewers.iter().any(|viewer| {
-                    viewer.tuner == Some(slot) && viewer.channel != place && viewer.admitted.is_none()
-                });
+                let tuner_wanted = self
+                    .viewers
+                    .iter()
+                    .any(|viewer| viewer.tuner == Some(slot) && viewer.channel != place && viewer.admitted.is_none());
                 if !self.somebody_needs_a_slot(place) || !(others_busy || tuner_wanted) {
                     self.fault("I16", || format!("a start was cut short without a verdict: {attempt:?}"));
                 }
@@ -739,9 +741,8 @@ impl Observer {
                 let Some(tuner) = viewer.tuner else { return Err("he asked for no tuner".to_owned()) };
                 let held = self.is_held(tuner);
                 let sits = self.attempts.iter().find(|it| it.slot == tuner);
-                let used = sits.is_some_and(|it| {
-                    it.quarantined || it.channel != place && self.channels[it.channel].viewers() > 0
-                });
+                let used = sits
+                    .is_some_and(|it| it.quarantined || it.channel != place && self.channels[it.channel].viewers() > 0);
                 // Another channel may have taken it and still wait for its child.
                 let taken = self.somebody_needs_a_slot(place);
                 expect("it is free", usize::from(tuner) >= self.slots_len || used || taken || held)?;
@@ -773,9 +774,7 @@ impl Observer {
             Refusal::Busy { retry_ms } => {
                 self.hit(Point::RefuseBusy);
                 expect("neither throttled, nor an acquisition's end, nor full", {
-                    self.restarts_len() >= spec.restarts
-                        || self.step.timed_out.contains(&place)
-                        || is_late
+                    self.restarts_len() >= spec.restarts || self.step.timed_out.contains(&place) || is_late
                 })?;
                 let throttled = self.throttle_ready().saturating_sub(now);
                 let token = spec.period.saturating_sub(self.credit + (now - self.credit_at));

@@ -37,8 +37,7 @@ impl Observer {
                     self.hit(Point::LingerJoined);
                 }
                 let tuner = tuner.map(|tuner| tuner.0);
-                let viewer =
-                    Viewer { id: viewer.0, channel: place, tuner, asked: now, admitted: None, data_at: now };
+                let viewer = Viewer { id: viewer.0, channel: place, tuner, asked: now, admitted: None, data_at: now };
                 self.viewers.push(viewer);
                 self.step.asked = Some(viewer.id);
             }
@@ -49,15 +48,13 @@ impl Observer {
             }
             Event::Facts(facts) => self.facts = facts,
             Event::Output { slot, generation } => self.output(slot, generation),
-            Event::Heard { slot, generation, output_at, picture_at } => {
-                match self.attempt_mut(slot.0, generation.0) {
-                    Some(attempt) if attempt.plays() => {
-                        attempt.output_at = attempt.output_at.max(output_at.0);
-                        attempt.picture_at = attempt.picture_at.max(picture_at.0);
-                    }
-                    _ => {}
+            Event::Heard { slot, generation, output_at, picture_at } => match self.attempt_mut(slot.0, generation.0) {
+                Some(attempt) if attempt.plays() => {
+                    attempt.output_at = attempt.output_at.max(output_at.0);
+                    attempt.picture_at = attempt.picture_at.max(picture_at.0);
                 }
-            }
+                _ => {}
+            },
             Event::Unsuited { slot, generation } => {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
@@ -262,7 +259,8 @@ impl Observer {
             }
         } else {
             channel.waiting -= 1;
-            let waited = self.attempts.iter_mut().find(|it| it.channel == viewer.channel && it.lives() && it.first.is_none());
+            let waited =
+                self.attempts.iter_mut().find(|it| it.channel == viewer.channel && it.lives() && it.first.is_none());
             if let Some(attempt) = waited {
                 attempt.waited = attempt.waited.max(now - viewer.asked.max(attempt.started));
                 attempt.waited_in_all = attempt.waited_in_all.max(now - viewer.asked);

@@ -337,9 +337,8 @@ impl Observer {
     #[cold]
     fn fault(&mut self, rule: &'static str, text: impl FnOnce() -> String) {
         static EXCEPT: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-        let except = EXCEPT.get_or_init(|| {
-            std::env::var("PROOF_EXCEPT").unwrap_or_default().split(',').map(str::to_owned).collect()
-        });
+        let except = EXCEPT
+            .get_or_init(|| std::env::var("PROOF_EXCEPT").unwrap_or_default().split(',').map(str::to_owned).collect());
         if except.iter().any(|it| it == rule) {
             return;
         }
@@ -452,7 +451,8 @@ impl Observer {
         let facts = &self.facts;
         let need = memory_bytes(work) + RESERVE_BYTES + self.reserved_bytes(strict);
         let memory = facts.memory_available_bytes.is_some_and(|available| available < need);
-        let fds = u64::from(facts.fds_open) + u64::from(CHILD_FDS) + u64::from(RESERVE_FDS) > u64::from(facts.fds_limit);
+        let fds =
+            u64::from(facts.fds_open) + u64::from(CHILD_FDS) + u64::from(RESERVE_FDS) > u64::from(facts.fds_limit);
         let heat = work == Work::Encode && facts.heat_milli_c.is_some_and(|heat| heat > HEAT_MILLI_C);
         let ffmpeg = !facts.ffmpeg_present;
         [(ffmpeg, Short::Ffmpeg), (memory, Short::Memory), (fds, Short::Fds), (heat, Short::Heat)]
