@@ -33,7 +33,7 @@ fn what_it_plays_real_decoders_play() {
 fn it_witnesses_as_many_starts_as_the_daemon_counts() {
     let (fake, daemon) = Fake::daemon(&[("one", "live"), ("two", "exit_after=0, exit_code=1")]);
     drop(http::open(daemon.address(), 5004, "/auto/v1"));
-    assert_eq!(http::get(daemon.address(), 5004, "/auto/v2").status, 503);
+    assert_eq!(http::open(daemon.address(), 5004, "/auto/v2").0.status, 503);
     daemon.wait_until_idle();
     let counted = Metrics::of(&daemon).sum("tunerd_ffmpeg_spawn_total");
     let witnessed = fake.log().iter().filter(|line| line.event == "start").count();

@@ -353,7 +353,7 @@ fn v15_a_channel_that_is_deleted_meanwhile_leaves_no_orphan() {
     assert_eq!(daemon.channels().len(), 1);
     let (answer, stream) = tuning.join().unwrap();
     assert!(matches!(answer.status, 200 | 404 | 503), "{answer:?}");
-    assert_eq!(http::get(address, 5004, "/auto/v2").status, 404);
+    assert_eq!(http::open(address, 5004, "/auto/v2").0.status, 404);
     drop(stream);
     let left = Instant::now();
     wait_until("nothing of it is left", Duration::from_secs(10), || daemon.children().is_empty());
