@@ -155,6 +155,12 @@ impl Breakers {
         self.get(channel).map_or(0, |breaker| breaker.failures_len(now))
     }
 
+    /// When its last failure is out of the window.
+    pub fn forgiven_at(&self, channel: ChannelId) -> Option<Mono> {
+        let breaker = self.get(channel)?;
+        breaker.failures.back().map(|at| at.plus_ms(breaker.window_ms))
+    }
+
     /// Its last failure.
     pub fn last_failure(&self, channel: ChannelId) -> Option<Failure> {
         self.get(channel)?.last_failure
@@ -216,7 +222,6 @@ impl Breakers {
             }
         };
         let (_, breaker) = breaker.expect("found or inserted");
-        breaker.window_ms = rules.window_ms(class);
         breaker.last_failure = Some(failure);
         breaker.push_failure(now);
         let opens =

@@ -251,7 +251,6 @@ impl Gate {
         if !self.bucket.take(now) {
             return Err(Deny::Token { ready_at: self.bucket.ready_at() });
         }
-        self.breakers.set_class(wish.channel, wish.class, &self.rules);
         if kind != Kind::Cold {
             self.revision += 1;
             self.throttle.add(now);
@@ -268,6 +267,11 @@ impl Gate {
     pub fn permit_probe(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<ProbePermit> {
         let admitted = !self.draining && admit(facts, Work::Copy, reserved_bytes).is_ok();
         admitted.then_some(ProbePermit { _minted: () })
+    }
+
+    /// Somebody asks for a channel, and this is what its source is today: the owner may have changed it since a failure.
+    pub fn asked(&mut self, wish: Wish) {
+        self.breakers.set_class(wish.channel, wish.class, &self.rules);
     }
 
     /// A living attempt failed; see [`Breakers::fail`].

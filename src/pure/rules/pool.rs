@@ -750,6 +750,7 @@ impl Pool {
                 Phase::Running { ref attempt, linger_until } => {
                     (2_u8, linger_until.map(|until| until.ms_since(now))).hash(hasher);
                     attempt.fingerprint(now, &self.rules, hasher);
+                    self.forgiven_look_at(attempt).map(|at| at.ms_since(now)).hash(hasher);
                 }
                 Phase::Stopping { ref attempt, stage, deadline } => {
                     (3_u8, attempt.wish.channel.0, stage as u8, deadline.ms_since(now)).hash(hasher);

@@ -536,6 +536,14 @@ impl World {
             What::Storm => self.storm(),
             What::Reset => {
                 let index = self.dice.index(self.sources.len());
+                // Sometimes it is another source now; while nothing plays it, so that each attempt has one class.
+                let is_idle = self.children.iter().all(|child| child.channel != index)
+                    && self.people.iter().all(|person| person.viewer.is_none() || person.watches != index);
+                if is_idle {
+                    let source = &mut self.sources[index];
+                    source.class =
+                        if source.class == SourceClass::Live { SourceClass::File } else { SourceClass::Live };
+                }
                 self.tell(Event::Reset { channel: ChannelId(index as u32) });
             }
             What::Hold(slot, is_held) => self.tell(Event::Hold { slot: SlotIndex(slot), is_held }),

@@ -33,6 +33,8 @@ pub(super) struct Attempt {
     /// Its newest packet, and its newest piece of picture. Only bytes of the child move them.
     output_at: Mono,
     picture_at: Mono,
+    /// When these were last asked for.
+    heard_at: Mono,
     /// It has its verdict, or will not get one.
     pub(super) judged: bool,
     pub(super) stable: bool,
@@ -55,6 +57,7 @@ impl Attempt {
             first_at: None,
             output_at: now,
             picture_at: now,
+            heard_at: now,
             judged: false,
             stable: false,
             stable_check_at: now,
@@ -122,6 +125,7 @@ impl Pool {
         picture_at: Mono,
     ) {
         let Some((attempt, _)) = self.running_mut(index, generation) else { return };
+        attempt.heard_at = now;
         if attempt.first_at.is_some() && output_at.min(now) > attempt.output_at {
             attempt.output_at = output_at.min(now);
             attempt.warned = false;
@@ -336,8 +340,17 @@ impl Pool {
             if !attempt.warned {
                 at = at.min(attempt.output_at.plus_ms(self.silence_ms(index, attempt) / 2));
             }
+            at = at.min(self.forgiven_look_at(attempt).unwrap_or(at));
         }
         at
+    }
+
+    /// Who falls silent when his last failure is forgotten has less time than if he had before. Packets come without an
+    /// event, so that it must be looked for.
+    pub(super) fn forgiven_look_at(&self, attempt: &Attempt) -> Option<Mono> {
+        let forgiven_at = self.gate.breakers().forgiven_at(attempt.wish.channel)?;
+        let look_at = forgiven_at.plus_ms(self.rules.silence_first_ms);
+        (attempt.heard_at < look_at).then_some(look_at)
     }
 
     /// Looks whether a timer has missed what it should have seen. The rules would have acted on it in the same step,

@@ -65,6 +65,7 @@ impl Pool {
         tuner: Option<SlotIndex>,
         effects: &mut Effects,
     ) {
+        self.gate.asked(wish);
         let answer_by = now.plus_ms(self.rules.tune_deadline_ms);
         match self.find_seat(now, wish, tuner, answer_by, effects) {
             Err(refusal) => effects.push(Effect::Refuse { viewer, refusal }),

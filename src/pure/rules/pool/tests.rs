@@ -292,6 +292,30 @@ fn silence_is_a_failure_sooner_the_first_time_and_only_while_somebody_watches() 
     assert!(!story.noted(|note| matches!(note, Note::SweepFound { .. })));
 }
 
+/// The limit shrinks while nothing happens but packets, of which nobody is told.
+#[test]
+fn who_falls_silent_after_his_last_failure_is_forgotten_is_noticed_in_time() {
+    for late_ms in (0..10).map(|step| step * 9_000) {
+        let mut story = Story::new(1);
+        let (viewer, channel, slot) = (ViewerId(1), ChannelId(7), SlotIndex(0));
+        story.on(Event::Ask { viewer, channel, tuner: None, work: Work::Copy, class: SourceClass::File });
+        story.output(0, 1);
+        let failed_at = story.now;
+        assert!(is_start(&story.exited(0, 1)[1..], 0, 7), "the first restart waits for nothing");
+        story.output(0, 2);
+        let silent_at = failed_at.plus_ms(Rules::DEFAULT.window_ms(SourceClass::File) + late_ms);
+        let ended_at = loop {
+            story.now = story.pool.next_deadline().unwrap();
+            let output_at = story.now.min(silent_at);
+            story.on(Event::Heard { slot, generation: Generation(2), output_at, picture_at: output_at });
+            if !story.on(Event::Deadline).is_empty() {
+                break story.now;
+            }
+        };
+        assert_eq!(ended_at, silent_at.plus_ms(SILENCE_FIRST_MS), "{late_ms} ms after it was forgotten");
+    }
+}
+
 #[test]
 fn packets_without_a_picture_are_as_good_as_silence() {
     let mut story = Story::new(1);

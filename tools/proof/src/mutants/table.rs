@@ -493,8 +493,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "B14",
         "a channel whose source changed class keeps its old window",
-        GATE,
-        &[("        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n", "")],
+        SEATS,
+        &[("        self.gate.asked(wish);\n", "")],
         &["B2", "view"],
     ),
     // ---- The snapshot -------------------------------------------------------------------------------------------------
@@ -603,8 +603,8 @@ pub const MUTANTS: &[Mutant] = &[
         "who waits for memory acquires",
         QUEUE,
         &[(
-            "                self.slot_mut(index).acquire = None;\n                let retry_ms",
-            "                let retry_ms",
+            "                self.slot_mut(index).acquire = None;\n                self.wait_until",
+            "                self.wait_until",
         )],
         &["I8", "I18"],
     ),

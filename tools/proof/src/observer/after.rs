@@ -247,8 +247,10 @@ impl Observer {
             || on_tuner
             || self.is_short(channel.work, true)
             || self.records_full();
-        // A1: slot and token; whoever is refused by anything else does not acquire.
-        let acquires = self.allowed_at(channel) <= now && !throttled && !self.is_short(channel.work, true);
+        // A1: slot and token; whoever is refused by anything else does not acquire, nor while its old child is ended, for
+        // which 5-K has limits of its own.
+        let acquires =
+            self.allowed_at(channel) <= now && !throttled && !self.is_short(channel.work, true) && child.is_none();
         let acquiring_since = channel.acquiring_since.or(Some(now)).filter(|_| acquires);
         if acquiring_since.is_some_and(|since| self.missed(since + spec.acquire + 1)) {
             let channel = channel.clone();

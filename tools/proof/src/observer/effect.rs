@@ -3,6 +3,7 @@
 use super::{Attempt, Breaker, Channel, Due, Observer, Viewer, bit};
 use crate::points::Point;
 use crate::spec::{Ms, RECORDS_MIN, Spec};
+use pure::model::lineup::SourceClass;
 use pure::rules::admission::{Short, Work};
 use pure::rules::failure::Failure;
 use pure::rules::gate::{Deny, Kind};
@@ -133,8 +134,10 @@ impl Observer {
                 self.hit(Point::Storm);
                 let before = self.step.throttled_before;
                 let quiet = before.is_none_or(|(at, _)| self.now - at >= self.spec.throttle_window);
-                self.step.storm = true;
-                if self.restarts_len() < self.spec.restarts {
+                let again = std::mem::replace(&mut self.step.storm, true);
+                if again {
+                    self.fault("R3", || "one storm was told twice".to_owned());
+                } else if self.restarts_len() < self.spec.restarts {
                     let len = self.restarts_len();
                     self.fault("R3", || format!("a storm with {len} restarts in a minute"));
                 } else if !quiet {
@@ -171,14 +174,17 @@ impl Observer {
 
     fn count_failure(&mut self, place: usize, generation: u64, failure: Failure) {
         let now = self.now;
-        let window = self.spec.window(self.channels[place].class);
+        // By the longest window: the source may be of another class tomorrow.
+        let window = self.spec.window(SourceClass::File);
         let channel = &mut self.channels[place];
         channel.failures.retain(|at| now - *at < window);
         channel.failures.push(now);
         channel.last_failure = Some(failure);
+        let failures_len = self.failures_len(&self.channels[place]);
+        let channel = &mut self.channels[place];
         let fatal = matches!(failure, Failure::Config | Failure::Policy);
         let opens = match channel.breaker {
-            Breaker::Closed => fatal || channel.failures.len() >= self.spec.failures,
+            Breaker::Closed => fatal || failures_len >= self.spec.failures,
             Breaker::Half { generation: probe, .. } if probe == generation => true,
             breaker => {
                 self.fault("F2", || format!("a failure of {generation} while {breaker:?}"));
@@ -675,7 +681,7 @@ impl Observer {
         } else if channel.look_ended_at.is_some_and(|at| now < at + every) {
             let at = channel.look_ended_at;
             self.fault("P1", || format!("a look at {now}, the last one ended at {at:?}"));
-        } else if channel.class != pure::model::lineup::SourceClass::Live {
+        } else if channel.class != SourceClass::Live {
             self.fault("P1", || "a look at a file".to_owned());
         } else if self.draining {
             self.fault("G9", || "a look while draining".to_owned());
