@@ -21,6 +21,13 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+/// SiliconDust's library empties its buffer 64 ms after it has set a target. What came before is lost, and with it the
+/// key frame that everything up to the next one needs.
+const SETTLE_MS: u64 = 200;
+/// What goes out in [`PACE_MS`] at most, 84 Mbit/s: a feed is joined at its last key frame, and a receiver's buffer does
+/// not hold all since then at once.
+const PACE_BYTES: usize = 16 * 7 * PACKET_BYTES;
+const PACE_MS: u64 = 2;
 /// How long packets wait for others to fill their datagram.
 const FLUSH_MS: u64 = 100;
 /// Tables of networks, services and events: PIDs that belong to no programme.
@@ -131,10 +138,12 @@ async fn deliver(app: Rc<App>, play: Play, local: IpAddr, state: Rc<State>) {
     };
     #[expect(clippy::cast_possible_truncation, reason = "any beginning will do")]
     let mut packetiser = Box::new(Packetiser::new(framing, clock::mono().0 as u16));
+    let settled_at = clock::mono().plus_ms(SETTLE_MS);
     loop {
         let retry_s = match app.engine.watch_held(play.channel, play.tuner, play.target.address).await {
             Ok(mut viewer) => {
                 state.slot.set(Some(viewer.slot));
+                clock::until(Some(settled_at)).await;
                 pour(&socket, &mut viewer, &mut packetiser, &state).await;
                 state.slot.set(None);
                 1
@@ -164,13 +173,18 @@ async fn socket(play: &Play, local: IpAddr) -> io::Result<UdpSocket> {
 /// Sends until the feed ends.
 async fn pour(socket: &UdpSocket, viewer: &mut Viewer, packetiser: &mut Packetiser, state: &State) {
     loop {
+        let mut left = PACE_BYTES;
         let sent = viewer.send(|pieces| {
+            if left == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let pids = state.pids.borrow();
             let now_90k = now_90k();
             let mut taken = 0;
             for piece in pieces {
-                for packet in piece.chunks_exact(PACKET_BYTES) {
+                for packet in piece.chunks_exact(PACKET_BYTES).take(left / PACKET_BYTES) {
                     taken += PACKET_BYTES;
+                    left -= PACKET_BYTES;
                     let Some(packet) = packet.first_chunk::<PACKET_BYTES>() else { continue };
                     if let Some(datagram) = packetiser.packet(packet, &pids, now_90k) {
                         send(socket, datagram, state);
@@ -188,10 +202,10 @@ async fn pour(socket: &UdpSocket, viewer: &mut Viewer, packetiser: &mut Packetis
                     }
                 }
             },
-            Ok(Progress::CaughtUp | Progress::Blocked) => viewer.more().await,
+            Ok(Progress::CaughtUp) => viewer.more().await,
+            Ok(Progress::Blocked) => clock::pause(PACE_MS).await,
             Ok(Progress::Ended) | Err(_) => return,
         }
-        tokio::task::yield_now().await;
     }
 }
 

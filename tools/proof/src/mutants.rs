@@ -78,6 +78,17 @@ pub fn run(words: &[String]) -> io::Result<bool> {
         .iter()
         .filter(|it| filter.is_empty() || filter.iter().any(|word| it.id == *word || it.what.contains(word.as_str())));
     let chosen: Vec<&Mutant> = std::iter::once(&CONTROL).chain(chosen).collect();
+    // Those that no longer fit are told before minutes are spent on the others.
+    let mut all_fit = true;
+    for mutant in chosen.iter().filter(|it| !it.edits.is_empty()) {
+        if let Err(stale) = mutant.put_into(&fs::read_to_string(tools.join("../../src/pure").join(mutant.file))?) {
+            println!("  {}: {}", mutant.id, stale.words());
+            all_fit = false;
+        }
+    }
+    if !all_fit {
+        return Ok(false);
+    }
     let began = Instant::now();
     let next = AtomicUsize::new(0);
     let fates = Mutex::new(vec![None; chosen.len()]);
@@ -125,6 +136,21 @@ pub fn run(words: &[String]) -> io::Result<bool> {
     }
     println!("  {} s, {bad} could not be judged", began.elapsed().as_secs());
     Ok(survived == 0 && bad == 0)
+}
+
+impl Mutant {
+    /// Its file with the defect in it.
+    fn put_into(&self, original: &str) -> Result<String, Fate> {
+        let mut text = original.to_owned();
+        for (find, put) in self.edits {
+            let times = text.matches(find).count();
+            if times != 1 {
+                return Err(Fate::Stale(format!("{find:?} is {times} times in {}", self.file)));
+            }
+            text = text.replacen(find, put, 1);
+        }
+        Ok(text)
+    }
 }
 
 impl Fate {
@@ -197,14 +223,10 @@ impl Bench {
         }
         let target = self.pure.join(mutant.file);
         let original = fs::read_to_string(&target)?;
-        let mut text = original.clone();
-        for (find, put) in mutant.edits {
-            let times = text.matches(find).count();
-            if times != 1 {
-                return Ok(Fate::Stale(format!("{find:?} is {times} times in {}", mutant.file)));
-            }
-            text = text.replacen(find, put, 1);
-        }
+        let text = match mutant.put_into(&original) {
+            Ok(text) => text,
+            Err(stale) => return Ok(stale),
+        };
         fs::write(&target, text)?;
         let fate = self.build_and_judge(mutant, all);
         fs::write(&target, original)?;

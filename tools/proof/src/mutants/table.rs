@@ -335,8 +335,8 @@ pub const MUTANTS: &[Mutant] = &[
                 "        if !self.bucket",
             ),
             (
-                "        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
-                "        self.check_board(facts, wish, reserved_bytes)?;\n        self.breakers.set_class(wish.channel, wish.class, &self.rules);\n        if kind",
+                "        if kind != Kind::Cold {\n            self.revision",
+                "        self.check_board(facts, wish, reserved_bytes)?;\n        if kind != Kind::Cold {\n            self.revision",
             ),
         ],
         &["G2", "I8"],
