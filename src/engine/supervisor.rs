@@ -83,7 +83,8 @@ impl Supervisor {
             answers: BTreeMap::new(),
             to_encode: BTreeSet::new(),
             drained: None,
-            channels_changed: false,
+            // What was recalled is shown as well.
+            channels_changed: true,
             escalation: None,
             said: String::new(),
             swept_at: clock::mono(),
