@@ -11,7 +11,8 @@ use pure::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_EVERY_MS};
 use pure::time::Mono;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -131,7 +132,9 @@ impl Snapshot {
 /// anyway, so nothing is synced.
 fn replace(path: &Path, content: &str) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, content).and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+    let written = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+    let written = written.and_then(|mut file| file.write_all(content.as_bytes()));
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
         // It may be what fills the file system.
         fs::remove_file(&new).unwrap_or_default();
     })

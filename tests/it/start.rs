@@ -319,11 +319,14 @@ fn a_database_of_a_newer_release_that_we_cannot_read_is_left_as_it_is() {
         let setup = stop(&start(Setup::new()));
         let newer = written_by_a_newer_release(&setup, 99, journal_mode);
         // What SQLite shares between processes is made anew by whoever comes first, and says nothing.
+        let is_of_database = |path: &Path| {
+            path.extension().unwrap() != "db-shm"
+                && path.file_name().unwrap().to_str().unwrap().starts_with("tunerd.db")
+        };
         let files = || -> Vec<(PathBuf, Vec<u8>)> {
             let entries = fs::read_dir(setup.state_dir()).unwrap().map(|entry| entry.unwrap().path());
             let files = entries.map(|path| (path.clone(), fs::read(path).unwrap()));
-            let mut files: Vec<_> =
-                files.filter(|(path, bytes)| !bytes.is_empty() && path.extension().unwrap() != "db-shm").collect();
+            let mut files: Vec<_> = files.filter(|(path, bytes)| !bytes.is_empty() && is_of_database(path)).collect();
             files.sort();
             files
         };
