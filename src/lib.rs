@@ -35,6 +35,9 @@
 //! | guide number | `5.1`, what a viewer types; always text |
 //! | source | where a channel's pictures come from |
 //! | recipe | FFmpeg's arguments for a source |
+//! | profile | a smaller picture that clients ask for by name |
+//! | encoder, trial | who makes pictures smaller, and the second of test picture that shows whether he can |
+//! | picture | a channel in a profile; whoever wants the same one shares a child |
 //! | slot | our preallocated seat for one running child; clients call it a tuner |
 //! | attempt, generation | one spawned child, and its number that is never used again |
 //! | failure, verdict | why an attempt was no good; it gets one verdict at most, and only while it lives |
@@ -61,6 +64,12 @@
 //! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, breaker,
 //! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I
 //! am admitted, the door takes the socket back from hyper and feeds it.
+//!
+//! **I am `?transcode=mobile`.** `doors::http::route` knows my name or says 802, and I become part of the picture that
+//! a slot plays. At each start of my child `pure::rules::encoders` chooses an encoder among those whose trial went
+//! well, and a smaller size where none keeps up; when a chip fails under me it rests, and the next start, through the
+//! same seam as any restart, has another one. `engine::encoders` makes the trials, while nobody needs the board, with a
+//! permit from the gate.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
 //! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.

@@ -184,6 +184,7 @@ async fn run(
         ffprobe: settings.ffprobe.clone(),
         probe: settings.probe,
         early_headers: settings.early_headers,
+        encoders: settings.transcode.then_some(board.encoders),
         runtime_dir: Some(runtime_dir),
         safe_mode: typed.safe_mode,
     };
@@ -234,6 +235,10 @@ async fn run(
         tokio::task::spawn_local(subscriptions::run(subscriptions.clone(), store, engine.clone(), problems, metrics))
     };
     announce(&app, settings);
+    let trials = tokio::task::spawn_local({
+        let engine = engine.clone();
+        async move { engine.try_encoders().await }
+    });
 
     let mut supervisor = tokio::task::spawn_local(supervisor);
     let mut guardian = tokio::task::spawn_local(guardian.watch());
@@ -262,6 +267,7 @@ async fn run(
         }
     };
     tokio::join!(draining, announced.leave());
+    trials.abort();
     loading.abort();
     guardian.abort();
     guardian.await.map(drop).unwrap_or_default();

@@ -56,6 +56,8 @@ pub struct Settings {
     pub probe: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
+    /// Whether clients may ask for other pictures than the channels' own.
+    pub transcode: bool,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
     pub reboot: Option<bool>,
     /// Most verbose level that is logged.
@@ -199,6 +201,7 @@ struct File {
     slots: SlotsTable,
     network: NetworkTable,
     ffmpeg: FfmpegTable,
+    transcode: TranscodeTable,
     health: HealthTable,
     ladder: LadderTable,
     log: LogTable,
@@ -237,6 +240,12 @@ struct NetworkTable {
 struct FfmpegTable {
     path: Option<PathBuf>,
     probe_path: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TranscodeTable {
+    enabled: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -350,6 +359,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         ffmpeg,
         probe: file.health.probe.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
+        transcode: file.transcode.enabled.unwrap_or(true),
         reboot: file.ladder.reboot,
         log_level,
     })
@@ -437,7 +447,8 @@ mod tests {
         assert_eq!(settings.state_dir, Path::new("/var/lib/tunerd"));
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
-        assert_eq!((settings.probe, settings.early_headers, settings.reboot), (true, false, None));
+        assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
+        assert_eq!(settings.reboot, None);
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 

@@ -7,7 +7,6 @@
 
 use crate::clock;
 use crate::doors::http::App;
-use crate::doors::http::identity::MODEL;
 use mdns_sd::{DaemonEvent, DaemonStatus, IfKind, Receiver, ServiceDaemon, ServiceInfo};
 use pure::limits::{FAREWELL_MS, MDNS_ANSWER_MS, MDNS_CHECK_MS, MDNS_RESTART_WINDOW_MS, MDNS_RESTARTS_MAX};
 use pure::time::Mono;
@@ -88,6 +87,19 @@ impl Restarts {
     }
 }
 
+/// What is said of the box, and may change.
+#[derive(PartialEq)]
+struct About {
+    name: String,
+    model: &'static str,
+}
+
+impl About {
+    fn of(app: &App) -> Self {
+        Self { name: app.name.borrow().clone(), model: app.model().0 }
+    }
+}
+
 /// A running thread.
 struct Thread {
     daemon: ServiceDaemon,
@@ -109,24 +121,25 @@ impl Thread {
             }
         }
         let thread = Self { daemon, events };
-        thread.register(app, &app.name.borrow())?;
+        thread.register(app, &About::of(app))?;
         Ok(thread)
     }
 
-    fn register(&self, app: &App, name: &str) -> Result<(), Death> {
+    fn register(&self, app: &App, about: &About) -> Result<(), Death> {
         let Some(port) = app.page_port.get().or(app.stream_port.get()) else {
             return Err("there is no page that could be found".to_owned());
         };
         let id = app.device_id.to_string();
-        let about = [("path", "/"), ("model", MODEL), ("id", id.as_str())];
-        let service = ServiceInfo::new(SERVICE, name, HOST, (), port, &about[..]).map(ServiceInfo::enable_addr_auto);
+        let texts = [("path", "/"), ("model", about.model), ("id", id.as_str())];
+        let service =
+            ServiceInfo::new(SERVICE, &about.name, HOST, (), port, &texts[..]).map(ServiceInfo::enable_addr_auto);
         service.and_then(|service| self.daemon.register(service)).map_err(|error| format!("no name for mDNS: {error}"))
     }
 
-    /// Watches it, and takes over a new name; comes back when it is dead.
+    /// Watches it, and takes over a new name or model; comes back when it is dead.
     async fn watch(&self, app: &App) -> Death {
         let mut interfaces = app.interfaces.clone();
-        let mut name = app.name.borrow().clone();
+        let mut about = About::of(app);
         loop {
             let checked = tokio::select! {
                 event = self.events.recv_async() => match event {
@@ -142,13 +155,13 @@ impl Thread {
             if let Err(death) = checked {
                 return death;
             }
-            let new_name = app.name.borrow().clone();
-            if new_name != name {
-                self.daemon.unregister(&format!("{name}.{SERVICE}")).map(drop).unwrap_or_default();
-                if let Err(death) = self.register(app, &new_name) {
+            let new = About::of(app);
+            if new != about {
+                self.daemon.unregister(&format!("{}.{SERVICE}", about.name)).map(drop).unwrap_or_default();
+                if let Err(death) = self.register(app, &new) {
                     return death;
                 }
-                name = new_name;
+                about = new;
             }
         }
     }

@@ -3,6 +3,7 @@
 //! The rest of the house sees [`Handle`] and [`Viewer`]. Who gets a slot and when a child starts or ends is decided in
 //! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
 
+pub mod encoders;
 pub mod facts;
 mod last_words;
 mod probe;
@@ -13,12 +14,18 @@ mod supervisor;
 mod telling;
 mod tend;
 
+use crate::clock;
+use crate::engine::encoders::{Encoding, Shown, Started};
 use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
-use pure::limits::ENGINE_INBOX;
+use pure::limits::{ENGINE_INBOX, TRIALS_AFTER_MS, TRIALS_RETRY_MS};
+use pure::model::encoder::Candidates;
 use pure::model::lineup::{ChannelId, Lineup};
+use pure::model::profile::Profile;
+use pure::model::recipe::Recipe;
 use pure::rules::breaker::ChannelView;
+use pure::rules::gate::TrialPermit;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use pure::wire::ts::Codec;
@@ -29,7 +36,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::rc::Rc;
+use tokio::net::unix::pipe;
+use tokio::process::ChildStderr;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How the engine is to run.
@@ -47,6 +57,8 @@ pub struct Options {
     pub probe: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
+    /// What may encode the smaller pictures that clients ask for, to be tried; `None`: they get none.
+    pub encoders: Option<Candidates>,
     /// Where to keep what the next run must know after a crash; `None`: nowhere.
     pub runtime_dir: Option<PathBuf>,
     /// Whether nothing is to play.
@@ -58,9 +70,14 @@ enum Command {
     Ask {
         viewer: ViewerId,
         channel: ChannelId,
+        profile: Profile,
         tuner: Option<SlotIndex>,
         peer: SocketAddr,
         answer: oneshot::Sender<Result<Place, Refusal>>,
+    },
+    /// An encoder is to be tried; no answer means not now.
+    Trial {
+        answer: oneshot::Sender<TrialPermit>,
     },
     /// Whether the loop still turns; it sweeps on that occasion.
     Pulse {
@@ -134,6 +151,14 @@ struct Shared {
     problems: Problems,
     black_box: BlackBox,
     safe_mode: bool,
+    ffmpeg: PathBuf,
+    encoding: Option<Encoding>,
+    /// Whether the box may promise to transcode. While encoders are tried again, what was known before.
+    transcodes: Cell<bool>,
+    /// Somebody wants to watch: trials give way.
+    wanted: Notify,
+    /// A person wants the encoders tried again.
+    try_again: Notify,
 }
 
 /// Viewers who are gone and whom the supervisor has not noticed yet. Each accepted question has one place here, so it
@@ -206,23 +231,31 @@ pub fn new(
         problems,
         black_box,
         safe_mode: options.safe_mode,
+        ffmpeg: options.ffmpeg.clone(),
+        encoding: options.encoders.as_ref().map(|encoders| Encoding::new(encoders, encoders::has_device)),
+        transcodes: Cell::new(false),
+        wanted: Notify::new(),
+        try_again: Notify::new(),
     });
     let supervisor = supervisor::Supervisor::new(options, Rc::clone(&shared), inbox);
     (Handle(shared), supervisor.run())
 }
 
 impl Handle {
-    /// Asks to watch a channel of the present lineup, on `tuner` or on any.
+    /// Asks to watch a channel of the present lineup in a profile, on `tuner` or on any.
+    ///
+    /// A box that cannot transcode at all gives the channel as it is, as one does that was never made for it.
     ///
     /// # Errors
     /// [`Refusal`], at once or within [`pure::limits::TUNE_DEADLINE_MS`].
     pub async fn watch(
         &self,
         channel: ChannelId,
+        profile: Profile,
         tuner: Option<SlotIndex>,
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
-        let asked = self.ask(channel, tuner, peer);
+        let asked = self.ask(channel, profile, tuner, peer);
         self.answered(asked).await
     }
 
@@ -231,18 +264,30 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Handle::watch`].
-    pub async fn watch_held(&self, channel: ChannelId, tuner: SlotIndex, peer: SocketAddr) -> Result<Viewer, Refusal> {
+    pub async fn watch_held(
+        &self,
+        channel: ChannelId,
+        profile: Profile,
+        tuner: SlotIndex,
+        peer: SocketAddr,
+    ) -> Result<Viewer, Refusal> {
         // Nobody gets in between these three: the supervisor takes them in their order.
         self.hold(tuner, false);
-        let asked = self.ask(channel, Some(tuner), peer);
+        let asked = self.ask(channel, profile, Some(tuner), peer);
         self.hold(tuner, true);
         match self.answered(asked).await {
-            Err(Refusal::TunerInUse) => self.watch(channel, None, peer).await,
+            Err(Refusal::TunerInUse) => self.watch(channel, profile, None, peer).await,
             answered => answered,
         }
     }
 
-    fn ask(&self, channel: ChannelId, tuner: Option<SlotIndex>, peer: SocketAddr) -> Result<Asked, Refusal> {
+    fn ask(
+        &self,
+        channel: ChannelId,
+        profile: Profile,
+        tuner: Option<SlotIndex>,
+        peer: SocketAddr,
+    ) -> Result<Asked, Refusal> {
         let shared = &self.0;
         if shared.safe_mode {
             return Err(Refusal::Draining);
@@ -250,7 +295,7 @@ impl Handle {
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Ask { viewer, channel, tuner, peer, answer };
+        let command = Command::Ask { viewer, channel, profile, tuner, peer, answer };
         match shared.inbox.try_send(command) {
             Ok(()) => Ok(Asked { seat, answered }),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),
@@ -345,6 +390,60 @@ impl Handle {
     /// A person wants a channel that rests tried again. Says whether that was heard.
     pub fn retry(&self, channel: ChannelId) -> bool {
         self.0.inbox.try_send(Command::Retry { channel }).is_ok()
+    }
+
+    /// Whether the box may promise to transcode, which its model says.
+    pub fn transcodes(&self) -> bool {
+        self.0.transcodes.get()
+    }
+
+    /// The encoders of this box, in order of preference; none when it is not to transcode.
+    pub fn encoders(&self) -> Vec<Shown> {
+        self.0.encoding.as_ref().map(Encoding::shown).unwrap_or_default()
+    }
+
+    /// A person wants the encoders tried again, because something was plugged in or installed.
+    pub fn try_encoders_again(&self) {
+        self.0.try_again.notify_one();
+    }
+
+    /// Tries the encoders of this box while nobody needs it, and whenever a person wants that; never ends.
+    pub async fn try_encoders(&self) {
+        let shared = &self.0;
+        let Some(encoding) = shared.encoding.as_ref().filter(|_| !shared.safe_mode) else {
+            return std::future::pending().await;
+        };
+        clock::pause(TRIALS_AFTER_MS).await;
+        loop {
+            let start = async |recipe: &Recipe| self.start_trial(recipe).await;
+            if encoding.try_all(start, shared.wanted.notified()).await {
+                shared.transcodes.set(encoding.can_transcode() == Some(true));
+                tracing::info!("{}", encoding.sentence());
+                shared.try_again.notified().await;
+                encoding.try_again();
+            } else {
+                clock::pause(TRIALS_RETRY_MS).await;
+            }
+        }
+    }
+
+    /// `None`: not now.
+    async fn start_trial(
+        &self,
+        recipe: &Recipe,
+    ) -> Option<io::Result<Started<pipe::Receiver, ChildStderr, impl Future<Output = io::Result<ExitStatus>> + use<>>>>
+    {
+        let (answer, permit) = oneshot::channel();
+        self.0.inbox.send(Command::Trial { answer }).await.ok()?;
+        let permit = permit.await.ok()?;
+        match process::trial(permit, &self.0.ffmpeg, recipe.args()) {
+            Ok(child) => {
+                let (output, words, mut reaper) = child.split();
+                Some(Ok(Started { output, words, end: async move { reaper.reap().await } }))
+            }
+            Err(error) if error.is_resource() => None,
+            Err(error) => Some(Err(io::Error::other(error.to_string()))),
+        }
     }
 
     /// Ends all feeds and lets nobody in; returns when every child is reaped.

@@ -23,7 +23,7 @@ use pure::limits::{
     PIPE_BYTES,
 };
 use pure::rules::admission::Work;
-use pure::rules::gate::{ProbePermit, SpawnPermit};
+use pure::rules::gate::{ProbePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -371,7 +371,20 @@ pub(super) fn start(
     work: Work,
 ) -> Result<Child, StartError> {
     drop(permit);
-    let mut command = prepare(program, if work == Work::Encode { ENCODE_NICE } else { 0 });
+    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 })
+}
+
+/// Starts `program` to try an encoder, and spends the permit on it.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -> Result<Child, StartError> {
+    drop(permit);
+    start_child(program, arguments, ENCODE_NICE)
+}
+
+fn start_child(program: &Path, arguments: &[String], nice: i32) -> Result<Child, StartError> {
+    let mut command = prepare(program, nice);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
     let run = |command: &mut Command| {
         let (mut inner, registered) = spawn(command)?;

@@ -8,21 +8,28 @@ use super::relay::Relay;
 use super::snapshot::Snapshot;
 use super::telling;
 use super::tend::{LivingGroup, Report, Teller, What, tend};
-use super::{Command, Formats, Options, Place, Shared, Watcher, facts, probe};
+use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
 use crate::clock;
 use crate::observe::metrics::Point;
-use pure::limits::{ENGINE_INBOX, SWEEP_MS};
+use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Source};
+use pure::model::profile::Profile;
 use pure::model::recipe::{Treatment, recipe, source_class};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
+use pure::rules::encoders::Cannot;
+use pure::rules::encoders::blame::{Ended, How};
+use pure::rules::failure::End;
 use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
 use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,8 +43,8 @@ pub(super) struct Supervisor {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
     groups: Vec<LivingGroup>,
-    /// What the present or last child of each slot plays, as the lineup had it then.
-    playing: Vec<Option<Channel>>,
+    /// What the present or last child of each slot plays.
+    playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
     /// Channels whose source has to be encoded, as was seen.
     to_encode: BTreeSet<ChannelId>,
@@ -52,6 +59,16 @@ pub(super) struct Supervisor {
     snapshot: Snapshot,
     /// Room for events that follow each other.
     events: VecDeque<Event>,
+}
+
+/// What a child plays.
+#[derive(Clone)]
+struct Playing {
+    /// As the lineup had it when the child was started.
+    channel: Channel,
+    profile: Profile,
+    /// Why we have it end, if we do.
+    ending: Option<How>,
 }
 
 impl Supervisor {
@@ -125,13 +142,18 @@ impl Supervisor {
         match command {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
-            Command::Ask { viewer, channel, tuner, peer, answer } => {
+            Command::Ask { viewer, channel, profile, tuner, peer, answer } => {
+                self.shared.wanted.notify_waiters();
                 let found = self.channel(channel);
-                let Some((work, class)) =
-                    found.and_then(|channel| Some((self.work_of(&channel), source_class(channel.sources.first()?))))
-                else {
-                    answer.send(Err(Refusal::TuneFailed { retry_ms: 0 })).unwrap_or_default();
-                    return;
+                let source = found.as_ref().and_then(|channel| Some((channel, channel.sources.first()?)));
+                let wish = source.ok_or(Refusal::TuneFailed { retry_ms: 0 });
+                let wish = wish.and_then(|(channel, source)| Ok((self.work(channel, profile)?, source_class(source))));
+                let (work, class) = match wish {
+                    Ok(wish) => wish,
+                    Err(refusal) => {
+                        answer.send(Err(refusal)).unwrap_or_default();
+                        return;
+                    }
                 };
                 self.answers.insert(viewer, answer);
                 let since = clock::mono();
@@ -155,8 +177,16 @@ impl Supervisor {
                 self.dispatch(Event::Reset { channel });
                 self.channels_changed = true;
             }
+            Command::Trial { answer } => {
+                self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+                if let Some(permit) = self.pool.permit_trial(clock::mono()) {
+                    // Who has given up meanwhile does not start it.
+                    answer.send(permit).map_err(drop).unwrap_or_default();
+                }
+            }
             Command::Hold { slot, is_held } => self.dispatch(Event::Hold { slot, is_held }),
             Command::Drain { done } => {
+                self.shared.wanted.notify_waiters();
                 self.drained = Some(done);
                 self.dispatch(Event::Drain);
             }
@@ -175,17 +205,19 @@ impl Supervisor {
 
     fn on_report(&mut self, Report { slot, generation, what }: Report) {
         let playing = self.playing.get(usize::from(slot.0)).cloned().flatten();
-        let name = playing.as_ref().map_or("", |channel| channel.name.as_str());
-        let channel_id = playing.as_ref().map_or(0, |channel| channel.id.0);
+        let name = playing.as_ref().map_or("", |playing| playing.channel.name.as_str());
+        let channel_id = playing.as_ref().map_or(0, |playing| playing.channel.id.0);
+        // The channel's own picture is what others are told of.
+        let own = playing.as_ref().filter(|playing| playing.profile == Profile::None).map(|playing| playing.channel.id);
         let (slot_index, attempt) = (slot.0, generation.0);
         self.said.clear();
         let event = match what {
             What::Output => {
                 tracing::info!(slot = slot_index, generation = attempt, channel_id, "{name} plays");
-                if let Some(channel) = &playing {
+                if let Some(channel) = own {
                     let (video, audio) = self.relay(slot).codecs();
                     // Another picture may have another width.
-                    self.shared.known.borrow_mut().note(channel.id, |formats| {
+                    self.shared.known.borrow_mut().note(channel, |formats| {
                         let width = formats.width.filter(|_| formats.video == video);
                         *formats = Formats { video, audio, width };
                     });
@@ -198,19 +230,23 @@ impl Supervisor {
                     channel_id,
                     "{name} has formats that clients do not play; starting it again, encoding"
                 );
-                self.to_encode.extend(playing.map(|channel| channel.id));
+                self.to_encode.extend(own);
                 Event::Unsuited { slot, generation }
             }
             What::Useless { failure, why } => {
                 self.said.push_str(why);
                 Event::Useless { slot, generation, failure }
             }
-            What::Exited { status, end, last_words } => {
+            What::Exited { status, end, had_output, words } => {
+                let ending = playing.and_then(|playing| playing.ending);
+                let ended = Ended { how: how(ending, &status), had_output, words: &words.join("\n") };
+                let has_other = self.shared.encoding.as_ref().is_some_and(|encoding| encoding.ended(slot, &ended));
+                let end = if has_other { End::Encoder } else { end };
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 // What it means, if anything, is told by the guard.
                 tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "FFmpeg ended");
                 Self::sweep_strays();
-                self.said = last_words;
+                self.said = last_words::shown(&words);
                 if self.said.is_empty() {
                     self.said = status;
                 }
@@ -218,8 +254,8 @@ impl Supervisor {
             }
             What::Probed { found } => {
                 let is_present = self.relay(slot).generation() == generation;
-                if let Some((channel, width)) = playing.as_ref().zip(found.width).filter(|_| is_present) {
-                    self.shared.known.borrow_mut().note(channel.id, |formats| formats.width = Some(width));
+                if let Some((channel, width)) = own.zip(found.width).filter(|_| is_present) {
+                    self.shared.known.borrow_mut().note(channel, |formats| formats.width = Some(width));
                 }
                 Event::Probed { slot, generation, result: found.result }
             }
@@ -297,6 +333,7 @@ impl Supervisor {
                 }
             }
             Effect::Terminate { slot, .. } => {
+                self.note_ending(slot, How::Asked);
                 if !self.has_viewers(slot) {
                     // What it still makes is for nobody, and must not wait for anybody.
                     self.relay(slot).end();
@@ -365,9 +402,19 @@ impl Supervisor {
             return false;
         };
         let Some(source) = channel.sources.first() else { return false };
-        let treatment = match work {
-            Work::Copy => Treatment::Copy,
-            Work::Encode => Treatment::Encode,
+        let encoding = self.shared.encoding.clone();
+        let (treatment, choice) = match work {
+            Work::Copy => (Treatment::Copy, None),
+            Work::Encode => (Treatment::Encode, None),
+            Work::Transcode(profile) => match encoding.as_ref().map(|encoding| encoding.choose(id, profile)) {
+                Some(Ok(Some(choice))) => (choice.treatment(), Some(choice)),
+                Some(Ok(None)) | None => (Treatment::Copy, None),
+                Some(Err(cannot)) => {
+                    let (name, why) = (&channel.name, cannot.words());
+                    tracing::warn!(slot = slot.0, channel_id = id.0, %profile, "{name} cannot play now: {why}");
+                    return false;
+                }
+            },
         };
         let recipe = recipe(source, &channel.name, treatment);
         match process::start(permit, &self.ffmpeg, recipe.args(), work) {
@@ -382,7 +429,10 @@ impl Supervisor {
                 group.set(Some(child.group()));
                 let relay = Rc::clone(self.relay(slot));
                 if let Some(playing) = self.playing.get_mut(usize::from(slot.0)) {
-                    *playing = Some(channel);
+                    *playing = Some(Playing { channel, profile: work.profile(), ending: None });
+                }
+                if let Some((encoding, choice)) = encoding.zip(choice) {
+                    encoding.started(slot, id, work.profile(), choice);
                 }
                 relay.begin(generation, continues);
                 let tell = Teller::new(slot, generation, self.reporter.clone());
@@ -424,6 +474,10 @@ impl Supervisor {
 
     /// Tells people, metrics and alarms what the pool noted.
     fn tell(&mut self, note: Note) {
+        if let Note::Failed { slot, .. } = note {
+            // If it lives, that is: it made nothing, or nothing that is of use.
+            self.note_ending(slot, How::Silent);
+        }
         let channel = note.channel().and_then(|id| self.channel(id));
         telling::tell(clock::mono(), note, channel.as_ref().map_or("A channel", |channel| &channel.name), &self.said);
         self.shared.metrics.note(&note);
@@ -451,6 +505,36 @@ impl Supervisor {
         self.shared.lineup.borrow().as_ref()?.by_id(id).cloned()
     }
 
+    /// Why a slot's child is to end; the first reason counts.
+    fn note_ending(&mut self, slot: SlotIndex, how: How) {
+        if let Some(Some(playing)) = self.playing.get_mut(usize::from(slot.0)) {
+            playing.ending.get_or_insert(how);
+        }
+    }
+
+    /// What a child has to do that plays a channel in a profile.
+    fn work(&self, channel: &Channel, profile: Profile) -> Result<Work, Refusal> {
+        let Some(encoding) = &self.shared.encoding else { return Ok(self.work_of(channel)) };
+        let (now, channel_id, name) = (clock::mono(), channel.id.0, &channel.name);
+        // Who joins needs no encoder, and what encodes for nobody gives its own away.
+        let plays = self.pool.slots(now).any(|slot| slot.channel == Some(channel.id) && slot.profile == profile);
+        let gives_away = || self.pool.slots(now).any(|slot| slot.profile != Profile::None && slot.viewers == 0);
+        match encoding.choose(channel.id, profile) {
+            Ok(None) => Ok(self.work_of(channel)),
+            Ok(Some(_)) => Ok(Work::Transcode(profile)),
+            Err(_) if plays => Ok(Work::Transcode(profile)),
+            Err(Cannot::Busy) if gives_away() => Ok(Work::Transcode(profile)),
+            Err(Cannot::Busy) => {
+                tracing::info!(channel_id, %profile, "{name} was refused: {}", Cannot::Busy.words());
+                Err(Refusal::Busy { retry_ms: ENCODERS_BUSY_MS })
+            }
+            Err(cannot @ (Cannot::NoEncoder | Cannot::TooSlow)) => {
+                tracing::info!(channel_id, %profile, "{name} plays as it is: {}", cannot.words());
+                Ok(self.work_of(channel))
+            }
+        }
+    }
+
     fn work_of(&self, channel: &Channel) -> Work {
         match channel.sources.first() {
             Some(Source::Url { .. }) if !self.to_encode.contains(&channel.id) => Work::Copy,
@@ -469,6 +553,12 @@ impl Supervisor {
     fn group(&self, slot: SlotIndex) -> &LivingGroup {
         self.groups.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
+}
+
+/// How a child ended. `ending` is why we had it end, if we did.
+fn how(ending: Option<How>, status: &io::Result<ExitStatus>) -> How {
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    ending.unwrap_or(signal.map_or(How::Exit, How::Signal))
 }
 
 /// A look's answer; it is given when this is dropped, so that there is always one.

@@ -4,7 +4,7 @@
 //! stands in [`super::process`].
 
 use super::facts;
-use super::last_words::{LastWords, Life, end_of, hear, shown};
+use super::last_words::{LastWords, Life, end_of, hear};
 use super::probe::Found;
 use super::process::{Child, Group};
 use super::relay::{Patience, Relay, Verdict};
@@ -35,8 +35,8 @@ pub(super) enum What {
     Unsuited,
     /// It lives, and will make nothing that can be used; and why.
     Useless { failure: Failure, why: &'static str },
-    /// It was reaped.
-    Exited { status: io::Result<ExitStatus>, end: End, last_words: String },
+    /// It was reaped. `words` are its last lines.
+    Exited { status: io::Result<ExitStatus>, end: End, had_output: bool, words: Vec<String> },
     /// A look at its output was answered; not told by its own task.
     Probed { found: Found },
 }
@@ -59,9 +59,9 @@ impl Teller {
         self.reporter.send(Report { slot: self.slot, generation: self.generation, what }).await.unwrap_or_default();
     }
 
-    async fn tell_end(mut self, status: io::Result<ExitStatus>, end: End, last_words: String) {
+    async fn tell_end(mut self, status: io::Result<ExitStatus>, end: End, had_output: bool, words: Vec<String>) {
         self.told_end = true;
-        self.tell(What::Exited { status, end, last_words }).await;
+        self.tell(What::Exited { status, end, had_output, words }).await;
     }
 }
 
@@ -69,8 +69,8 @@ impl Drop for Teller {
     fn drop(&mut self) {
         if !self.told_end {
             // The task panicked, and its child was killed when it was dropped with it.
-            let (status, last_words) = (Err(io::Error::other("its task ended before it")), String::new());
-            let what = What::Exited { status, end: End::Plain, last_words };
+            let status = Err(io::Error::other("its task ended before it"));
+            let what = What::Exited { status, end: End::Plain, had_output: false, words: Vec::new() };
             self.reporter.try_send(Report { slot: self.slot, generation: self.generation, what }).unwrap_or_default();
         }
     }
@@ -132,7 +132,7 @@ pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tel
     };
     let lines = words.lines();
     let end = end_of(status.as_ref().ok().copied(), &lines, life);
-    tell.tell_end(status, end, shown(&lines)).await;
+    tell.tell_end(status, end, life.had_output, lines).await;
 }
 
 /// Moves what a child makes into its ring, until there is no more or it is no use; says why it stopped.

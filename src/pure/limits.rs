@@ -293,6 +293,40 @@ pub const BREAKER_ROWS_MAX: usize = 128;
 /// Channels in trouble that the page lists, the worst first.
 pub const ILL_CHANNELS_MAX: usize = 32;
 
+// ---- Encoders -----------------------------------------------------------------------------------------------------
+
+/// Encoders that are tried on one box: a chip with two interfaces, two graphics cards, and software.
+pub const ENCODERS_MAX: usize = 8;
+/// From the start of an encoder's trial to its end; one that is not done by then is too slow, or hangs.
+pub const TRIAL_MS_MAX: u64 = 10_000;
+/// Pictures of a trial, at 25 a second: a second after those that an encoder may hold back, so that two key frames
+/// come.
+pub const TRIAL_PICTURES: u32 = 30;
+/// From the start of the daemon to the first trial: a board that has just been switched on is busy with that.
+pub const TRIALS_AFTER_MS: u64 = 2_000;
+/// How long trials wait that somebody has interrupted, who wants to watch, or that the board could not carry.
+pub const TRIALS_RETRY_MS: u64 = 10_000;
+/// When it is worth asking again for a picture that no encoder has time for.
+pub const ENCODERS_BUSY_MS: u64 = 10_000;
+/// What is read of FFmpeg's words during a trial; the cause stands in the first lines.
+pub const TRIAL_WORDS_BYTES_MAX: usize = 4 * 1024;
+/// What is kept of the words of a failed encoder.
+pub const ENCODER_WORDS_BYTES_MAX: usize = 240;
+/// How much faster than the picture plays an encoder must be, in percent: a tenth to spare for what its trial did not
+/// show, decoding above all.
+pub const REAL_TIME_PERCENT_MIN: u64 = 110;
+/// How long a hardware encoder rests after its first failure: what it lacked, memory of the chip perhaps, is back when
+/// another stream ends.
+pub const ENCODER_REST_MS_MIN: u64 = 60_000;
+/// And at most, after one failure upon the other.
+pub const ENCODER_REST_MS_MAX: u64 = 3_600_000;
+/// How long it must have worked for its failures to be forgotten.
+pub const ENCODER_GOOD_MS: u64 = 60_000;
+/// How long a channel is encoded by software that a hardware encoder did not get through, for reasons unknown.
+pub const SOFTWARE_ONLY_MS: u64 = 600_000;
+/// Channels of that kind; of more, the oldest is forgotten.
+pub const SOFTWARE_ONLY_MAX: usize = 16;
+
 // ---- What HDHomeRun clients ask -----------------------------------------------------------------------------------
 
 /// Bytes of a PID filter's text, which is given back as it was set: as much as fits into a request.

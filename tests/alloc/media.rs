@@ -2,6 +2,7 @@
 
 use crate::allocations;
 use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Source};
+use pure::model::profile::Profile;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ fn a_packet_on_its_way_allocates_nothing() {
         ffprobe: "ffprobe".into(),
         probe: false,
         early_headers: false,
+        encoders: None,
         runtime_dir: None,
         safe_mode: false,
     };
@@ -59,7 +61,7 @@ fn a_packet_on_its_way_allocates_nothing() {
         };
         engine.set_lineup(Rc::new(Lineup::new(vec![channel]).unwrap()));
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-        let mut viewer = engine.watch(ChannelId(1), None, peer).await.unwrap();
+        let mut viewer = engine.watch(ChannelId(1), Profile::None, None, peer).await.unwrap();
         // The first packets find the memory that all others use again.
         pass(&mut viewer, PACKETS / 10).await;
         let before = allocations();

@@ -11,7 +11,7 @@
 //!   FFmpeg's words mean then is tested beside them.
 //! - F06: a process that cannot be killed. It takes a broken driver; the rules are told "not reaped".
 //! - F15: reused process ids. A race that a test cannot win; the simulator plays it.
-//! - F18: hardware encoders are not used yet. F22: a day, in virtual time.
+//! - F18: an encoder that dies; in `profiles.rs`. F22: a day, in virtual time.
 //! - K09 is F20: whatever the kernel is short of, it says so at the same place. K13 wants no test.
 
 mod child;
@@ -78,7 +78,7 @@ fn failures(daemon: &Daemon, class: &str) -> u32 {
 }
 
 /// Failures of any class.
-fn all_failures(daemon: &Daemon) -> u32 {
+pub(crate) fn all_failures(daemon: &Daemon) -> u32 {
     whole(Metrics::of(daemon).sum("tunerd_failure_total"))
 }
 
@@ -99,7 +99,7 @@ fn is_raised(daemon: &Daemon, alarm: &str) -> bool {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test")]
-fn whole(count: f64) -> u32 {
+pub(crate) fn whole(count: f64) -> u32 {
     count.round() as u32
 }
 
@@ -223,12 +223,12 @@ fn inside(flags: &[&str], test: &str) -> bool {
 }
 
 /// A program of the shell that gives the daemon a mount namespace of its own, does `prepare` in it, and becomes it.
-fn mounting(prepare: &str) -> Vec<String> {
+pub(crate) fn mounting(prepare: &str) -> Vec<String> {
     let flags = if nix::unistd::geteuid().is_root() { "--mount" } else { "-Urm" };
     ["unshare", flags, "--", "sh", "-c", &format!("set -e; {prepare}; exec \"$0\" \"$@\"")].map(str::to_owned).to_vec()
 }
 
-fn as_strs(parts: &[String]) -> Vec<&str> {
+pub(crate) fn as_strs(parts: &[String]) -> Vec<&str> {
     parts.iter().map(String::as_str).collect()
 }
 

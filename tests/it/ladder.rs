@@ -445,6 +445,10 @@ fn the_units_agree_with_each_other_and_with_the_daemon() {
         ("RestartPreventExitStatus", "64"),
         ("RuntimeDirectory", "tunerd"),
         ("RuntimeDirectoryPreserve", "yes"),
+        // Encoders, and no other devices.
+        ("DevicePolicy", "closed"),
+        ("SupplementaryGroups", "video render"),
+        ("PrivateDevices", ""),
     ] {
         assert_eq!(get(&normal, "Service", key), value);
     }

@@ -18,5 +18,7 @@ mod ladder;
 mod observe;
 mod play;
 mod playlist;
+mod profiles;
 mod seam;
 mod start;
+mod transcode;

@@ -140,7 +140,7 @@ async fn deliver(app: Rc<App>, play: Play, local: IpAddr, state: Rc<State>) {
     let mut packetiser = Box::new(Packetiser::new(framing, clock::mono().0 as u16));
     let settled_at = clock::mono().plus_ms(SETTLE_MS);
     loop {
-        let retry_s = match app.engine.watch_held(play.channel, play.tuner, play.target.address).await {
+        let retry_s = match app.engine.watch_held(play.channel, play.profile, play.tuner, play.target.address).await {
             Ok(mut viewer) => {
                 state.slot.set(Some(viewer.slot));
                 clock::until(Some(settled_at)).await;

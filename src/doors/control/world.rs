@@ -16,6 +16,8 @@ pub(super) struct Snapshot {
     /// By tuner: what its stream shows.
     streams: Vec<Option<Shown>>,
     scan: Scan,
+    /// See [`crate::doors::http::App::model`].
+    model: (&'static str, &'static str),
 }
 
 impl Snapshot {
@@ -30,7 +32,7 @@ impl Snapshot {
         };
         let streams = door.streams.borrow();
         let streams = streams.iter().map(|stream| stream.as_ref().map(Stream::shown)).collect();
-        Self { lineup, tuners: door.app.engine.tuners(), streams, scan }
+        Self { lineup, tuners: door.app.engine.tuners(), streams, scan, model: door.app.model() }
     }
 }
 
@@ -62,8 +64,8 @@ impl World for Snapshot {
 
     fn device(&self) -> Device<'_> {
         Device {
-            model: identity::FIRMWARE_NAME,
-            hw_model: identity::MODEL,
+            model: self.model.1,
+            hw_model: self.model.0,
             version: identity::FIRMWARE_VERSION,
             copyright: "tunerd, free software under MIT or Apache-2.0",
         }

@@ -5,6 +5,7 @@ use super::answer::{self, Body};
 use super::lineup;
 use super::route::{Asked, query};
 use crate::clock;
+use crate::engine::encoders::Shown;
 use crate::engine::{Tuner, facts};
 use crate::observe::logs::{Entry, Wanted};
 use crate::observe::metrics::{Gauges, SlotGauge};
@@ -14,6 +15,7 @@ use hyper::{Response, StatusCode};
 use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
+use pure::model::profile::Profile;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
@@ -184,6 +186,12 @@ pub(super) fn playlist_refresh(app: &App) -> Response<Body> {
     lineup::scan(app)
 }
 
+/// Has the encoders tried again, for a person who has plugged in or installed something.
+pub(super) fn encoders_try(app: &App) -> Response<Body> {
+    app.engine.try_encoders_again();
+    answer::plain(StatusCode::ACCEPTED, answer::TEXT, "")
+}
+
 #[derive(Serialize)]
 struct ClientView {
     address: String,
@@ -245,6 +253,7 @@ struct Status {
     version: &'static str,
     device_id: String,
     board: String,
+    model: &'static str,
     uptime_s: u64,
     level: &'static str,
     sentence: String,
@@ -256,6 +265,8 @@ struct Status {
     channels_ill_len: usize,
     playlist: PlaylistView,
     clients: Vec<ClientView>,
+    /// What makes pictures smaller, in order of preference; empty where nothing is to.
+    encoders: Vec<Shown>,
 }
 
 #[derive(Serialize)]
@@ -303,6 +314,8 @@ struct TunerView {
     state: &'static str,
     since_s: u64,
     channel: Option<ChannelView>,
+    /// In which profile; null as it is.
+    profile: Option<&'static str>,
     viewers: Vec<ViewerView>,
     /// Of the viewers: how many hold on without a picture.
     held: usize,
@@ -437,6 +450,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             .zip(lineup.as_ref())
             .and_then(|(id, lineup)| lineup.by_id(id))
             .map(|channel| ChannelView { number: channel.number.as_str().to_owned(), name: channel.name.clone() }),
+        profile: Some(tuner.view.profile).filter(|profile| *profile != Profile::None).map(Profile::name),
         viewers: tuner
             .watchers
             .iter()
@@ -454,6 +468,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         version: env!("CARGO_PKG_VERSION"),
         device_id: app.device_id.to_string(),
         board: app.board.clone(),
+        model: app.model().0,
         uptime_s: app.metrics.uptime_s(now),
         level,
         sentence,
@@ -477,6 +492,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             loaded_at: playlist.loaded_at.map(|at| at.to_string()),
         },
         clients: clients_shown(app, now),
+        encoders: app.engine.encoders(),
     })
 }
 

@@ -5,7 +5,7 @@
 
 use super::App;
 use super::answer::{self, Body};
-use super::identity::{CHANNEL_MAP, DEVICE_TYPE, FIRMWARE_NAME, FIRMWARE_VERSION, MANUFACTURER, MODEL};
+use super::identity::{CHANNEL_MAP, DEVICE_TYPE, FIRMWARE_VERSION, MANUFACTURER};
 use super::route::Asked;
 use crate::engine::Tuner;
 use hyper::Response;
@@ -35,10 +35,11 @@ struct Discover<'a> {
 
 pub(super) fn discover(app: &App, asked: &Asked) -> Response<Body> {
     let base_url = asked.reach.base.as_str();
+    let (model_number, firmware_name) = app.model();
     answer::json(&Discover {
         friendly_name: &app.name.borrow(),
-        model_number: MODEL,
-        firmware_name: FIRMWARE_NAME,
+        model_number,
+        firmware_name,
         firmware_version: FIRMWARE_VERSION,
         device_id: app.device_id.to_string(),
         device_auth: &app.device_id.auth(),
@@ -127,7 +128,7 @@ pub(super) fn stream_head() -> Response<Body> {
 /// is escaped.
 pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
     let (base, id, udn) = (&asked.reach.base, app.device_id, app.device_id.udn());
-    let name = app.name.borrow();
+    let (name, (model, _)) = (app.name.borrow(), app.model());
     answer::device(
         answer::XML,
         format!(
@@ -141,8 +142,8 @@ pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
              <manufacturer>{MANUFACTURER}</manufacturer>\n\
              <manufacturerURL>https://www.silicondust.com/</manufacturerURL>\n\
              <modelDescription>HDHomeRun compatible network tuner (tunerd)</modelDescription>\n\
-             <modelName>{MODEL}</modelName>\n\
-             <modelNumber>{MODEL}</modelNumber>\n\
+             <modelName>{model}</modelName>\n\
+             <modelNumber>{model}</modelNumber>\n\
              <serialNumber>{id}</serialNumber>\n\
              <UDN>uuid:{udn}</UDN>\n\
              <presentationURL>/</presentationURL>\n\

@@ -1,14 +1,11 @@
 //! What we say we are, in every door the same.
 //!
-//! A model that is known to work everywhere: its firmware has an antenna, four tuners and no DRM, and its id prefix
-//! (`pure::model::device_id`) is of the same family.
+//! Two models that are known to work everywhere, for a box that can transcode and for one that cannot; which of them it
+//! is, and what its firmware is called, its encoders tell ([`super::App::model`]). Both have an antenna and no DRM, and
+//! the id prefix (`pure::model::device_id`) is of the same family.
 
 use pure::model::channel_map::ChannelMap;
 
-/// For people. A model that does not transcode: clients read `HDTC` as a promise.
-pub const MODEL: &str = "HDHR5-4US";
-/// For programs.
-pub const FIRMWARE_NAME: &str = "hdhomerun5_atsc";
 /// Digits of a date, because some clients compare it as a number.
 pub const FIRMWARE_VERSION: &str = "20261101";
 /// Product and version, as every answer has it.

@@ -106,6 +106,11 @@ impl App {
         !self.problems.has(Topic::Ffmpeg)
     }
 
+    /// The printable model and the firmware's name: whoever cannot transcode must not say so.
+    pub fn model(&self) -> (&'static str, &'static str) {
+        pure::rules::encoders::model(self.engine.transcodes())
+    }
+
     /// The address of page and answers, as a client that knows us as `host` can use it.
     pub fn base_url(&self, host: IpAddr) -> BaseUrl {
         url(host, self.page_port.get().or(self.stream_port.get()))

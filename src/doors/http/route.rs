@@ -12,8 +12,8 @@ use pure::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
 use pure::model::channel_map::{MuxPlan, RfProgramme};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
+use pure::model::profile::Profile;
 use pure::rules::clients::Asked as Wish;
-use pure::rules::control::TRANSCODE_PROFILES;
 use pure::rules::pool::SlotIndex;
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use std::net::SocketAddr;
@@ -53,6 +53,7 @@ enum Route<'a> {
     ApiClients,
     ChannelRetry,
     PlaylistRefresh,
+    EncodersTry,
     LogEntries,
     LogEntry { id: &'a str },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
@@ -87,7 +88,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 20] = [
+const TABLE: [(&str, Route<'static>); 21] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -107,6 +108,7 @@ const TABLE: [(&str, Route<'static>); 20] = [
     ("/api/clients", Route::ApiClients),
     ("/api/channels/retry", Route::ChannelRetry),
     ("/api/playlist/refresh", Route::PlaylistRefresh),
+    ("/api/encoders/try", Route::EncodersTry),
     ("/api/logs/entries", Route::LogEntries),
 ];
 
@@ -194,6 +196,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::ApiClients
         | Route::ChannelRetry
         | Route::PlaylistRefresh
+        | Route::EncodersTry
         | Route::LogEntries
         | Route::LogEntry { .. } => None,
     }
@@ -224,15 +227,17 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
     }
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_change = matches!(route, Route::LineupPost | Route::ChannelRetry | Route::PlaylistRefresh);
+    let is_ours = matches!(route, Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry);
+    let is_change = is_ours || route == Route::LineupPost;
     let answer = match route {
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(request) => answer::forbidden(),
-        Route::ChannelRetry | Route::PlaylistRefresh if is_foreign(request) => answer::forbidden(),
+        _ if is_ours && is_foreign(request) => answer::forbidden(),
         Route::LineupPost => lineup::post(app, query).await,
         Route::ChannelRetry => api::channel_retry(app, query),
         Route::PlaylistRefresh => api::playlist_refresh(app),
+        Route::EncodersTry => api::encoders_try(app),
         Route::Asset(asset) => page::serve(asset, request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
@@ -284,17 +289,17 @@ async fn play(
         return Outcome::Answer(answer::unknown_channel());
     };
     let query_text = request.uri().query().unwrap_or_default();
-    // What a profile does is the engine's; here it is only known or not. Empty is none.
+    // Empty is none.
     let profile = query(query_text, "transcode").filter(|profile| !profile.is_empty());
-    if profile.is_some_and(|profile| !TRANSCODE_PROFILES.contains(&profile)) {
+    let Ok(profile) = profile.map_or(Ok(Profile::None), str::parse) else {
         return Outcome::Answer(answer::unknown_profile());
-    }
+    };
     if *request.method() == Method::HEAD {
         // Clients look before they tune; that must not take a tuner.
         return Outcome::Answer(device::stream_head());
     }
     let duration_s: Option<u64> = query(query_text, "duration").and_then(|s| s.parse().ok());
-    match app.engine.watch(channel, tuner, asked.peer).await {
+    match app.engine.watch(channel, profile, tuner, asked.peer).await {
         Ok(viewer) => {
             let ends_at = duration_s.map(|seconds| clock::mono().plus_ms(seconds.saturating_mul(1_000)));
             Outcome::Play(Box::new(Playing { viewer, ends_at }))

@@ -1,9 +1,11 @@
 //! The nouns.
 pub mod channel_map;
 pub mod device_id;
+pub mod encoder;
 pub mod guide_number;
 pub mod lineup;
 pub mod pid_filter;
+pub mod profile;
 pub mod recipe;
 pub mod source_url;
 pub mod subnet;

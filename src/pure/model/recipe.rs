@@ -1,23 +1,27 @@
 //! Recipes: the FFmpeg arguments for a source and a treatment. The only place that knows FFmpeg's flags.
 //!
 //! Not here: who starts FFmpeg, and how often (the daemon's `engine::process`, with a permit); what the demo channels
-//! look like (`recipe/demo.rs`).
+//! look like (`recipe/demo.rs`); what each encoder wants (`recipe/transcode.rs`).
 //!
 //! The invariant (S30, S31): every argument comes from a template of this file, except two, each in a place of its own
 //! where FFmpeg takes it for a value and nothing else: the address, right after `-i`, and the name of the channel, after
-//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`. No shell, no "extra
-//! arguments". Which demuxers and protocols may open an address is listed exactly, so that a playlist or a picture
-//! served in place of a stream is not followed.
+//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`. Rates, sizes and
+//! devices are numbers of our own tables. No shell, no "extra arguments". Which demuxers and protocols may open an
+//! address is listed exactly, so that a playlist or a picture served in place of a stream is not followed.
 
 mod demo;
+mod transcode;
 
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, TRIAL_PICTURES};
+use crate::model::encoder::Encoder;
 use crate::model::guide_number::GuideNumber;
 use crate::model::lineup::SourceClass;
 use crate::model::lineup::{DemoIndex, Source};
+use crate::model::profile::{Profile, Target};
 use crate::model::recipe::demo::Scene;
 use crate::model::source_url::{Scheme, SourceUrl};
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -29,6 +33,8 @@ pub enum Treatment {
     Copy,
     /// Video becomes H.264 with a key frame every second, the first sound AAC stereo.
     Encode,
+    /// The same, of the size and rate that a client asked for, made by this encoder.
+    Transcode(Target, Encoder),
 }
 
 /// FFmpeg's arguments, without the name of the program. They make a transport stream on standard output.
@@ -126,29 +132,63 @@ pub fn demo_channel(index: DemoIndex) -> &'static DemoChannel {
 pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Recipe {
     let mut recipe = Recipe { args: Vec::new() };
     recipe.push(&ALWAYS);
-    match source {
-        Source::Demo(index) => {
-            recipe.push(&DEMO_INPUT);
-            recipe.push_value("-i", demo_channel(*index).graph());
-            recipe.push(&DEMO_OUTPUT);
-        }
-        Source::Url { url, user_agent } => {
-            let reader = Reader::of(url);
-            recipe.push(reader.input());
-            if reader != Reader::Udp {
-                recipe.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
-            }
-            recipe.push_value("-i", url.as_str().to_owned());
-            recipe.push(reader.streams(treatment));
-            recipe.push(match treatment {
-                Treatment::Copy => &COPY,
-                Treatment::Encode => &ENCODE,
-            });
-        }
+    if let Treatment::Transcode(_, encoder) = treatment {
+        recipe.push_device(encoder);
+    }
+    recipe.push_input(source);
+    recipe.push_streams(source, treatment);
+    match (source, treatment) {
+        (_, Treatment::Transcode(target, encoder)) => recipe.push_coding(target, encoder),
+        (Source::Demo(_), _) => recipe.push(&DEMO_ENCODE),
+        (Source::Url { .. }, Treatment::Copy) => recipe.push(&COPY),
+        (Source::Url { .. }, Treatment::Encode) => recipe.push(&ENCODE),
     }
     recipe.push_value("-metadata", service_name(channel_name));
     recipe.push(&OUTPUT);
     recipe
+}
+
+/// The recipe that shows what an encoder can do: a second of a test picture of 720 lines, on the very way that a
+/// channel takes to `internet720`.
+pub fn trial(encoder: Encoder) -> Recipe {
+    const TARGET: Target = Profile::Internet720.target().expect("it makes something");
+    let mut recipe = Recipe { args: Vec::new() };
+    recipe.push(&ALWAYS);
+    recipe.push_device(encoder);
+    recipe.push(&TRIAL_INPUT);
+    recipe.push_value("-frames:v", format!("{TRIAL_PICTURES}"));
+    recipe.push_picture(TARGET, encoder);
+    recipe.push_value("-metadata", service_name("trial"));
+    recipe.push(&OUTPUT);
+    recipe
+}
+
+impl Recipe {
+    /// All of the input, up to its address. Nothing behind it depends on where the bytes come from.
+    fn push_input(&mut self, source: &Source) {
+        match source {
+            Source::Demo(index) => {
+                self.push(&DEMO_INPUT);
+                self.push_value("-i", demo_channel(*index).graph());
+            }
+            Source::Url { url, user_agent } => {
+                let reader = Reader::of(url);
+                self.push(reader.input());
+                if reader != Reader::Udp {
+                    self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
+                }
+                self.push_value("-i", url.as_str().to_owned());
+            }
+        }
+    }
+
+    /// Which streams are taken.
+    fn push_streams(&mut self, source: &Source, treatment: Treatment) {
+        self.push(match source {
+            Source::Demo(_) => &DEMO_STREAMS,
+            Source::Url { url, .. } => Reader::of(url).streams(treatment),
+        });
+    }
 }
 
 /// What a source is, as far as silence goes.
@@ -167,10 +207,15 @@ const ALWAYS: [&str; 5] = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", 
 /// One thread for a picture this small is plenty, and four of these channels share one core.
 const DEMO_INPUT: [&str; 7] = ["-filter_threads", "1", "-threads", "1", "-re", "-f", "lavfi"];
 
+const DEMO_STREAMS: [&str; 4] = ["-map", "0:v:0", "-map", "0:a:0"];
+
+/// A picture with detail and motion, as fast as it can be made.
+#[rustfmt::skip]
+const TRIAL_INPUT: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25"];
+
 /// The two-loop coder of the AAC encoder and its tools double the cost of a steady tone, for nothing.
 #[rustfmt::skip]
-const DEMO_OUTPUT: [&str; 36] = [
-    "-map", "0:v:0", "-map", "0:a:0",
+const DEMO_ENCODE: [&str; 32] = [
     "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-threads:v", "1",
     "-pix_fmt", "yuv420p", "-g", "25", "-keyint_min", "25", "-sc_threshold", "0",
     "-c:a", "aac", "-aac_coder", "fast", "-aac_pns", "0", "-aac_is", "0", "-aac_tns", "0", "-b:a", "96k",
@@ -223,7 +268,7 @@ impl Reader {
             (Self::Hls, _) => &["-sn", "-dn"],
             (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
             // An encoder that waits for a sound that never comes would hold the picture back.
-            (_, Treatment::Encode) => &["-map", "0:v:0?", "-map", "0:a:0?"],
+            (_, Treatment::Encode | Treatment::Transcode(..)) => &["-map", "0:v:0?", "-map", "0:a:0?"],
         }
     }
 }
@@ -316,7 +361,6 @@ fn service_name(channel_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::format;
     use std::string::ToString;
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
@@ -358,16 +402,75 @@ mod tests {
                 url_recipe(udp, None, Treatment::Copy),
                 include_str!("../../../tests/golden/argv/udp_copy.txt"),
             ),
+            (
+                "http_transcode",
+                url_recipe(http, None, transcode(Profile::Internet480, "vaapi:renderD128")),
+                include_str!("../../../tests/golden/argv/http_transcode.txt"),
+            ),
+            ("trial", trial(Encoder::Software), include_str!("../../../tests/golden/argv/trial.txt")),
         ] {
             let now = recipe.args().join("\n") + "\n";
             assert!(now == golden, "{name}.txt is different; the recipe is now:\n{now}");
         }
     }
 
+    const ENCODERS: [&str; 6] =
+        ["software", "v4l2m2m:video11", "vaapi:renderD128", "qsv:renderD129", "nvenc:1", "rkmpp"];
+
+    fn transcode(profile: Profile, encoder: &str) -> Treatment {
+        Treatment::Transcode(profile.target().unwrap(), encoder.parse().unwrap())
+    }
+
+    /// The same for every profile and encoder: an option and its value a line, without what belongs to the source.
+    #[test]
+    fn every_encoder_is_told_the_golden_things() {
+        for (encoder, golden) in ENCODERS.into_iter().zip([
+            include_str!("../../../tests/golden/argv/transcode_software.txt"),
+            include_str!("../../../tests/golden/argv/transcode_v4l2m2m.txt"),
+            include_str!("../../../tests/golden/argv/transcode_vaapi.txt"),
+            include_str!("../../../tests/golden/argv/transcode_qsv.txt"),
+            include_str!("../../../tests/golden/argv/transcode_nvenc.txt"),
+            include_str!("../../../tests/golden/argv/transcode_rkmpp.txt"),
+        ]) {
+            let mut now = String::new();
+            for profile in Profile::ALL.into_iter().filter(|profile| profile.target().is_some()) {
+                let copied = url_recipe("http://a/b", None, Treatment::Copy);
+                let made = url_recipe("http://a/b", None, transcode(profile, encoder));
+                let (source_at, source_end) = (ALWAYS.len(), place(&copied, "-i"));
+                let source = &copied.args()[source_at..=source_end + 1];
+                let at = place(&made, "-i") + 2 - source.len();
+                assert_eq!(&made.args()[at..place(&made, "-i") + 2], source, "the source is opened the same way");
+                now += profile.name();
+                now += "\n";
+                let options = |args: &[String]| {
+                    let mut text = String::new();
+                    for arg in args {
+                        let starts = arg.starts_with('-');
+                        text += if starts { "\n    " } else { " " };
+                        text += arg;
+                    }
+                    text.trim_start_matches('\n').to_owned() + "\n"
+                };
+                if at > source_at {
+                    now += &options(&made.args()[source_at..at]);
+                }
+                now += "    …\n";
+                now += &options(&made.args()[place(&made, "-vf")..place(&made, "-metadata")]);
+            }
+            assert!(now == golden, "{encoder} is told other things; now they are:\n{now}");
+        }
+    }
+
+    fn place(recipe: &Recipe, option: &str) -> usize {
+        recipe.args().iter().position(|arg| arg == option).unwrap()
+    }
+
     #[test]
     fn a_demo_channel_has_one_recipe() {
         let source = Source::Demo(DemoIndex(2));
         assert_eq!(recipe(&source, "x", Treatment::Copy), recipe(&source, "x", Treatment::Encode));
+        let asked = recipe(&source, "x", transcode(Profile::Mobile, "software"));
+        assert_eq!(asked.args()[place(&asked, "-b:v") + 1], "2000k", "but it can be asked for in another size");
         assert_eq!(demo_channel(DemoIndex(200)).name, DEMO[0].name, "an index of a later release still plays");
     }
 
@@ -376,11 +479,22 @@ mod tests {
     #[test]
     fn nothing_in_an_address_or_a_name_moves_an_argument() {
         let hosts = ["a", "-_-.example.com", "joe:p%40ss@a", "[::1]:81", "192.168.1.5:8080"];
-        let ends =
-            ["", "/", "/-i", "/?-f=lavfi", "/$(reboot);`id`&", "/a,b:c'd", "/%0a-vf%20movie=x", "/concat:a@b", "/ü"];
+        let ends = [
+            "",
+            "/",
+            "/-init_hw_device",
+            "/-i",
+            "/?-f=lavfi",
+            "/$(reboot);`id`&",
+            "/a,b:c'd",
+            "/%0a-vf%20movie=x",
+            "/concat:a@b",
+            "/ü",
+        ];
         let names = ["", "-y", "a\r\n-f b", "x=y", "\0", &"é".repeat(300)];
         let agents = [None, Some(""), Some("-i"), Some("a\r\nHost: b"), Some(" Müller \u{7f}"), Some("x/1.0 (y; z)")];
-        for treatment in [Treatment::Copy, Treatment::Encode] {
+        let transcodes = ENCODERS.map(|encoder| transcode(Profile::Heavy, encoder));
+        for treatment in [Treatment::Copy, Treatment::Encode].into_iter().chain(transcodes) {
             for suffix in ["", ".m3u8", ".mkv"] {
                 let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
                 let url_at = plain.args().iter().position(|arg| arg == "-i").unwrap() + 1;

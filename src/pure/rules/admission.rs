@@ -6,6 +6,7 @@
 use crate::limits::{
     CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_HEAT_MAX_MILLI_C, ENCODE_MEMORY_BYTES, RESERVE_FDS, RESERVE_MEMORY_BYTES,
 };
+use crate::model::profile::Profile;
 
 /// What the board has left, read just before a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,13 +23,15 @@ pub struct BoardFacts {
     pub heat_milli_c: Option<i32>,
 }
 
-/// How much a child asks of the board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a child does, and so how much it asks of the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Work {
     /// Copies packets.
     Copy,
-    /// Decodes or draws, and encodes.
+    /// Decodes or draws, and encodes, because the source's own formats are no good.
     Encode,
+    /// Encodes the picture that a client asked for by name, which is another one than the channel's own.
+    Transcode(Profile),
 }
 
 impl Work {
@@ -36,7 +39,20 @@ impl Work {
     pub const fn memory_bytes(self) -> u64 {
         match self {
             Self::Copy => COPY_MEMORY_BYTES,
-            Self::Encode => ENCODE_MEMORY_BYTES,
+            Self::Encode | Self::Transcode(_) => ENCODE_MEMORY_BYTES,
+        }
+    }
+
+    /// Whether it is more than copying.
+    pub const fn encodes(self) -> bool {
+        !matches!(self, Self::Copy)
+    }
+
+    /// Which picture of the channel comes out: its own, however it is made, or one that was asked for by name.
+    pub const fn profile(self) -> Profile {
+        match self {
+            Self::Copy | Self::Encode => Profile::None,
+            Self::Transcode(profile) => profile,
         }
     }
 }
@@ -70,8 +86,8 @@ pub const fn admit(facts: &BoardFacts, work: Work, reserved_bytes: u64) -> Resul
     if facts.fds_open.saturating_add(CHILD_FDS) > facts.fds_limit.saturating_sub(RESERVE_FDS) {
         return Err(Short::Fds);
     }
-    match (work, facts.heat_milli_c) {
-        (Work::Encode, Some(heat)) if heat > ENCODE_HEAT_MAX_MILLI_C => Err(Short::Heat),
+    match facts.heat_milli_c {
+        Some(heat) if work.encodes() && heat > ENCODE_HEAT_MAX_MILLI_C => Err(Short::Heat),
         _ => Ok(()),
     }
 }
@@ -95,6 +111,7 @@ mod tests {
         assert_eq!(admit(&exact, Work::Copy, 0), Ok(()));
         assert_eq!(admit(&exact, Work::Copy, 1), Err(Short::Memory));
         assert_eq!(admit(&exact, Work::Encode, 0), Err(Short::Memory));
+        assert_eq!(admit(&exact, Work::Transcode(Profile::Heavy), 0), Err(Short::Memory));
         assert_eq!(admit(&PLENTY, Work::Encode, 64 * MIB), Ok(()));
         assert_eq!(admit(&PLENTY, Work::Encode, u64::MAX), Err(Short::Memory));
         assert_eq!(admit(&BoardFacts { memory_available_bytes: None, ..PLENTY }, Work::Encode, 0), Ok(()));
@@ -112,6 +129,7 @@ mod tests {
         let hot = |milli_c, work| admit(&BoardFacts { heat_milli_c: Some(milli_c), ..PLENTY }, work, 0);
         assert_eq!(hot(82_000, Work::Encode), Ok(()));
         assert_eq!(hot(82_001, Work::Encode), Err(Short::Heat));
+        assert_eq!(hot(82_001, Work::Transcode(Profile::Mobile)), Err(Short::Heat));
         assert_eq!(hot(95_000, Work::Copy), Ok(()));
     }
 

@@ -233,6 +233,14 @@ impl Breakers {
         opens.then_some(eligible_at)
     }
 
+    /// An attempt failed while the probe of its channel lives beside it: that is counted, and the probe decides.
+    pub fn fail_beside_probe(&mut self, now: Mono, channel: ChannelId, failure: Failure) {
+        let breaker = self.get_mut(channel).expect("a HALF_OPEN breaker has a record");
+        assert_eq!(breaker.state, State::HalfOpen, "a probe lives beside it");
+        breaker.last_failure = Some(failure);
+        breaker.push_failure(now);
+    }
+
     /// The probe is stable: the window is forgotten.
     pub fn close(&mut self, channel: ChannelId) {
         if let Some(breaker) = self.get_mut(channel) {

@@ -27,6 +27,7 @@ use crate::model::channel_map::{ChannelMap, Mux, MuxPlan, Place, Rf};
 use crate::model::guide_number::GuideNumber;
 use crate::model::lineup::{Channel, ChannelId, Lineup};
 use crate::model::pid_filter::PidFilter;
+use crate::model::profile::Profile;
 use crate::rules::control::delivery::{Delivery, Gone, Presence};
 use crate::rules::control::target::{Target, TargetError};
 use crate::rules::control::texts::{Reception, Signal, put};
@@ -52,11 +53,6 @@ const SHORT_BYTES_MAX: usize = 64;
 
 const NONE: &str = "none";
 const EVERY_PID: &str = "0x0000-0x1fff";
-
-/// What behind ` transcode=` is known.
-/// Source: `SiliconDust`, HDHomeRun HTTP development guide.
-pub const TRANSCODE_PROFILES: [&str; 8] =
-    ["heavy", "mobile", "internet720", "internet540", "internet480", "internet360", "internet240", NONE];
 
 const _: () = assert!(FILTER_BYTES_MAX <= TEXT_BYTES_MAX, "what was set can be given back");
 
@@ -222,8 +218,8 @@ pub struct Play {
     pub channel: ChannelId,
     /// Where to.
     pub target: Target,
-    /// In which profile, one of [`TRANSCODE_PROFILES`]; as it is when none.
-    pub transcode: Option<&'static str>,
+    /// In which profile.
+    pub profile: Profile,
 }
 
 /// Changes of several tuners.
@@ -290,7 +286,7 @@ struct Tuner {
     /// As it was set; empty when none is.
     program: String<SHORT_BYTES_MAX>,
     programme: Option<u16>,
-    transcode: Option<&'static str>,
+    profile: Profile,
     /// As it was set; empty for every PID.
     filter: String<FILTER_BYTES_MAX>,
     /// Whether the programme's PIDs are sent, and not those of the filter.
@@ -605,7 +601,7 @@ impl Tuner {
             vchannel: String::new(),
             program: String::new(),
             programme: None,
-            transcode: None,
+            profile: Profile::None,
             filter: String::new(),
             sends_programme: false,
             meant: None,
@@ -617,7 +613,7 @@ impl Tuner {
 
     fn play(&self, tuner: SlotIndex) -> Option<Play> {
         let (channel, aim) = (self.meant?, self.aim.as_ref()?);
-        Some(Play { tuner, channel, target: aim.target, transcode: self.transcode })
+        Some(Play { tuner, channel, target: aim.target, profile: self.profile })
     }
 
     fn presences(&mut self) -> impl Iterator<Item = &mut Presence> {
@@ -726,7 +722,7 @@ impl Tuner {
 
     /// `none`, or a guide number, and maybe a profile.
     fn set_vchannel(&mut self, value: &str, lineup: Option<&Lineup>) -> Result<(), ControlError> {
-        let (number, transcode) = with_profile(value)?;
+        let (number, profile) = with_profile(value)?;
         if number == NONE {
             self.retune(Tuned::Nothing);
             self.channel.clear();
@@ -741,7 +737,7 @@ impl Tuner {
         self.retune(Tuned::Number(number));
         self.vchannel = vchannel;
         self.channel = texts::place(place, channel);
-        self.transcode = transcode;
+        self.profile = profile;
         self.programme = place.map(|place| place.programme);
         self.sends_programme = true;
         Ok(())
@@ -754,13 +750,13 @@ impl Tuner {
         self.program.clear();
         self.filter.clear();
         self.programme = None;
-        self.transcode = None;
+        self.profile = Profile::None;
         self.sends_programme = false;
     }
 
     /// `none` or `0`, or the number of a programme, and maybe a profile.
     fn set_program(&mut self, value: &str) -> Result<(), ControlError> {
-        let (number, transcode) = with_profile(value)?;
+        let (number, profile) = with_profile(value)?;
         let programme: u16 = match number {
             NONE => 0,
             digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -771,7 +767,7 @@ impl Tuner {
         keep(&mut self.program, value)?;
         self.programme = Some(programme).filter(|programme| *programme != 0);
         self.sends_programme = self.programme.is_some();
-        self.transcode = transcode;
+        self.profile = profile;
         self.filter.clear();
         Ok(())
     }
@@ -977,9 +973,8 @@ fn keep<const N: usize>(place: &mut String<N>, value: &str) -> Result<(), Contro
 }
 
 /// A value, and the profile that may stand behind it.
-fn with_profile(value: &str) -> Result<(&str, Option<&'static str>), ControlError> {
-    let Some((value, profile)) = value.split_once(' ') else { return Ok((value, None)) };
-    let profile = profile.strip_prefix("transcode=").ok_or(ControlError::Value)?;
-    let known = TRANSCODE_PROFILES.into_iter().find(|known| *known == profile).ok_or(ControlError::Value)?;
-    Ok((value, Some(known).filter(|known| *known != NONE)))
+fn with_profile(value: &str) -> Result<(&str, Profile), ControlError> {
+    let Some((value, profile)) = value.split_once(' ') else { return Ok((value, Profile::None)) };
+    let profile = profile.strip_prefix("transcode=").and_then(|name| name.parse().ok());
+    Ok((value, profile.ok_or(ControlError::Value)?))
 }

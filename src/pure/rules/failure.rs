@@ -122,6 +122,9 @@ pub enum End {
     Failed(Failure),
     /// A certificate was refused while our own clock cannot be right: nobody's failure.
     Clock,
+    /// Its encoder failed, and the next start has another one: not the source's failure. It comes a few times in a row
+    /// at most, for each takes an encoder away (see [`crate::rules::encoders`]).
+    Encoder,
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@
 //!     drop(permit);
 //! }
 //! ```
-//! ffprobe's permit is another one, and no better to be had:
+//! The permits of ffprobe, and of an encoder's trial, are other ones, and no better to be had:
 //! ```
 //! fn spend(permit: pure::rules::gate::ProbePermit) {
 //!     drop(permit);
@@ -51,9 +51,21 @@
 //!     spend(permit);
 //! }
 //! ```
+//! ```
+//! fn spend(permit: pure::rules::gate::TrialPermit) {
+//!     drop(permit);
+//! }
+//! ```
+//! ```compile_fail
+//! fn spend(permit: pure::rules::gate::TrialPermit) {
+//!     drop(permit);
+//! }
+//! spend(pure::rules::gate::TrialPermit { _minted: () });
+//! ```
 
 use crate::limits::RECORDS_MAX;
 use crate::model::lineup::{ChannelId, SourceClass};
+use crate::model::profile::Profile;
 use crate::rules::admission::{BoardFacts, Short, Work, admit};
 use crate::rules::breaker::Breakers;
 use crate::rules::bucket::Bucket;
@@ -77,6 +89,13 @@ pub struct ProbePermit {
     _minted: (),
 }
 
+/// Permission to try an encoder once. Only [`Gate::permit_trial`] makes one.
+#[must_use = "a permit that is not spent is a trial that never happened"]
+#[derive(Debug)]
+pub struct TrialPermit {
+    _minted: (),
+}
+
 /// What a spawn is. Who asked for it plays no part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -89,6 +108,9 @@ pub enum Kind {
 }
 
 /// Who wants to start, and what it takes.
+///
+/// What a slot plays is one *picture*: a channel in a profile. Whoever wants the same one shares it. Failures, cooldown
+/// and breaker are the channel's, whatever the picture, because they are about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// The channel.
@@ -97,6 +119,19 @@ pub struct Wish {
     pub class: SourceClass,
     /// What the child has to do.
     pub work: Work,
+}
+
+impl Wish {
+    /// Whether the same child would do for both.
+    pub fn is_same_picture(&self, other: &Self) -> bool {
+        self.channel == other.channel && self.work.profile() == other.work.profile()
+    }
+
+    /// Whether a child that nobody watches should end before `other` starts.
+    pub fn is_in_the_way_of(&self, other: &Self) -> bool {
+        let transcodes = |wish: &Self| wish.work.profile() != Profile::None;
+        self.channel == other.channel || transcodes(self) && transcodes(other)
+    }
 }
 
 /// Why no child may start now.
@@ -269,9 +304,22 @@ impl Gate {
         admitted.then_some(ProbePermit { _minted: () })
     }
 
+    /// Permits one trial of an encoder, likewise. One is made at a time, and only while nobody needs the board; that is
+    /// [`crate::rules::pool`]'s to know.
+    pub fn permit_trial(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<TrialPermit> {
+        let admitted = !self.draining && admit(facts, Work::Encode, reserved_bytes).is_ok();
+        admitted.then_some(TrialPermit { _minted: () })
+    }
+
     /// Somebody asks for a channel, and this is what its source is today: the owner may have changed it since a failure.
     pub fn asked(&mut self, wish: Wish) {
         self.breakers.set_class(wish.channel, wish.class, &self.rules);
+    }
+
+    /// A living attempt that is no probe failed while its channel's probe lives; see [`Breakers::fail_beside_probe`].
+    pub fn fail_beside_probe(&mut self, now: Mono, channel: ChannelId, failure: Failure) {
+        self.revision += 1;
+        self.breakers.fail_beside_probe(now, channel, failure);
     }
 
     /// A living attempt failed; see [`Breakers::fail`].

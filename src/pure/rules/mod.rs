@@ -2,7 +2,8 @@
 //!
 //! [`pool`] is the one that the daemon talks to. It asks [`gate`] before every spawn, and the gate asks [`breaker`],
 //! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with.
-//! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails.
+//! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails, and
+//! [`encoders`] by whom pictures are encoded.
 //!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
@@ -14,6 +15,7 @@ pub mod bucket;
 pub mod clients;
 pub mod constants;
 pub mod control;
+pub mod encoders;
 pub mod escalation;
 pub mod failure;
 pub mod gate;

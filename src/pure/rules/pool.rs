@@ -9,10 +9,10 @@
 //! - `pool/attempts.rs`: children: verdicts, silence, looks at the output, ends.
 //! - `pool/queue.rs`: slots that wait for the gate.
 //!
-//! The invariants that matter most: a slot is free only after its child was reaped; one channel has at most one slot,
-//! and one child that could still be ended; every viewer who asks is answered exactly once, by a picture or a refusal,
-//! within [`TUNE_DEADLINE_MS`]; an attempt fails at most once, and only while it lives; a viewer keeps his connection
-//! while his channel is restarted, but not for ever.
+//! The invariants that matter most: a slot is free only after its child was reaped; one picture, which is a channel in
+//! a profile, has at most one slot, and one child that could still be ended; every viewer who asks is answered exactly
+//! once, by a picture or a refusal, within [`TUNE_DEADLINE_MS`]; an attempt fails at most once, and only while it
+//! lives; a viewer keeps his connection while his channel is restarted, but not for ever.
 //!
 //! [`TUNE_DEADLINE_MS`]: crate::limits::TUNE_DEADLINE_MS
 
@@ -22,12 +22,13 @@ mod seats;
 
 use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
 use crate::model::lineup::{ChannelId, SourceClass};
+use crate::model::profile::Profile;
 use crate::rules::acquire::Acquire;
 use crate::rules::admission::{BoardFacts, Short, Work};
 use crate::rules::breaker::ChannelView;
 use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
-use crate::rules::gate::{Deny, Gate, Kind, ProbePermit, SpawnPermit, Wish};
+use crate::rules::gate::{Deny, Gate, Kind, ProbePermit, SpawnPermit, TrialPermit, Wish};
 use crate::rules::health::{Health, ProbeResult};
 use crate::rules::outage::Outage;
 use crate::time::Mono;
@@ -436,6 +437,16 @@ struct Slot {
     is_held: bool,
 }
 
+impl Slot {
+    /// Whether its attempt is the channel's probe, whose verdict is due.
+    fn decides(&self, channel: ChannelId) -> bool {
+        match self.phase {
+            Phase::Running { ref attempt, .. } => attempt.wish.channel == channel && attempt.decides(),
+            _ => false,
+        }
+    }
+}
+
 /// What a slot looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotState {
@@ -464,6 +475,8 @@ pub struct SlotView {
     pub since: Mono,
     /// What it plays or is about to play.
     pub channel: Option<ChannelId>,
+    /// And in which profile.
+    pub profile: Profile,
     /// How many have a picture or wait for one.
     pub viewers: usize,
     /// Of them: how many hold on without a picture.
@@ -635,6 +648,18 @@ impl Pool {
             || self.slots.iter().any(|slot| matches!(slot.phase, Phase::Stopping { .. }) && slot.plays.is_some())
     }
 
+    /// Permits the trial of an encoder while nobody waits for a start and nothing is encoded: it would disturb them,
+    /// and they would disturb it. Asked for at most once at a time.
+    pub fn permit_trial(&self, now: Mono) -> Option<TrialPermit> {
+        let leaves_room = |slot: &Slot| match slot.phase {
+            Phase::Free | Phase::Quarantined { .. } => true,
+            Phase::Running { ref attempt, .. } => attempt.first_at.is_some() && !attempt.wish.work.encodes(),
+            Phase::Waiting { .. } | Phase::Stopping { .. } => false,
+        };
+        let reserved_bytes = self.reserved_bytes(now);
+        self.slots.iter().all(leaves_room).then(|| self.gate.permit_trial(&self.facts, reserved_bytes)).flatten()
+    }
+
     /// Whether no child is left that could still be reaped.
     pub fn is_idle(&self) -> bool {
         self.slots.iter().all(|slot| matches!(slot.phase, Phase::Free | Phase::Quarantined { .. }))
@@ -654,6 +679,7 @@ impl Pool {
             },
             since: slot.since,
             channel: slot.plays.map(|wish| wish.channel),
+            profile: slot.plays.map_or(Profile::None, |wish| wish.work.profile()),
             viewers: self.viewers_of(index),
             held: self.held_on(index),
             health: match slot.phase {
@@ -739,7 +765,7 @@ impl Pool {
     pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
         for slot in &self.slots {
             slot.is_held.hash(hasher);
-            (slot.plays.map(|wish| (wish.channel.0, wish.class as u8, wish.work as u8))).hash(hasher);
+            (slot.plays.map(|wish| (wish.channel.0, wish.class as u8, wish.work))).hash(hasher);
             slot.acquire
                 .map(Acquire::parts)
                 .map(|(attempt, pausing, at)| (attempt, pausing, at.ms_since(now)))
@@ -753,7 +779,7 @@ impl Pool {
                     self.forgiven_look_at(attempt).map(|at| at.ms_since(now)).hash(hasher);
                 }
                 Phase::Stopping { ref attempt, stage, deadline } => {
-                    (3_u8, attempt.wish.channel.0, stage as u8, deadline.ms_since(now)).hash(hasher);
+                    (3_u8, attempt.wish.channel.0, attempt.wish.work, stage as u8, deadline.ms_since(now)).hash(hasher);
                 }
                 Phase::Quarantined { .. } => 4_u8.hash(hasher),
             }
@@ -789,15 +815,17 @@ impl Pool {
             assert!(may_play || viewers_len == 0, "viewers sit where something plays");
             if let Phase::Running { ref attempt, linger_until } = slot.phase {
                 assert!(linger_until.is_none() || viewers_len == 0, "a slot lingers for nobody only");
-                assert_eq!(Some(attempt.wish.channel), slot.plays.map(|wish| wish.channel), "it plays what it plays");
+                let is_wanted = slot.plays.is_some_and(|wish| wish.is_same_picture(&attempt.wish));
+                assert!(is_wanted, "it plays what it plays");
                 assert!(!attempt.judged, "a child that was judged does not run on");
                 let half_open = self.gate.breakers().is_half_open(attempt.wish.channel);
-                let is_verdict_due = attempt.kind == Kind::Probe && !attempt.stable;
-                assert_eq!(half_open, is_verdict_due, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
+                let probes_len = self.slots.iter().filter(|slot| slot.decides(attempt.wish.channel)).count();
+                let due_len = usize::from(half_open);
+                assert_eq!(probes_len, due_len, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
             }
             for (other_index, other) in self.indexed() {
-                let same = slot.plays.zip(other.plays).is_some_and(|(one, two)| one.channel == two.channel);
-                assert!(index == other_index || !same, "one channel has one slot");
+                let same = slot.plays.zip(other.plays).is_some_and(|(one, two)| one.is_same_picture(&two));
+                assert!(index == other_index || !same, "one picture has one slot");
             }
         }
         for viewer in &self.viewers {

@@ -101,6 +101,8 @@ impl Setup {
         // These speak to a whole network; who wants them has one of its own.
         setup.set("network", "ssdp = false");
         setup.set("network", "mdns = false");
+        // It would start FFmpeg where a test counts how often it was started.
+        setup.set("transcode", "enabled = false");
         setup
     }
 

@@ -306,6 +306,8 @@ state_dir = \"{room}/state\"
 {source}[slots]
 count = {slots_len}
 ring_mib = 4
+[transcode]
+enabled = false
 [network]
 address = \"{}\"
 page_port = 8080

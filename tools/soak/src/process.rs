@@ -139,7 +139,7 @@ impl Own {
         // All viewers come from one address. A small ring is full soon, and then memory stays as it is.
         let settings = format!(
             "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\n[slots]\ncount = {slots}\nring_mib = 1\n\
-             [network]\naddress = \"{address}\"\npage_port = 8080\nconnections_max = 128\n\
+             [transcode]\nenabled = false\n[network]\naddress = \"{address}\"\npage_port = 8080\nconnections_max = 128\n\
              connections_per_address_max = 100\n",
             path("state"),
             path("channels.m3u"),

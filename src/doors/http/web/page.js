@@ -214,7 +214,8 @@ function showTuners(tuners) {
       say(head.lastChild, isRetry(tuner) ? "Reconnecting" : STATE_NAMES[tuner.state] || tuner.state);
       say(what, channel ? `${channel.number} ${channel.name}` : "");
       say(viewers, viewersText(tuner.viewers));
-      say(rate, tuner.state === "playing" ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s` : "");
+      say(rate, tuner.state === "playing"
+        ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s${tuner.profile ? ` · ${tuner.profile}` : ""}` : "");
       say(note, tunerNote(tuner));
     });
 }
@@ -303,6 +304,40 @@ by("playlist").querySelector("button").addEventListener("click", async (click) =
   say(by("said"), answer);
   if (!answer.startsWith("Asked")) say(by("playlist").firstChild, answer);
   delete button.dataset.asked;
+  button.disabled = false;
+});
+
+// ---- Smaller pictures
+
+function encoderText(encoder) {
+  const speed = `${number((encoder.speed_percent || 0) / 100)} times the speed of 720 lines`;
+  const why = encoder.says ? `: ${encoder.says}` : "";
+  if (encoder.state === "untried") return "has not been tried yet";
+  if (encoder.state === "fails") return `does not work${why}`;
+  if (encoder.state === "rests") return `failed and rests for ${span(encoder.rests_s)}${why}`;
+  return encoder.streams > 0 ? `${speed}; makes ${plural(encoder.streams, "stream", "streams")} now` : speed;
+}
+
+function showEncoders(encoders, model) {
+  by("encoders").hidden = encoders.length === 0;
+  const promise = model.includes("HDTC")
+    ? "Clients may ask for them: the box is fast enough, and says so." : "The box does not promise any to clients.";
+  say(by("encoders").querySelector("p"), promise);
+  keep(by("encoders").querySelector("ul"), encoders, () => make("li", {}),
+    (item, encoder) => say(item, `${encoder.name}: ${encoderText(encoder)}`));
+}
+
+by("encoders").querySelector("button").addEventListener("click", async (click) => {
+  const button = click.currentTarget;
+  button.disabled = true;
+  let answer = "The encoders are tried as soon as nobody needs the box.";
+  try {
+    const { response } = await request("/api/encoders/try", ANSWER_MS_MAX, { method: "POST" });
+    if (!response.ok) answer = `The box refused (${response.status}).`;
+  } catch {
+    answer = "The box did not answer. Try again.";
+  }
+  say(by("said"), answer);
   button.disabled = false;
 });
 
@@ -410,6 +445,7 @@ function showStatus(status, now) {
   showIll(status.channels_ill, status.channels_ill_len);
   showAddresses(status.addresses);
   showPlaylist(status.playlist, now);
+  showEncoders(status.encoders, status.model);
   say(by("about"), `Device ${status.device_id} · version ${status.version} · ${status.board} · running for ${span(status.uptime_s)}`);
 }
 

@@ -147,14 +147,14 @@ const TUNER: SlotIndex = SlotIndex(0);
 const STOP: Change = Change::Stop { tuner: TUNER };
 
 fn play(channel: u32, target: &str) -> Change {
-    play_in(channel, target, None)
+    play_in(channel, target, Profile::None)
 }
 
-fn play_in(channel: u32, target: &str, transcode: Option<&'static str>) -> Change {
+fn play_in(channel: u32, target: &str, profile: Profile) -> Change {
     let (scheme, address) = target.split_once("://").unwrap();
     let scheme = if scheme == "rtp" { Scheme::Rtp } else { Scheme::Udp };
     let target = Target { scheme, address: address.parse().unwrap(), ttl: None };
-    Change::Play(Play { tuner: TUNER, channel: ChannelId(channel), target, transcode })
+    Change::Play(Play { tuner: TUNER, channel: ChannelId(channel), target, profile })
 }
 
 const LOCKED: &str = "ERROR: resource locked by 192.0.2.20";
@@ -549,10 +549,10 @@ fn profiles_stand_behind_a_blank() {
     let target = "udp://192.0.2.20:5000";
     fixture.must(&one(), "/tuner0/target", target, None);
     let heavy = fixture.must(&one(), "/tuner0/vchannel", "2.1 transcode=heavy", None);
-    assert_eq!(heavy, play_in(101, target, Some("heavy")));
+    assert_eq!(heavy, play_in(101, target, Profile::Heavy));
     assert_eq!(fixture.must(&one(), "/tuner0/vchannel", "2.1 transcode=none", None), play(101, target));
     let mobile = fixture.must(&one(), "/tuner0/program", "1 transcode=mobile", None);
-    assert_eq!(mobile, play_in(101, target, Some("mobile")));
+    assert_eq!(mobile, play_in(101, target, Profile::Mobile));
 }
 
 #[test]

@@ -75,13 +75,18 @@ impl Attempt {
         }
     }
 
+    /// Whether it is a probe that has not shown yet whether its channel is well.
+    pub(super) fn decides(&self) -> bool {
+        self.kind == Kind::Probe && !self.stable
+    }
+
     /// Whether its memory is still promised rather than taken.
     fn is_growing(&self, now: Mono, rules: &Rules) -> bool {
         self.first_at.is_none_or(|first_at| now < first_at.plus_ms(rules.reservation_ms))
     }
 
     pub(super) fn fingerprint(&self, now: Mono, rules: &Rules, hasher: &mut impl Hasher) {
-        (self.wish.channel.0, self.kind as u8, self.judged, self.stable, self.warned).hash(hasher);
+        (self.wish.channel.0, self.wish.work, self.kind as u8, self.judged, self.stable, self.warned).hash(hasher);
         match self.first_at {
             None => (now.ms_since(self.started_at), self.longest_wait_ms.min(rules.preempted_wait_ms)).hash(hasher),
             Some(first_at) => {
@@ -141,7 +146,7 @@ impl Pool {
         if attempt.first_at.is_some() {
             return;
         }
-        if work == Work::Encode {
+        if work.encodes() {
             self.fail(now, index, Failure::NotTs, effects);
             self.end_child(now, index, effects);
             return;
@@ -216,7 +221,14 @@ impl Pool {
         assert!(!attempt.judged, "an attempt has one verdict");
         attempt.judged = true;
         let (wish, generation) = (attempt.wish, attempt.generation);
-        let opened = self.gate.fail(now, wish, failure);
+        let decides = attempt.decides();
+        let opened = if !decides && self.gate.breakers().is_half_open(wish.channel) {
+            // Another slot has the channel's probe.
+            self.gate.fail_beside_probe(now, wish.channel, failure);
+            None
+        } else {
+            self.gate.fail(now, wish, failure)
+        };
         let failures_len = self.gate.breakers().failures_len(now, wish.channel);
         effects.note(Note::Failed { slot: index, generation, channel: wish.channel, failure, failures_len });
         if let Some(until) = opened {
@@ -230,8 +242,8 @@ impl Pool {
     fn no_verdict(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
         let Phase::Running { attempt, .. } = &mut self.slot_mut(index).phase else { return };
         attempt.judged = true;
-        let (channel, kind, stable) = (attempt.wish.channel, attempt.kind, attempt.stable);
-        if kind == Kind::Probe && !stable {
+        let (channel, decides) = (attempt.wish.channel, attempt.decides());
+        if decides {
             self.gate.inconclusive(now, channel);
             effects.note(Note::Inconclusive { channel });
         }
@@ -283,7 +295,7 @@ impl Pool {
     /// source must not be hammered, so later ones get all of their class.
     fn silence_ms(&self, index: SlotIndex, attempt: &Attempt) -> u64 {
         let of_class = self.rules.silence_ms(attempt.wish.class);
-        let is_probe = attempt.kind == Kind::Probe && !attempt.stable;
+        let is_probe = attempt.decides();
         // As it was when the silence began: its limit must not change by age alone.
         let since = attempt.output_at.min(attempt.picture_at);
         let is_first = self.gate.breakers().failures_len(since, attempt.wish.channel) == 0;
@@ -562,7 +574,7 @@ impl Pool {
 /// What a child's end says about its source, when we did not ask for it.
 fn verdict(attempt: &Attempt, now: Mono, end: End, has_viewers: bool) -> Option<Failure> {
     let told = match end {
-        End::Clock => return None,
+        End::Clock | End::Encoder => return None,
         End::Plain | End::Finished => None,
         End::Failed(failure) => Some(failure),
     };

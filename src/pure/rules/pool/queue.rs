@@ -28,10 +28,14 @@ impl Pool {
         }
     }
 
-    /// A channel whose old child still ends on another slot has to wait for that: providers count connections.
-    fn ends_elsewhere(&self, wish: Wish) -> Option<Mono> {
-        self.slots.iter().find_map(|slot| match slot.phase {
+    /// A channel whose old child still ends on another slot has to wait for that: providers count connections. So has
+    /// one whose probe runs there, in another profile: its verdict is the channel's.
+    fn hinders(&self, wish: Wish) -> Option<Mono> {
+        self.indexed().find_map(|(index, slot)| match slot.phase {
             Phase::Stopping { ref attempt, deadline, .. } if attempt.wish.channel == wish.channel => Some(deadline),
+            Phase::Running { ref attempt, .. } if slot.decides(wish.channel) => {
+                Some(self.attempt_deadline(index, attempt))
+            }
             _ => None,
         })
     }
@@ -46,7 +50,7 @@ impl Pool {
                 // Only the clock helps here, and facts that are asked for once a second.
                 continue;
             }
-            if let Some(deadline) = self.ends_elsewhere(wish) {
+            if let Some(deadline) = self.hinders(wish) {
                 self.wait_until(index, deadline);
                 continue;
             }

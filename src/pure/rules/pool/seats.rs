@@ -47,6 +47,9 @@ impl Viewer {
 /// What a place costs those who have it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cost {
+    /// It holds what is needed: the same source, or an encoder. A slot more would be one connection more to the
+    /// provider, or one stream more than the encoder can make.
+    LingersInTheWay,
     Free,
     EndsAnyway,
     Lingers(Mono),
@@ -95,7 +98,10 @@ impl Pool {
         if self.viewers.is_full() {
             return Err(Refusal::ViewersFull);
         }
-        let runs = |(_, slot): &(SlotIndex, &super::Slot)| matches!(slot.phase, Phase::Running { ref attempt, .. } if attempt.wish.channel == wish.channel);
+        let runs = |(_, slot): &(SlotIndex, &super::Slot)| match slot.phase {
+            Phase::Running { ref attempt, .. } => attempt.wish.is_same_picture(&wish),
+            _ => false,
+        };
         let running = self.indexed().find(runs).map(|(index, _)| index);
         if running.is_none() {
             // Somebody who cannot be served in his time is told so at once, before anybody's slot is touched.
@@ -110,7 +116,7 @@ impl Pool {
             }
         }
         let seat = self.seat(wish, tuner)?;
-        let joins = self.slot(seat).is_some_and(|slot| slot.plays.is_some_and(|plays| plays.channel == wish.channel));
+        let joins = self.slot(seat).is_some_and(|slot| slot.plays.is_some_and(|plays| plays.is_same_picture(&wish)));
         if !joins {
             if let Err(deny) = self.gate.check_board(&self.facts, wish, self.reserved_bytes(now)) {
                 effects.note(Note::Denied { channel: wish.channel, deny });
@@ -125,29 +131,32 @@ impl Pool {
 
     /// A slot for a viewer: with those who watch the same, a free one, or one that nobody watches.
     fn seat(&self, wish: Wish, tuner: Option<SlotIndex>) -> Result<SlotIndex, Refusal> {
-        let channel = wish.channel;
         if let Some(tuner) = tuner {
-            // A tuner that plays something else to somebody stays his; a channel that plays elsewhere is shared.
+            // A tuner that plays something else to somebody stays his; a picture that plays elsewhere is shared.
             let in_use = self.slot(tuner).is_none_or(|slot| {
                 matches!(slot.phase, Phase::Quarantined { .. })
-                    || slot.is_held && slot.plays.is_none_or(|plays| plays.channel != channel)
-                    || slot.plays.is_some_and(|plays| plays.channel != channel) && self.viewers_of(tuner) > 0
+                    || slot.is_held && slot.plays.is_none_or(|plays| !plays.is_same_picture(&wish))
+                    || slot.plays.is_some_and(|plays| !plays.is_same_picture(&wish)) && self.viewers_of(tuner) > 0
             });
             if in_use {
                 return Err(Refusal::TunerInUse);
             }
         }
-        let plays_it = |(_, slot): &(SlotIndex, &super::Slot)| slot.plays.is_some_and(|plays| plays.channel == channel);
+        let plays_it =
+            |(_, slot): &(SlotIndex, &super::Slot)| slot.plays.is_some_and(|plays| plays.is_same_picture(&wish));
         // To start it elsewhere while its old child ends would give it two children for a moment.
         let ends_it = |(_, slot): &(SlotIndex, &super::Slot)| {
             slot.plays.is_none()
-                && matches!(slot.phase, Phase::Stopping { ref attempt, .. } if attempt.wish.channel == channel)
+                && matches!(slot.phase, Phase::Stopping { ref attempt, .. } if attempt.wish.channel == wish.channel)
         };
         if let Some((index, _)) = self.indexed().find(plays_it).or_else(|| self.indexed().find(ends_it)) {
             return Ok(index);
         }
         let cost = |(index, slot): (SlotIndex, &super::Slot)| {
             let cost = match slot.phase {
+                Phase::Running { ref attempt, linger_until: Some(_) } if attempt.wish.is_in_the_way_of(&wish) => {
+                    Cost::LingersInTheWay
+                }
                 Phase::Free => Cost::Free,
                 Phase::Stopping { .. } if slot.plays.is_none() => Cost::EndsAnyway,
                 Phase::Running { linger_until: Some(until), .. } => Cost::Lingers(until),
@@ -164,10 +173,10 @@ impl Pool {
             .ok_or(if tuner.is_some() { Refusal::TunerInUse } else { Refusal::AllTunersInUse })
     }
 
-    /// Ends what nobody watches on a slot that another channel needs, before anybody sits there.
+    /// Ends what nobody watches on a slot that another picture needs, before anybody sits there.
     fn make_room(&mut self, now: Mono, index: SlotIndex, wish: Wish, effects: &mut Effects) {
         let slot = self.slot_mut(index);
-        if matches!(slot.phase, Phase::Running { ref attempt, .. } if attempt.wish.channel != wish.channel) {
+        if matches!(slot.phase, Phase::Running { ref attempt, .. } if !attempt.wish.is_same_picture(&wish)) {
             self.preempt(now, index, effects);
         }
     }
@@ -175,7 +184,7 @@ impl Pool {
     /// The viewer just added sits on `index`: does what the slot needs to play his channel to him.
     fn take_seat(&mut self, now: Mono, index: SlotIndex, wish: Wish, effects: &mut Effects) {
         let slot = self.slot_mut(index);
-        let same = slot.plays.is_some_and(|plays| plays.channel == wish.channel);
+        let same = slot.plays.is_some_and(|plays| plays.is_same_picture(&wish));
         match &mut slot.phase {
             Phase::Running { attempt, linger_until } if same => {
                 *linger_until = None;
@@ -197,7 +206,7 @@ impl Pool {
                 self.enqueue(now, index);
             }
             Phase::Running { .. } | Phase::Waiting { .. } | Phase::Quarantined { .. } => {
-                unreachable!("seat() offers no slot that another channel holds")
+                unreachable!("seat() offers no slot that another picture holds")
             }
         }
     }

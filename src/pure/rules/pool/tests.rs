@@ -1,5 +1,7 @@
 //! Stories. Every history there is, and random ones of a day each, are walked through by `tools/proof`.
 
+mod profiles;
+
 use super::*;
 use crate::limits::{
     BREAKER_OPEN_MS, GAP_MS, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS, SILENCE_FIRST_MS, SILENCE_LIVE_MS,

@@ -167,10 +167,7 @@ pub const MUTANTS: &[Mutant] = &[
         "M13",
         "an abandoned probe leaves the breaker half open",
         ATTEMPTS,
-        &[(
-            "if kind == Kind::Probe && !stable {\n            self.gate",
-            "if false && !stable {\n            self.gate",
-        )],
+        &[("        if decides {\n            self.gate", "        if false && decides {\n            self.gate")],
         &["I11"],
     ),
     mutant(
@@ -623,7 +620,7 @@ pub const MUTANTS: &[Mutant] = &[
         "A1",
         "encoding at any heat",
         ADMISSION,
-        &[("if heat > ENCODE_HEAT_MAX_MILLI_C =>", "if heat > 2 * ENCODE_HEAT_MAX_MILLI_C =>")],
+        &[("&& heat > ENCODE_HEAT_MAX_MILLI_C =>", "&& heat > 2 * ENCODE_HEAT_MAX_MILLI_C =>")],
         &["I7"],
     ),
     mutant(
@@ -675,10 +672,7 @@ pub const MUTANTS: &[Mutant] = &[
         "F3",
         "a probe may be silent as long as any",
         ATTEMPTS,
-        &[(
-            "let is_probe = attempt.kind == Kind::Probe && !attempt.stable;\n        // As it was",
-            "let is_probe = false;\n        // As it was",
-        )],
+        &[("let is_probe = attempt.decides();\n        // As it was", "let is_probe = false;\n        // As it was")],
         &["5-F", "timelines"],
     ),
     mutant(
@@ -716,8 +710,8 @@ pub const MUTANTS: &[Mutant] = &[
         "who finds no format he plays blames the source",
         ATTEMPTS,
         &[(
-            "        if work == Work::Encode {\n            self.fail",
-            "        if work == Work::Encode || work == Work::Copy {\n            self.fail",
+            "        if work.encodes() {\n            self.fail",
+            "        if work.encodes() || work == Work::Copy {\n            self.fail",
         )],
         &["5-F"],
     ),

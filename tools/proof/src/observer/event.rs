@@ -176,7 +176,7 @@ impl Observer {
                 self.hit(Point::SpawnFailed);
                 (Due::No, 0)
             }
-            Some(End::Clock) => {
+            Some(End::Clock | End::Encoder) => {
                 self.step.clock_end = Some(attempt.channel);
                 self.hit(Point::ClockEnd);
                 (Due::No, 0)

@@ -453,7 +453,7 @@ impl Observer {
         let memory = facts.memory_available_bytes.is_some_and(|available| available < need);
         let fds =
             u64::from(facts.fds_open) + u64::from(CHILD_FDS) + u64::from(RESERVE_FDS) > u64::from(facts.fds_limit);
-        let heat = work == Work::Encode && facts.heat_milli_c.is_some_and(|heat| heat > HEAT_MILLI_C);
+        let heat = work.encodes() && facts.heat_milli_c.is_some_and(|heat| heat > HEAT_MILLI_C);
         let ffmpeg = !facts.ffmpeg_present;
         [(ffmpeg, Short::Ffmpeg), (memory, Short::Memory), (fds, Short::Fds), (heat, Short::Heat)]
             .into_iter()
@@ -605,6 +605,6 @@ impl Observer {
 fn memory_bytes(work: Work) -> u64 {
     match work {
         Work::Copy => COPY_BYTES,
-        Work::Encode => ENCODE_BYTES,
+        Work::Encode | Work::Transcode(_) => ENCODE_BYTES,
     }
 }
