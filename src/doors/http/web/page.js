@@ -296,7 +296,7 @@ by("playlist").querySelector("button").addEventListener("click", async (click) =
   button.dataset.asked = "yes";
   let answer = "Asked the box to read the playlist again.";
   try {
-    const { response } = await request("/lineup.post?scan=start", ANSWER_MS_MAX, { method: "POST" });
+    const { response } = await request("/api/playlist/refresh", ANSWER_MS_MAX, { method: "POST" });
     if (!response.ok) answer = `The box refused to read the playlist now (${response.status}). Try again later.`;
   } catch {
     answer = "The box did not answer. Try again.";
