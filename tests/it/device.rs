@@ -276,9 +276,7 @@ fn whatever_the_page_asks_is_answered() {
     let asked: Vec<(&str, &str)> = script
         .split("request(")
         .skip(1)
-        .filter_map(|rest| {
-            rest.trim_start_matches(['"', '`']).split_once(['"', '`', '$']).map(|(path, rest)| (path, rest))
-        })
+        .filter_map(|rest| rest.trim_start_matches(['"', '`']).split_once(['"', '`', '$']))
         .filter(|(path, _)| path.starts_with('/'))
         .map(|(path, rest)| (path, if rest[..60].contains("POST") { "POST" } else { "GET" }))
         .collect();
@@ -291,7 +289,7 @@ fn whatever_the_page_asks_is_answered() {
         );
         let answer = http::ask(address, 8080, &request);
         // Who names no channel is told so.
-        let is_known = answer.status < 400 || answer.status == 400 && path.contains("?");
+        let is_known = answer.status < 400 || answer.status == 400 && path.contains('?');
         assert!(is_known, "{method} {path}: {}", answer.status);
     }
 }
