@@ -8,7 +8,7 @@
 //! ```text
 //!         main.rs                      puts it together, reads like a script
 //!    ┌───────────────┐
-//!    │     doors     │  http · control · discovery                  (listening sockets)
+//!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
 //!    │ subscriptions │  fetches playlists
 //!    ├───────────────┤
@@ -32,6 +32,7 @@
 //! | device | what we are on the network: an HDHomeRun with an id |
 //! | board | the hardware |
 //! | lineup | the channels we offer, in order; an immutable snapshot |
+//! | mark | what the owner thinks of a channel: a favourite, hidden, or neither |
 //! | guide number | `5.1`, what a viewer types; always text |
 //! | source | where a channel's pictures come from |
 //! | recipe | FFmpeg's arguments for a source |
@@ -80,10 +81,12 @@
 //! **I am `hdhomerun_config set /tuner0/channel auto:57000000`.** `pure::wire::hdhr` finds my frame in whatever pieces I
 //! came, `pure::rules::control` keeps my words, because old clients compare them, and says what follows. Nothing plays
 //! before somebody names a target; then `doors::control` asks the engine as any viewer does, keeps the tuner from others,
-//! and sends datagrams of seven packets to who asked, and to nobody else.
+//! and sends datagrams of seven packets to who asked, and to nobody else, with the number of the programme that he was
+//! told (`pure::wire::ts::renumber`).
 //!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
-//! address I came in on, with addresses built from it. I never meet the engine.
+//! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
+//! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
 //! **I am a playlist.** [`subscriptions`] reads me in pieces into `pure::wire::m3u`; the [`store`] gives each of my
 //! entries its id and number for life; the new lineup replaces the old one in one step. If I am no good, the old one

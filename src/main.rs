@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use pure::limits::{DRAIN_MS, SCANS_BURST, SCANS_PERIOD_MS};
 use pure::rules::bucket::Bucket;
+use pure::rules::control::Policy;
 use pure::rules::escalation::Decision;
 use pure::rules::replies::Replies;
 use std::cell::{Cell, RefCell};
@@ -390,7 +391,8 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
             return;
         }
     };
-    let door = control::Door::new(Rc::clone(app));
+    let policy = Policy { multicast_ttl_max: settings.multicast_ttl_max, may_restart: false };
+    let door = control::Door::new(Rc::clone(app), policy);
     for listener in listeners {
         tokio::task::spawn_local(Rc::clone(&door).serve(listener));
     }

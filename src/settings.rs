@@ -4,8 +4,8 @@
 //! allowed, and the line to write. `tools/tunerd.toml.example` documents every key.
 
 use pure::limits::{
-    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX,
-    SUBNETS_MAX,
+    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, MULTICAST_TTL_MAX, RING_MIB_MAX,
+    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX,
 };
 use pure::model::subnet::Subnet;
 use serde::Deserialize;
@@ -44,6 +44,8 @@ pub struct Settings {
     pub mdns: bool,
     /// Networks whose members are answered as if they were in ours.
     pub subnets: Vec<Subnet>,
+    /// Over how many routers a stream to a group may go; none when there may be no such stream.
+    pub multicast_ttl_max: Option<u8>,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address.
@@ -230,6 +232,7 @@ struct NetworkTable {
     ssdp: Option<bool>,
     mdns: Option<bool>,
     subnets: Option<Vec<String>>,
+    multicast_ttl_max: Option<i64>,
     early_headers: Option<bool>,
     connections_max: Option<i64>,
     connections_per_address_max: Option<i64>,
@@ -343,6 +346,11 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         ssdp: network.ssdp.unwrap_or(true),
         mdns: network.mdns.unwrap_or(true),
         subnets,
+        multicast_ttl_max: network
+            .multicast_ttl_max
+            .map(|most| check_range("network.multicast_ttl_max", most, 1, MULTICAST_TTL_MAX.into()))
+            .transpose()?
+            .and_then(|most| u8::try_from(most).ok()),
         connections_max: check_range(
             "network.connections_max",
             network.connections_max.unwrap_or(widen(CONNECTIONS_DEFAULT)),
@@ -488,6 +496,10 @@ mod tests {
             ("[network]\npage_port = 5004", &["network.page_port", "another port"]),
             ("[network]\naddress = \"router\"", &["network.address is \"router\"", "IPv4"]),
             ("[network]\nsubnets = [\"house\"]", &["network.subnets is \"house\"", "subnets = [\"10.8.0.0/24\"]"]),
+            (
+                "[network]\nmulticast_ttl_max = 9",
+                &["network.multicast_ttl_max is 9", "1 to 8", "multicast_ttl_max = 8"],
+            ),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

@@ -87,10 +87,10 @@ pub fn listen_keepalives(address: Ipv4Addr, port: u16) -> io::Result<UdpSocket> 
 
 impl Door {
     /// A door on which nothing was set yet.
-    pub fn new(app: Rc<App>) -> Rc<Self> {
+    pub fn new(app: Rc<App>, policy: Policy) -> Rc<Self> {
         let tuners_len = app.engine.tuners_len();
         Rc::new(Self {
-            control: RefCell::new(Control::new(tuners_len, CHANNEL_MAP, Policy::default())),
+            control: RefCell::new(Control::new(tuners_len, CHANNEL_MAP, policy)),
             streams: RefCell::new((0..tuners_len).map(|_| None).collect()),
             kept: RefCell::new(vec![false; tuners_len]),
             peers: RefCell::default(),
@@ -248,8 +248,11 @@ impl Door {
             // A restart is not allowed by the policy, so never asked for.
             Change::Nothing | Change::Restart => {}
             Change::Play(play) => {
-                let stream =
-                    Stream::start(&self.app, play, local, self.control.borrow().pids(play.tuner), &self.changed);
+                let (pids, place) = {
+                    let (control, lineup) = (self.control.borrow(), self.app.engine.lineup());
+                    (control.pids(play.tuner), lineup.and_then(|lineup| control.place(play.tuner, &lineup)))
+                };
+                let stream = Stream::start(&self.app, play, local, pids, place, &self.changed);
                 self.put(play.tuner, Some(stream));
             }
             Change::Stop { tuner } => self.put(tuner, None),

@@ -185,6 +185,8 @@ pub const CONNECTION_BYTES: usize = 64 * 1024;
 pub const CONTROL_CONNECTIONS_MAX: usize = 48;
 /// Control connections at once from one address.
 pub const CONTROL_CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+/// Routers that a stream to a group may pass at most: those of one house, and not of a town.
+pub const MULTICAST_TTL_MAX: u8 = 8;
 /// Who stops in the middle of a frame for this long is hung up on.
 pub const CONTROL_STALL_MS: u64 = 10_000;
 
@@ -192,6 +194,8 @@ pub const CONTROL_STALL_MS: u64 = 10_000;
 
 /// Channels of one lineup: the largest playlists seen have 40,000 entries.
 pub const CHANNELS_MAX: usize = 65_536;
+/// Channels that Plex takes from one device; whoever has more is told. Source: xTeVe's issues 52, 63, 133 and 244.
+pub const PLEX_CHANNELS_MAX: u32 = 480;
 /// Bytes of a playlist (M01).
 pub const PLAYLIST_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one line of a playlist (M01).

@@ -10,7 +10,7 @@ use crate::engine;
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store::{self, Origin};
-use pure::limits::{FETCH_MS_MAX, MARKS_INBOX};
+use pure::limits::{FETCH_MS_MAX, MARKS_INBOX, PLEX_CHANNELS_MAX};
 use pure::model::lineup::{ChannelId, Mark};
 use pure::model::source_url::SourceUrl;
 use pure::time::Wall;
@@ -257,6 +257,13 @@ async fn refresh(
                 publish(engine, problems, metrics, stored);
                 metrics.playlist_loads.add(1);
                 tracing::info!(channels = summary.entries, left_out = summary.skipped, "playlist loaded");
+                if summary.entries > PLEX_CHANNELS_MAX {
+                    tracing::warn!(
+                        "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {}; a second box with the \
+                         others helps, or a shorter playlist",
+                        summary.entries
+                    );
+                }
                 handle.0.note_loaded(summary);
                 problems.clear(Topic::Playlist);
                 retry_ms = RETRY_MS_MIN;

@@ -1,10 +1,11 @@
 //! TCP 65001 and streams to a target, with `hdhomerun_config` and with clients that are played as they are.
 
+use crate::kit::hdhr::{self, ask, frame, get, keyed, receive, receiver, reply, set};
 use crate::kit::http;
 use crate::kit::media::{decode_errors, inspect, read_for};
 use crate::kit::{Daemon, run, wait_until};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -15,96 +16,8 @@ fn config(daemon: &Daemon, arguments: &[&str]) -> String {
     said.trim_end().to_owned()
 }
 
-// ---- A client of our own, for what the real one does not do -----------------------------------------------------------
-
 fn connect(daemon: &Daemon) -> TcpStream {
-    http::connect(daemon.address(), 65001)
-}
-
-/// As zlib counts it.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
-    })
-}
-
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let len = value.len();
-    let mut bytes = vec![tag];
-    if len < 128 {
-        bytes.push(u8::try_from(len).unwrap());
-    } else {
-        bytes.extend([u8::try_from(len & 0x7f).unwrap() | 0x80, u8::try_from(len >> 7).unwrap()]);
-    }
-    bytes.extend(value);
-    bytes
-}
-
-fn frame(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = kind.to_be_bytes().to_vec();
-    bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
-    bytes.extend(payload);
-    let crc = crc32(&bytes);
-    bytes.extend(crc.to_le_bytes());
-    bytes
-}
-
-fn text(value: &str) -> Vec<u8> {
-    [value.as_bytes(), &[0]].concat()
-}
-
-fn get(name: &str) -> Vec<u8> {
-    frame(4, &tlv(3, &text(name)))
-}
-
-fn set(name: &str, value: &str) -> Vec<u8> {
-    frame(4, &[tlv(3, &text(name)), tlv(4, &text(value))].concat())
-}
-
-/// One read, as Jellyfin does it: the whole reply must be in it. Gives tag and text of the last part.
-fn reply(stream: &mut TcpStream) -> (u8, String) {
-    let mut bytes = [0; 4096];
-    let len = stream.read(&mut bytes).unwrap();
-    let bytes = &bytes[..len];
-    let payload_len = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
-    assert_eq!(len, payload_len + 8, "one reply, in one piece");
-    assert_eq!(crc32(&bytes[..len - 4]).to_le_bytes(), bytes[len - 4..]);
-    let (mut rest, mut last) = (&bytes[4..len - 4], (0, String::new()));
-    while let [tag, first, more @ ..] = rest {
-        let (value_len, more) = match (*first, more) {
-            (first, [second, more @ ..]) if first & 0x80 != 0 => {
-                (usize::from(first & 0x7f) | usize::from(*second) << 7, more)
-            }
-            (first, more) => (usize::from(first), more),
-        };
-        let (value, after) = more.split_at(value_len);
-        assert_eq!(value.last(), Some(&0), "texts end with NUL, and the NUL counts");
-        last = (*tag, String::from_utf8(value[..value_len - 1].to_vec()).unwrap());
-        rest = after;
-    }
-    last
-}
-
-fn ask(stream: &mut TcpStream, request: &[u8]) -> (u8, String) {
-    stream.write_all(request).unwrap();
-    reply(stream)
-}
-
-/// Receives datagrams for some time; each must have this size.
-fn receive(socket: &UdpSocket, size: usize, time: Duration) -> Vec<u8> {
-    let (end, mut bytes, mut datagram) = (Instant::now() + time, Vec::new(), [0; 2000]);
-    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    while Instant::now() < end {
-        if let Ok(len) = socket.recv(&mut datagram) {
-            assert_eq!(len, size, "receivers drop every other size");
-            bytes.extend(&datagram[size - 1316..len]);
-        }
-    }
-    bytes
-}
-
-fn receiver() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+    hdhr::connect(daemon.address())
 }
 
 // ---- With the real client ---------------------------------------------------------------------------------------------
@@ -282,15 +195,12 @@ fn tvheadend_gets_its_datagrams_without_any_keepalive() {
     let (mut control, socket) = (connect(&daemon), receiver());
     let port = socket.local_addr().unwrap().port();
     assert_eq!(ask(&mut control, &set("/tuner0/lockkey", "77")).0, 4);
-    let keyed = |name: &str, value: &str| {
-        frame(4, &[tlv(3, &text(name)), tlv(4, &text(value)), tlv(0x15, &77_u32.to_be_bytes())].concat())
-    };
     for (name, value) in [
         ("/tuner0/channel", "auto:57000000".to_owned()),
         ("/tuner0/filter", "0x0000-0x1fff".to_owned()),
         ("/tuner0/target", format!("udp://127.0.0.1:{port}")),
     ] {
-        assert_eq!(ask(&mut control, &keyed(name, &value)), (4, value), "{name}");
+        assert_eq!(ask(&mut control, &keyed(name, &value, 77)), (4, value), "{name}");
     }
     let bytes = receive(&socket, 1316, Duration::from_secs(4));
     let report = inspect(&bytes);
@@ -298,7 +208,7 @@ fn tvheadend_gets_its_datagrams_without_any_keepalive() {
     let (_, status) = ask(&mut control, &get("/tuner0/status"));
     assert!(!status.contains("pps=0") && status.contains("ss=100"), "{status}");
     // Only its picture, please: the filter works while it plays.
-    assert_eq!(ask(&mut control, &keyed("/tuner0/filter", "0x0100")).0, 4);
+    assert_eq!(ask(&mut control, &keyed("/tuner0/filter", "0x0100", 77)).0, 4);
     receive(&socket, 1316, Duration::from_millis(500));
     let filtered = receive(&socket, 1316, Duration::from_secs(2));
     let pid = |packet: &[u8]| u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);

@@ -1,16 +1,9 @@
 //! UDP 65001, asked by the real client and by hand.
 
+use crate::kit::hdhr::{SEARCHES, bytes, tags};
 use crate::kit::{Daemon, Setup, run};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
-
-/// Requests as clients send them: the older library and Jellyfin, the newer library for one type and for several.
-const REQUESTS: [&str; 4] = [
-    "0002000c0104ffffffff0204ffffffff73cc7d8f",
-    "0002000c0104000000010204ffffffff4e507f35",
-    "00020006010400000001393077e7",
-    "0002000a2d0800000001000000054f63391f",
-];
 
 /// Requests that must not be answered: storage only, another device's id, a reply, a broken check sum, too short.
 const STRANGERS: [&str; 6] = [
@@ -21,10 +14,6 @@ const STRANGERS: [&str; 6] = [
     "0002000c0104ffffffff",
     "00",
 ];
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
 
 fn ask(to: Ipv4Addr, request: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -37,17 +26,9 @@ fn ask(to: Ipv4Addr, request: &[u8], patience: Duration) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// The value of a tag in a reply; lengths here are below 128.
-fn tag(reply: &[u8], wanted: u8) -> Option<&[u8]> {
-    let mut rest = &reply[4..reply.len() - 4];
-    while let [tag, len, after @ ..] = rest {
-        let (value, next) = after.split_at(usize::from(*len));
-        if *tag == wanted {
-            return Some(value);
-        }
-        rest = next;
-    }
-    None
+/// The value of a tag in a reply.
+fn tag(reply: &[u8], wanted: u8) -> Option<Vec<u8>> {
+    tags(reply).into_iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| value)
 }
 
 #[test]
@@ -64,14 +45,14 @@ fn the_real_client_finds_the_box() {
 fn old_and_new_requests_are_answered_with_addresses_that_the_asker_can_reach() {
     let daemon = Daemon::demo();
     let address = daemon.address();
-    for request in REQUESTS {
+    for request in SEARCHES {
         let reply = ask(address, &bytes(request), Duration::from_secs(5)).expect(request);
         assert_eq!(reply[..2], [0, 3], "{request}");
-        assert_eq!(tag(&reply, 0x01), Some(&[0, 0, 0, 1][..]));
-        assert_eq!(tag(&reply, 0x10), Some(&[4][..]), "four tuners");
-        assert_eq!(tag(&reply, 0x2a), Some(format!("http://{address}:8080").as_bytes()));
-        assert_eq!(tag(&reply, 0x27), Some(format!("http://{address}:8080/lineup.json").as_bytes()));
-        assert_eq!(tag(&reply, 0x2b).map(<[u8]>::len), Some(24));
+        assert_eq!(tag(&reply, 0x01), Some(vec![0, 0, 0, 1]));
+        assert_eq!(tag(&reply, 0x10), Some(vec![4]), "four tuners");
+        assert_eq!(tag(&reply, 0x2a), Some(format!("http://{address}:8080").into_bytes()));
+        assert_eq!(tag(&reply, 0x27), Some(format!("http://{address}:8080/lineup.json").into_bytes()));
+        assert_eq!(tag(&reply, 0x2b).map(|auth| auth.len()), Some(24));
     }
 }
 
@@ -82,7 +63,7 @@ fn what_is_not_for_us_is_not_answered() {
         assert_eq!(ask(daemon.address(), &bytes(request), Duration::from_millis(300)), None, "{request}");
     }
     // It still lives, and has counted.
-    assert!(ask(daemon.address(), &bytes(REQUESTS[0]), Duration::from_secs(5)).is_some());
+    assert!(ask(daemon.address(), &bytes(SEARCHES[0]), Duration::from_secs(5)).is_some());
     let metrics = daemon.get("/metrics");
     assert!(metrics.text().contains("tunerd_discovery_ignored_total 6"), "{}", metrics.text());
 }
@@ -112,5 +93,5 @@ fn discovery_can_be_switched_off() {
     let mut setup = Setup::new();
     setup.set("network", "discovery = false");
     let daemon = setup.start();
-    assert_eq!(ask(daemon.address(), &bytes(REQUESTS[0]), Duration::from_millis(300)), None);
+    assert_eq!(ask(daemon.address(), &bytes(SEARCHES[0]), Duration::from_millis(300)), None);
 }

@@ -24,7 +24,6 @@ use crate::kit::http::Answer;
 use crate::kit::{Daemon, http};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -200,26 +199,6 @@ fn slow_answer(daemon: &Daemon, questions: usize) -> Duration {
         .collect();
     times.sort();
     times[questions * 95 / 100]
-}
-
-/// Runs a test once more in namespaces of its own, and says whether this is that run. `flags` are `unshare`'s.
-///
-/// Root makes them directly, everybody else with a user namespace around them.
-fn inside(flags: &[&str], test: &str) -> bool {
-    const INSIDE: &str = "TUNERD_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some_and(|name| name == test) {
-        return true;
-    }
-    let mut command = Command::new("timeout");
-    command.args(["120", "unshare"]);
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let output = command.args(flags).arg("--").arg(std::env::current_exe().unwrap());
-    let output = output.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(INSIDE, test).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{}: {said}", output.status);
-    false
 }
 
 /// A program of the shell that gives the daemon a mount namespace of its own, does `prepare` in it, and becomes it.

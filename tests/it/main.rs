@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
 
 mod chaos;
+mod clients;
 mod control;
 mod device;
 mod discovery;
@@ -15,6 +16,7 @@ mod faults;
 mod house;
 mod kit;
 mod ladder;
+mod network;
 mod observe;
 mod play;
 mod playlist;
@@ -22,3 +24,4 @@ mod profiles;
 mod seam;
 mod start;
 mod transcode;
+mod traps;

@@ -7,12 +7,14 @@
 use crate::clock;
 use crate::doors::http::App;
 use crate::engine::{Progress, Viewer};
+use pure::model::channel_map::Place;
 use pure::model::pid_filter::PidFilter;
 use pure::rules::control::Play;
 use pure::rules::control::target::Scheme;
 use pure::rules::pool::SlotIndex;
 use pure::wire::rtp::{Framing, Packetiser};
-use pure::wire::ts::PACKET_BYTES;
+use pure::wire::ts::renumber::Renumber;
+use pure::wire::ts::{PACKET_BYTES, Packet};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -75,12 +77,13 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    /// Begins to play. `local` is where packets come from.
+    /// Begins to play. `local` is where packets come from, `place` where the client was told to find the channel.
     pub(super) fn start(
         app: &Rc<App>,
         play: Play,
         local: IpAddr,
         pids: Option<PidFilter>,
+        place: Option<Place>,
         changed: &Rc<Notify>,
     ) -> Self {
         let state = Rc::new(State {
@@ -94,7 +97,7 @@ impl Stream {
             mark: Cell::new((clock::mono(), 0)),
             per_second: Cell::new(0),
         });
-        let task = tokio::task::spawn_local(deliver(Rc::clone(app), play, local, Rc::clone(&state)));
+        let task = tokio::task::spawn_local(deliver(Rc::clone(app), play, local, place, Rc::clone(&state)));
         Self { task, state }
     }
 
@@ -124,7 +127,7 @@ fn of_programme() -> PidFilter {
     pids
 }
 
-async fn deliver(app: Rc<App>, play: Play, local: IpAddr, state: Rc<State>) {
+async fn deliver(app: Rc<App>, play: Play, local: IpAddr, place: Option<Place>, state: Rc<State>) {
     let socket = match socket(&play, local).await {
         Ok(socket) => socket,
         Err(error) => {
@@ -144,7 +147,7 @@ async fn deliver(app: Rc<App>, play: Play, local: IpAddr, state: Rc<State>) {
             Ok(mut viewer) => {
                 state.slot.set(Some(viewer.slot));
                 clock::until(Some(settled_at)).await;
-                pour(&socket, &mut viewer, &mut packetiser, &state).await;
+                pour(&socket, &mut viewer, &mut packetiser, place.map(Renumber::new), &state).await;
                 state.slot.set(None);
                 1
             }
@@ -164,14 +167,24 @@ async fn socket(play: &Play, local: IpAddr) -> io::Result<UdpSocket> {
     };
     let socket = UdpSocket::bind((from, 0)).await?;
     if let (true, Some(ttl)) = (play.target.is_multicast(), play.target.ttl) {
-        socket.set_multicast_ttl_v4(u32::from(ttl))?;
+        let socket = socket2::SockRef::from(&socket);
+        match address {
+            SocketAddr::V4(_) => socket.set_multicast_ttl_v4(ttl.into())?,
+            SocketAddr::V6(_) => socket.set_multicast_hops_v6(ttl.into())?,
+        }
     }
     socket.connect(address).await?;
     Ok(socket)
 }
 
 /// Sends until the feed ends.
-async fn pour(socket: &UdpSocket, viewer: &mut Viewer, packetiser: &mut Packetiser, state: &State) {
+async fn pour(
+    socket: &UdpSocket,
+    viewer: &mut Viewer,
+    packetiser: &mut Packetiser,
+    mut renumber: Option<Renumber>,
+    state: &State,
+) {
     loop {
         let mut left = PACE_BYTES;
         let sent = viewer.send(|pieces| {
@@ -186,6 +199,15 @@ async fn pour(socket: &UdpSocket, viewer: &mut Viewer, packetiser: &mut Packetis
                     taken += PACKET_BYTES;
                     left -= PACKET_BYTES;
                     let Some(packet) = packet.first_chunk::<PACKET_BYTES>() else { continue };
+                    let mut own;
+                    let packet = match renumber.as_mut().filter(|numbers| numbers.concerns(Packet::new(packet))) {
+                        Some(numbers) => {
+                            own = *packet;
+                            numbers.packet(&mut own);
+                            &own
+                        }
+                        None => packet,
+                    };
                     if let Some(datagram) = packetiser.packet(packet, &pids, now_90k) {
                         send(socket, datagram, state);
                     }

@@ -159,8 +159,10 @@ fn stream(path: &str) -> Option<Route<'_>> {
     };
     let tuner = match resource.strip_prefix("tuner") {
         None if resource == "auto" => None,
-        // Digits only: "+1" is no tuner.
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(SlotIndex(digits.parse().ok()?)),
+        // Digits only: "+1" is no tuner. One beyond all numbers is like any other that is not there.
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(SlotIndex(digits.parse().unwrap_or(u8::MAX)))
+        }
         _ => return None,
     };
     Some(Route::Stream { tuner, what })
@@ -321,7 +323,8 @@ mod tests {
         assert_eq!(found("/tuner12/v7"), stream(Some(12), Tuned::Virtual("7")));
         assert_eq!(found("/auto/ch473000000-1"), stream(None, Tuned::Physical("473000000-1")));
         assert_eq!(found("/tuner3/ch14"), stream(Some(3), Tuned::Physical("14")));
-        for nothing in ["/auto/5.1", "/tuner/v5", "/tuner-1/v5", "/tuner+1/v5", "/tuner256/v5", "/auto/../v5", "//v5"] {
+        assert_eq!(found("/tuner256/v5"), stream(Some(u8::MAX), Tuned::Virtual("5")), "there is no such tuner, either");
+        for nothing in ["/auto/5.1", "/tuner/v5", "/tuner-1/v5", "/tuner+1/v5", "/auto/../v5", "//v5"] {
             assert_eq!(found(nothing), None, "{nothing}");
         }
     }

@@ -470,6 +470,12 @@ impl Control {
         (!tuner.sends_programme).then(|| PidFilter::parse(&tuner.filter).unwrap_or(PidFilter::ALL))
     }
 
+    /// Where clients were told to find what a tuner plays; none for what is on no frequency.
+    pub fn place(&self, tuner: SlotIndex, lineup: &Lineup) -> Option<Place> {
+        let tuner = self.tuner(tuner)?;
+        tuner.place(tuner.meant?, lineup)
+    }
+
     /// Who holds a tuner over control, with a key or with packets that go to him: HTTP has to take another one.
     pub fn held_by(&self, tuner: SlotIndex) -> Option<IpAddr> {
         let tuner = self.tuner(tuner)?;

@@ -369,8 +369,8 @@ impl DiscoverReply<'_> {
     /// Writes the reply, in the order of real devices (an HDHR5-4DT with firmware 20220203).
     ///
     /// None when a text is longer than clients have room for: [`BASE_URL_BYTES_MAX`] or, for an IPv6 literal,
-    /// [`BASE_URL_V6_BYTES_MAX`]; [`LINEUP_URL_BYTES_MAX`]; [`AUTH_BYTES`]. They would not shorten it but drop it, each in its own way, and a device that is found at the
-    /// wrong address is worse than one that is not found.
+    /// [`BASE_URL_V6_BYTES_MAX`]; [`LINEUP_URL_BYTES_MAX`]; [`AUTH_BYTES`]. They would not shorten it but drop it, each
+    /// in its own way, and a device that is found at the wrong address is worse than one that is not found.
     pub fn write<'o>(&self, out: &'o mut [u8; REPLY_BYTES_MAX]) -> Option<&'o [u8]> {
         let is_v6 = self.base_url.starts_with("http://[");
         let fits = self.base_url.len() <= if is_v6 { BASE_URL_V6_BYTES_MAX } else { BASE_URL_BYTES_MAX }

@@ -3,8 +3,8 @@
 //! Here: a view of one packet, finding packets in bytes that lost their rhythm, and the [`Inspector`] that sees every
 //! packet of a stream once and knows its tables, its streams and its key frames. Gathering sections and reading the
 //! tables: `ts/tables.rs`. Counting what is missing: `ts/continuity.rs`. Reading and writing times: `ts/stamps.rs`.
-//! Joining the packets of one child to those of another: [`seam`]. Not here: any codec beyond the first byte of its
-//! units, and making a stream, which is the child's work.
+//! Joining the packets of one child to those of another: [`seam`]. Numbering for clients: [`renumber`]. Not here: any
+//! codec beyond the first byte of its units, and making a stream, which is the child's work.
 //!
 //! Bytes come from the network: nothing in this room panics, allocates or grows, whatever they are. What is kept in
 //! front of a newcomer was whole, had a correct check sum, and was seen in this order.
@@ -12,6 +12,7 @@
 //! Source: ISO/IEC 13818-1 (2019); sections are named where a number needs them.
 
 mod continuity;
+pub mod renumber;
 pub mod seam;
 mod stamps;
 mod tables;

@@ -1,10 +1,10 @@
 //! K: what the kernel runs out of.
 
-use super::{MOMENT, Viewer, all_failures, as_strs, failures, inside, is_raised, mounting, open, refused};
+use super::{MOMENT, Viewer, all_failures, as_strs, failures, is_raised, mounting, open, refused};
 use crate::kit::fakeff::{Fake, Metrics, Proc};
 use crate::kit::media::make_ts;
 use crate::kit::source::Source;
-use crate::kit::{Daemon, Folder, Setup, http, run, send, wait_until};
+use crate::kit::{Daemon, Folder, Setup, http, inside, run, send, wait_until};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read as _;

@@ -1,12 +1,10 @@
 //! U: what sources do.
 
-use super::{
-    MOMENT, PACKET, Viewer, all_failures, failures, inside, is_open, is_raised, open, refused, restarts, viewers_len,
-};
+use super::{MOMENT, PACKET, Viewer, all_failures, failures, is_open, is_raised, open, refused, restarts, viewers_len};
 use crate::kit::fakeff::{Fake, Metrics, Proc, monotonic_ms};
 use crate::kit::media::{inspect, make, read_for};
 use crate::kit::source::Source;
-use crate::kit::{Daemon, Folder, Setup, http, run, wait_until};
+use crate::kit::{Daemon, Folder, Setup, http, inside, run, wait_until};
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 

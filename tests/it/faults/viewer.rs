@@ -1,9 +1,9 @@
 //! V: what viewers do.
 
-use super::{MOMENT, Viewer, all_failures, inside, open, open_at, refused, refused_at, send_raw, viewers_len};
+use super::{MOMENT, Viewer, all_failures, open, open_at, refused, refused_at, send_raw, viewers_len};
 use crate::kit::fakeff::{Fake, Proc, address_of, seconds};
 use crate::kit::media::{inspect, read_bytes};
-use crate::kit::{Daemon, http, run, send, wait_until};
+use crate::kit::{Daemon, http, inside, run, send, wait_until};
 use nix::sys::signal::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -148,7 +148,11 @@ fn v06_a_viewer_without_power_frees_his_tuner_within_half_a_minute() {
         "ip link set lo up; ip link add here type veth peer name there; ip addr add 10.9.0.1/24 dev here; ip link set here up",
     );
     let mut other = Command::new("unshare").args(["--net", "sleep", "100"]).spawn().unwrap();
-    let enter = format!("nsenter --net=/proc/{}/ns/net", other.id());
+    let (namespace, own) = (format!("/proc/{}/ns/net", other.id()), std::fs::read_link("/proc/self/ns/net").unwrap());
+    let enter = format!("nsenter --net={namespace}");
+    wait_until("it is a box of its own", Duration::from_secs(3), || {
+        std::fs::read_link(&namespace).is_ok_and(|its| its != own)
+    });
     wait_until("there is another box", Duration::from_secs(3), || {
         run(
             "sh",

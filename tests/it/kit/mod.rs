@@ -1,5 +1,6 @@
 //! Starts a daemon, asks it, and leaves nothing behind.
 pub(crate) mod fakeff;
+pub(crate) mod hdhr;
 pub(crate) mod http;
 pub(crate) mod media;
 pub(crate) mod source;
@@ -115,6 +116,14 @@ impl Setup {
         let (_, lines) = self.tables.iter_mut().find(|(name, _)| *name == table).unwrap();
         *lines = lines.lines().filter(|old| key(old) != key(line)).fold(String::new(), |all, old| all + old + "\n");
         writeln!(lines, "{line}").unwrap();
+        self
+    }
+
+    /// No port for the page: the usual one, and the one in its place.
+    pub(crate) fn default_page_port(&mut self) -> &mut Self {
+        for (_, lines) in &mut self.tables {
+            *lines = lines.replace("page_port = 8080\n", "");
+        }
         self
     }
 
@@ -375,4 +384,24 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> (ExitStatus, String) {
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}; ./tools/test installs what is missing"));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status, text)
+}
+
+/// Runs a test once more in namespaces of its own, and says whether this is that run. `flags` are `unshare`'s.
+///
+/// Root makes them directly, everybody else with a user namespace around them.
+pub(crate) fn inside(flags: &[&str], test: &str) -> bool {
+    const INSIDE: &str = "TUNERD_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some_and(|name| name == test) {
+        return true;
+    }
+    let mut command = Command::new("timeout");
+    command.args(["120", "unshare"]);
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let output = command.args(flags).arg("--").arg(std::env::current_exe().unwrap());
+    let output = output.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(INSIDE, test).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{}: {said}", output.status);
+    false
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::answers::{SEARCH, amplification, echo, flood, requests_per_second, waits_ms};
 use crate::report::{Report, list, median, say};
 use crate::servers::{DISCOVERY, Kind, Lineup, SOURCE, Server, bench_cpu, busy_seconds};
 use crate::source::{self, Source};
@@ -25,6 +26,14 @@ const DISCOVERY_MS_MAX: f64 = 300.0;
 const BINARY_MIB_MAX: f64 = 8.0;
 const STALL_P999_MS_MAX: f64 = 20.0;
 const DISCOVERY_P99_MS_MAX: f64 = 50.0;
+const DISCOVERY_MEDIAN_MS_MAX: f64 = 2.0;
+/// The longest answer, with addresses that have IPv4's longest form, to the shortest question.
+const AMPLIFICATION_MAX: f64 = 113.0 / 14.0;
+/// A flood, in datagrams a second.
+const FLOOD: u64 = 20_000;
+/// Channels of the lineup that is asked for.
+const LISTED_LEN: usize = 500;
+const NGINX_TO_TUNERD_MAX: f64 = 2.0;
 
 const EVERY: [Kind; 3] = [Kind::Bare, Kind::Nginx, Kind::Tunerd];
 
@@ -42,13 +51,15 @@ const FOREIGN_MAX: f64 = 0.1;
 pub type Figure = fn(&mut Bench) -> Outcome<()>;
 
 /// Every figure by name, in the order of `all`.
-pub const ALL: [(&str, Figure); 7] = [
+pub const ALL: [(&str, Figure); 9] = [
     ("relay8", |bench| bench.relay(8)),
     ("relay32", |bench| bench.relay(32)),
     ("channels36", Bench::channels),
     ("memory", Bench::memory),
     ("zap", Bench::zap),
     ("failing8", Bench::failing),
+    ("discovery", Bench::answers),
+    ("http", Bench::http),
     ("idle", Bench::idle),
 ];
 
@@ -281,10 +292,10 @@ impl Bench {
         let (source, server) = self.start(Kind::Tunerd, Lineup::Source(8))?;
         let viewers = open_viewers(&server, 8, Care::Count)?;
         pause(self.warmup)?;
-        let calm = discovery_ms(self.measured)?;
+        let calm = waits_ms(DISCOVERY, self.measured)?;
         let before = lags(server.address)?;
         drop(source);
-        let ill = discovery_ms(Duration::from_secs(60))?;
+        let ill = waits_ms(DISCOVERY, Duration::from_secs(60))?;
         let after = lags(server.address)?;
         drop(viewers);
         let starts: f64 = counter(server.address, "tunerd_ffmpeg_spawn_total")?;
@@ -300,6 +311,71 @@ impl Bench {
         let p999 = between.iter().find(|(_, count)| *count >= all * 0.999).map_or(f64::MAX, |(bound, _)| *bound);
         say("measurements of the executor's lateness", all, "");
         self.report.bar("the executor's lateness, p99.9 (its bucket's bound)", p999 * 1e3, STALL_P999_MS_MAX, " ms");
+        println!();
+        Ok(())
+    }
+
+    fn answers(&mut self) -> Outcome<()> {
+        println!("discovery: asked a hundred times a second while 8 live channels have a viewer each");
+        say("an echo of the same datagrams, median", median(&echo(self.warmup)?), " ms");
+        if self.tunerd.is_none() {
+            return Ok(());
+        }
+        let (_source, server) = self.start(Kind::Tunerd, Lineup::Source(8))?;
+        let viewers = open_viewers(&server, 8, Care::Check)?;
+        pause(self.warmup)?;
+        let waits = waits_ms(DISCOVERY, self.measured)?;
+        self.report.bar("tunerd, median", median(&waits), DISCOVERY_MEDIAN_MS_MAX, " ms");
+        self.report.bar("tunerd, p99", percentile(&waits, 990), DISCOVERY_P99_MS_MAX, " ms");
+        self.report.bar("bytes out for each byte in, shortest search", amplification()?, AMPLIFICATION_MAX, "");
+        let (before, began) = (viewers.sample(), Instant::now());
+        let answers_before = counter(server.address, "tunerd_discovery_answers_total")?;
+        // A little more, because the kernel may lose some on the way.
+        let sent = flood(FLOOD + FLOOD / 10, self.measured)?;
+        let answers = counter(server.address, "tunerd_discovery_answers_total")? - answers_before;
+        let after = viewers.sample();
+        let seconds = began.elapsed().as_secs_f64();
+        viewer_rates(&before, &after, seconds)?;
+        say("datagrams sent in a flood, half of them to be answered", sent, " a second");
+        say("and answered", answers / seconds, " a second");
+        self.report.bar("a flood of so many a second, beside what was sent", FLOOD as f64 / sent, 1.0, "×");
+        self.report.bar("gaps in what the 8 viewers had meanwhile", (after.gaps - before.gaps) as f64, 0.0, "");
+        let waits = waits_ms(DISCOVERY, Duration::from_secs(2))?;
+        self.report.bar("tunerd, median afterwards", median(&waits), DISCOVERY_MEDIAN_MS_MAX, " ms");
+        println!();
+        Ok(())
+    }
+
+    /// The same bytes from both, whose rounds take turns.
+    fn http(&mut self) -> Outcome<()> {
+        println!("http: /lineup.json of {LISTED_LEN} channels, 4 clients, a connection for each request");
+        if self.tunerd.is_none() {
+            return Ok(());
+        }
+        let tunerd = self.start_alone(Kind::Tunerd, Lineup::Listed(LISTED_LEN))?;
+        let document = http::get(tunerd.address, "/lineup.json")?;
+        let room = self.room()?;
+        fs::write(room.join("lineup.json"), &document)?;
+        let nginx = Server::start(Kind::Nginx, Lineup::Demo, None, &room)?;
+        println!("        {} bytes each", document.len());
+        let mut rates = [Vec::new(), Vec::new()];
+        let mut costs = [Vec::new(), Vec::new()];
+        for _ in 0..self.rounds_len {
+            for (index, server) in [&nginx, &tunerd].into_iter().enumerate() {
+                let (cpu_before, began) = (server.cpu()?, Instant::now());
+                let rate = requests_per_second(server.address, "/lineup.json", document.len(), self.measured)?;
+                let (cpu, seconds) = (server.cpu()?, began.elapsed().as_secs_f64());
+                let cpu = cpu.own + cpu.children - cpu_before.own - cpu_before.children;
+                rates[index].push(rate);
+                costs[index].push(cpu * 1e6 / (rate * seconds));
+            }
+        }
+        for (name, (rates, costs)) in ["nginx", "tunerd"].into_iter().zip(rates.iter().zip(&costs)) {
+            let (rate, cost) = (median(rates), median(costs));
+            println!("        {name:10} {rate:.0} requests a second ({}), {cost:.1} µs of processor each", list(rates));
+        }
+        let ratio = median(&rates[0]) / median(&rates[1]);
+        self.report.bar("nginx's requests a second beside tunerd's", ratio, NGINX_TO_TUNERD_MAX, "×");
         println!();
         Ok(())
     }
@@ -336,17 +412,15 @@ impl Bench {
 
     /// From before the process starts to its first answer, asked every 5 ms. The state directory is empty.
     fn discovery(&mut self) -> Outcome<Duration> {
-        // Tuner of any id, as old clients ask. Source: `hdhomerun_discover_find_devices` of libhdhomerun.
-        let request = *b"\x00\x02\x00\x0c\x01\x04\xff\xff\xff\xff\x02\x04\xff\xff\xff\xff\x73\xcc\x7d\x8f";
         let answer_type = [0x00, 0x03];
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
         let room = self.room()?;
         let began = Instant::now();
-        socket.send_to(&request, DISCOVERY)?;
+        socket.send_to(&SEARCH, DISCOVERY)?;
         let _server = Server::spawn(Kind::Tunerd, Lineup::Demo, self.tunerd.as_deref(), &room)?;
         while began.elapsed() < Duration::from_secs(10) {
-            socket.send_to(&request, DISCOVERY)?;
+            socket.send_to(&SEARCH, DISCOVERY)?;
             let mut answer = [0; 1500];
             if socket.recv(&mut answer).is_ok_and(|len| answer[..len].starts_with(&answer_type)) {
                 return Ok(began.elapsed());
@@ -439,23 +513,6 @@ fn ffmpeg_alone() -> Outcome<Duration> {
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-/// Asks for discovery a hundred times a second; how long each answer took. One that does not come counts as a second.
-fn discovery_ms(time: Duration) -> Outcome<Vec<f64>> {
-    // Tuner of any id, as old clients ask. Source: `hdhomerun_discover_find_devices` of libhdhomerun.
-    let request = *b"\x00\x02\x00\x0c\x01\x04\xff\xff\xff\xff\x02\x04\xff\xff\xff\xff\x73\xcc\x7d\x8f";
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let (began, mut waits) = (Instant::now(), Vec::new());
-    while began.elapsed() < time {
-        let asked = Instant::now();
-        socket.send_to(&request, DISCOVERY)?;
-        let answered = socket.recv(&mut [0; 1500]).is_ok();
-        waits.push(if answered { milliseconds(asked.elapsed()) } else { 1_000.0 });
-        pause(Duration::from_millis(10).saturating_sub(asked.elapsed()))?;
-    }
-    Ok(waits)
 }
 
 /// The value that `per_mille` of all stay below.

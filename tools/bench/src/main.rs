@@ -2,12 +2,14 @@
 //!
 //! - [`figures`]: what is measured, and the bars.
 //! - [`report`]: figures as text, bars held or missed.
+//! - [`answers`]: short questions: documents and discovery.
 //! - [`servers`]: the measured processes, and what the kernel says they cost.
 //! - [`source`], [`viewers`]: the two ends of the load; threads of this process, on the other processor.
 //! - [`bare`]: the yardstick.
 //! - [`http`], [`transport_stream`]: as little of both as is needed.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are the daemon's, not the bench's")]
 
+mod answers;
 mod bare;
 mod figures;
 mod http;
@@ -34,7 +36,7 @@ use viewers::{Care, Viewers};
 const HELP: &str = "\
 usage: tools/bench/run FIGURE… [OPTION…]
 
-FIGURE    relay8 relay32 channels36 memory zap idle, or all
+FIGURE    relay8 relay32 channels36 memory zap failing8 discovery http idle, or all
 OPTION    --tunerd PATH    measure this binary instead of building one
           --yardsticks     measure the yardsticks only
           --rounds N       how often a relay figure is measured; default 3

@@ -52,6 +52,8 @@ pub enum Lineup {
     Demo,
     /// This many channels of the source.
     Source(usize),
+    /// This many channels that nobody plays.
+    Listed(usize),
 }
 
 /// A server at work. Dropping it ends it and all it started.
@@ -108,7 +110,7 @@ impl Server {
             Kind::Tunerd => (TUNERD, tunerd_command(tunerd.ok_or("tunerd is not given")?, lineup, room)?),
         };
         let paths = match lineup {
-            Lineup::Demo => Vec::new(),
+            Lineup::Demo | Lineup::Listed(_) => Vec::new(),
             Lineup::Source(channels_len) => (0..channels_len).map(|index| format!("/{index}.ts")).collect(),
         };
         let log = room.join("server.log");
@@ -132,7 +134,10 @@ impl Server {
         let page = http::get(self.address, "/lineup.json").unwrap_or_default();
         let numbers = page.split("\"GuideNumber\"").skip(1).filter_map(|rest| rest.split('"').nth(1));
         self.paths = numbers.map(|number| format!("/auto/v{number}")).collect();
-        let expected_len = if let Lineup::Source(channels_len) = lineup { channels_len } else { 1 };
+        let expected_len = match lineup {
+            Lineup::Demo => 1,
+            Lineup::Source(channels_len) | Lineup::Listed(channels_len) => channels_len,
+        };
         self.paths.len() >= expected_len
     }
 
@@ -272,6 +277,7 @@ http {{
     scgi_temp_path {room}/scgi;
     server {{
         listen {NGINX};
+        location = /lineup.json {{ root {room}; }}
         location / {{
             proxy_pass http://{SOURCE};
             proxy_buffering off;
@@ -291,8 +297,10 @@ fn tunerd_command(tunerd: &Path, lineup: Lineup, room: &Path) -> io::Result<Comm
     let room = room.display();
     let mut source = String::new();
     let mut slots_len = 4;
-    if let Lineup::Source(channels_len) = lineup {
-        slots_len = slots_len.max(channels_len);
+    if let Lineup::Source(channels_len) | Lineup::Listed(channels_len) = lineup {
+        if matches!(lineup, Lineup::Source(_)) {
+            slots_len = slots_len.max(channels_len);
+        }
         let mut playlist = "#EXTM3U\n".to_owned();
         for index in 0..channels_len {
             playlist += &format!("#EXTINF:-1 tvg-chno=\"{}\",Bench {index}\nhttp://{SOURCE}/{index}.ts\n", index + 1);

@@ -2,6 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pure::model::channel_map::Place;
+use pure::wire::ts::renumber::Renumber;
 use pure::wire::ts::{Inspector, PACKET_BYTES, Packet, PacketBytes, SYNC_BYTE, Seen, Sync, next_sync};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -35,6 +37,7 @@ fn rhythm(bytes: &[u8]) {
 
 fn inspect(bytes: &[u8]) {
     let mut inspector = Inspector::new();
+    let mut renumber = Renumber::new(Place { frequency_hz: 0, programme: 3, tsid: 0x1234 });
     // Half of the inputs are streams as they are. In the others the fuzzer need not learn check sums: see `seal`.
     let sealed = bytes.first().is_some_and(|first| first & 1 == 0);
     for (index, chunk) in bytes.chunks_exact(PACKET_BYTES).enumerate() {
@@ -44,6 +47,9 @@ fn inspect(bytes: &[u8]) {
             seal(&mut packet);
         }
         ask(Packet::new(&packet));
+        let mut numbered = packet;
+        renumber.packet(&mut numbered);
+        assert_eq!(numbered[..4], packet[..4], "what a packet is stays");
         let streams_before = inspector.streams().cloned();
         let counters_before = *inspector.counters();
         let seen = inspector.packet(&packet);
