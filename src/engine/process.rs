@@ -472,8 +472,8 @@ fn child_setup(daemon: Pid, nice: i32, data_bytes: u64) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, CHILD_FDS_MAX, CHILD_FDS_MAX).unwrap_or_default();
     setrlimit(Resource::RLIMIT_FSIZE, CHILD_FILE_BYTES_MAX, CHILD_FILE_BYTES_MAX).unwrap_or_default();
     if nice > 0 {
-        // SAFETY: a system call with three numbers; it is about this process only.
-        unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, nice) };
+        // SAFETY: a system call with a number; it is about this process only.
+        unsafe { nix::libc::nice(nice) };
     }
     // Where /proc cannot be written the kernel chooses as it likes.
     if let Ok(score) = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
