@@ -65,6 +65,11 @@ pub fn wall_is_plausible() -> bool {
     wall().0 >= WALL_S_MIN
 }
 
+/// Processor time that the calling thread has taken, in milliseconds.
+pub fn thread_cpu_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |taken| millis(Duration::from(taken)))
+}
+
 /// Waits until `at`; for ever when there is no such time.
 pub async fn until(at: Option<Mono>) {
     let start = start();

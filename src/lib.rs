@@ -10,9 +10,9 @@
 //!    ┌───────────────┐
 //!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
-//!    │ subscriptions │  fetches playlists
+//!    │ subscriptions │  fetches playlists and guides, has the guide for clients made
 //!    ├───────────────┤
-//!    │ engine  store │  slots, children, rings · SQLite on a thread of its own
+//!    │ engine  store │  slots, children, rings · SQLite on a thread of its own, guides on another
 //!    ├───────────────┤
 //!    │    observe    │  log lines, metrics, problems
 //!    ├───────────────┤
@@ -36,6 +36,8 @@
 //! | guide number | `5.1`, what a viewer types; always text |
 //! | source | where a channel's pictures come from |
 //! | recipe | FFmpeg's arguments for a source |
+//! | guide, programme | what is on, as somebody tells it in XMLTV; the one for clients is made of all of them |
+//! | match, choice | whose programmes a channel shows: as found, with a reason and a confidence; as the owner said |
 //! | profile | a smaller picture that clients ask for by name |
 //! | encoder, trial | who makes pictures smaller, and the second of test picture that shows whether he can |
 //! | picture | a channel in a profile; whoever wants the same one shares a child |
@@ -91,6 +93,15 @@
 //! **I am a playlist.** [`subscriptions`] reads me in pieces into `pure::wire::m3u`; the [`store`] gives each of my
 //! entries its id and number for life; the new lineup replaces the old one in one step. If I am no good, the old one
 //! stays.
+//!
+//! **I am a guide.** A playlist named me, or the owner. [`subscriptions::guides`] fetches me twice a day, if I have
+//! changed, and hands my bytes on as they come; it waits when the guides' thread ([`store::guide`]) has enough of them.
+//! There I am unpacked within bounds, `pure::wire::markup` refuses what defines or nests too much, `pure::wire::xmltv`
+//! finds channels and programmes, and each goes into a database of my own. When my last byte was good, that database
+//! takes the old one's place; otherwise nothing has changed. Then the guide for clients is made:
+//! `pure::rules::guide_match` says which of my channels is whose, unless the owner did, `pure::rules::timeline` leaves no
+//! overlap, and `pure::wire::xmltv::check` reads the document with other eyes than wrote it. Only then does
+//! `doors::http::guide` give it out, from a file, to whoever asks.
 //!
 //! # Reading order
 //!

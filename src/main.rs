@@ -178,6 +178,13 @@ async fn run(
     if let Some(problem) = problem {
         problems.set(Topic::Store, problem);
     }
+    let guide = match store::guide::open(&settings.state_dir) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(%error, "no guide's thread; is the box out of memory?");
+            return ExitCode::from(EXIT_SOFTWARE);
+        }
+    };
     let options = engine::Options {
         slots_len: settings.slots.unwrap_or(board.slots),
         ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
@@ -190,7 +197,7 @@ async fn run(
         safe_mode: typed.safe_mode,
     };
     let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone(), black_box.clone());
-    let subscriptions = subscriptions::Handle::new(settings.playlist.clone());
+    let subscriptions = subscriptions::Handle::new(settings.playlist.clone(), guide_options(settings), guide.folder);
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         name: RefCell::new(settings.name.clone()),
@@ -209,7 +216,6 @@ async fn run(
         problems: problems.clone(),
         clients: Seen::default(),
         replies: RefCell::new(Replies::new()),
-        guide: RefCell::new(None),
         documents: http::Documents::default(),
         scans: RefCell::new(Bucket::new(SCANS_PERIOD_MS, SCANS_BURST)),
     });
@@ -230,10 +236,12 @@ async fn run(
     };
     let loading = if typed.safe_mode {
         let (sure, handle) = (wrong.is_none(), subscriptions.clone());
-        let stored = subscriptions::run_stored(handle, sure, store, engine.clone(), problems, metrics);
+        let stored = subscriptions::run_stored(handle, sure, store, guide.handle, engine.clone(), problems, metrics);
         tokio::task::spawn_local(stored)
     } else {
-        tokio::task::spawn_local(subscriptions::run(subscriptions.clone(), store, engine.clone(), problems, metrics))
+        let handle = subscriptions.clone();
+        let fetching = subscriptions::run(handle, store, guide.handle, engine.clone(), problems, metrics);
+        tokio::task::spawn_local(fetching)
     };
     announce(&app, settings);
     let trials = tokio::task::spawn_local({
@@ -277,6 +285,8 @@ async fn run(
     if store_thread.join().is_err() {
         tracing::error!("the store ended badly");
     }
+    // What it was doing is lost anyway; the end must not wait for a large guide.
+    drop(guide.thread);
     tracing::info!("stopped");
     ExitCode::SUCCESS
 }
@@ -429,6 +439,15 @@ fn own_address() -> Ipv4Addr {
     }
 }
 
+fn guide_options(settings: &Settings) -> subscriptions::guides::Options {
+    subscriptions::guides::Options {
+        addresses: settings.guides.clone(),
+        days: u8::try_from(settings.guide_days).unwrap_or(u8::MAX),
+        mismatch_percent: u8::try_from(settings.guide_mismatch_percent).unwrap_or(u8::MAX),
+        episodes_required: settings.guide_episodes_required,
+    }
+}
+
 /// SIGHUP: takes over what can change while it runs, and says what cannot.
 fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &Logs) {
     let settings = match settings::load(typed) {
@@ -440,10 +459,15 @@ fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &
     };
     app.name.borrow_mut().clone_from(&settings.name);
     logs.set_level(settings.log_level);
+    app.subscriptions.guides().set_options(guide_options(&settings));
     app.subscriptions.set_playlist(settings.playlist.clone());
     let fixed = Settings {
         name: started_with.name.clone(),
         playlist: started_with.playlist.clone(),
+        guides: started_with.guides.clone(),
+        guide_days: started_with.guide_days,
+        guide_mismatch_percent: started_with.guide_mismatch_percent,
+        guide_episodes_required: started_with.guide_episodes_required,
         log_level: started_with.log_level,
         ..settings
     };

@@ -4,7 +4,7 @@
 //! allowed, and the line to write. `tools/tunerd.toml.example` documents every key.
 
 use pure::limits::{
-    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, MULTICAST_TTL_MAX, RING_MIB_MAX,
+    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GUIDES_MAX, MULTICAST_TTL_MAX, RING_MIB_MAX,
     RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX,
 };
 use pure::model::subnet::Subnet;
@@ -24,6 +24,14 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// File or address of the playlist; `None`: the demo channels.
     pub playlist: Option<String>,
+    /// Files or addresses of guides, besides those that the playlist names.
+    pub guides: Vec<String>,
+    /// How many days of guide clients get.
+    pub guide_days: usize,
+    /// Channels that the guide may lack or have too many before clients get none, of 100.
+    pub guide_mismatch_percent: usize,
+    /// Whether each programme must have a number as an episode.
+    pub guide_episodes_required: bool,
     /// Slots; `None`: the board's number.
     pub slots: Option<usize>,
     /// Ring of each slot; `None`: the board's size.
@@ -200,6 +208,7 @@ struct File {
     name: Option<String>,
     state_dir: Option<PathBuf>,
     lineup: LineupTable,
+    guide: GuideTable,
     slots: SlotsTable,
     network: NetworkTable,
     ffmpeg: FfmpegTable,
@@ -213,6 +222,15 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct LineupTable {
     playlist: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GuideTable {
+    sources: Option<Vec<String>>,
+    days: Option<i64>,
+    mismatch_percent: Option<i64>,
+    require_episode_numbers: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -285,6 +303,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsError> {
     check(file).map_err(refuse)
 }
 
+const GUIDES_LINE: &str = "sources = [\"https://provider.example/guide.xml.gz\"]";
 const SUBNETS_LINE: &str = "subnets = [\"10.8.0.0/24\"]";
 
 fn check(file: File) -> Result<Settings, SettingsError> {
@@ -328,10 +347,25 @@ fn check(file: File) -> Result<Settings, SettingsError> {
     let subnets = subnets.collect::<Result<Vec<Subnet>, SettingsError>>()?;
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
+    let guides = file.guide.sources.unwrap_or_default();
+    if guides.len() > GUIDES_MAX {
+        let allowed = format!("up to {GUIDES_MAX} of them");
+        return Err(bad("guide.sources", &format!("a list of {}", guides.len()), &allowed, GUIDES_LINE));
+    }
+    let guides = guides.iter().map(|guide| check_guide(guide)).collect::<Result<Vec<String>, SettingsError>>()?;
     Ok(Settings {
         name,
         state_dir,
         playlist,
+        guides,
+        guide_days: check_range("guide.days", file.guide.days.unwrap_or(7), 1, 14)?,
+        guide_mismatch_percent: check_range(
+            "guide.mismatch_percent",
+            file.guide.mismatch_percent.unwrap_or(10),
+            0,
+            100,
+        )?,
+        guide_episodes_required: file.guide.require_episode_numbers.unwrap_or(false),
         slots: file.slots.count.map(|count| check_range("slots.count", count, 1, SLOTS_MAX)).transpose()?,
         ring_mib: file
             .slots
@@ -423,8 +457,15 @@ fn check_port(key: &str, found: i64) -> Result<u16, SettingsError> {
 
 /// A playlist is a file, or an address that starts with `http://` or `https://`.
 fn check_playlist(key: &str, found: &str) -> Result<String, SettingsError> {
+    check_source(key, found, "playlist = \"/home/me/channels.m3u\"")
+}
+
+fn check_guide(found: &str) -> Result<String, SettingsError> {
+    check_source("guide.sources", found, GUIDES_LINE)
+}
+
+fn check_source(key: &str, found: &str, line: &str) -> Result<String, SettingsError> {
     let allowed = "the path of a file, or an address with http:// or https://";
-    let line = "playlist = \"/home/me/channels.m3u\"";
     if found.trim().is_empty() || found.chars().any(char::is_control) {
         return Err(bad(key, "empty or has control characters", allowed, line));
     }

@@ -24,7 +24,7 @@ use pure::rules::gate::{Deny, Kind};
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Note, Refusal};
 use pure::time::Mono;
-pub use show::{Gauges, SlotGauge};
+pub use show::{Gauges, GuideGauges, SlotGauge};
 use std::cell::RefCell;
 
 /// Why viewers are sent away.
@@ -211,6 +211,10 @@ pub struct Metrics {
     pub playlist_loads: Counter,
     /// Playlists that could not be had or used.
     pub playlist_failures: Counter,
+    /// Guides read.
+    pub guide_loads: Counter,
+    /// Guides that could not be had or used.
+    pub guide_failures: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
     /// Snapshots of the guard's memory that could not be written (K07).
@@ -260,6 +264,8 @@ impl Default for Metrics {
             mdns_restarts: Counter::default(),
             playlist_loads: Counter::default(),
             playlist_failures: Counter::default(),
+            guide_loads: Counter::default(),
+            guide_failures: Counter::default(),
             panics: Counter::default(),
             snapshots_skipped: Counter::default(),
             loop_lag: Histogram::new(&LAG_BOUNDS_US),

@@ -37,6 +37,12 @@ pub enum Topic {
     Playlist,
     /// The channels cannot be stored or read.
     Lineup,
+    /// A guide cannot be had.
+    Guide,
+    /// The guide for clients cannot be made.
+    GuideMade,
+    /// The guide got much worse.
+    GuideDrift,
     /// Nothing plays, on purpose.
     SafeMode,
     /// The settings cannot be used.
@@ -44,7 +50,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -55,9 +61,20 @@ impl Topic {
         Self::ControlPort,
         Self::Playlist,
         Self::Lineup,
+        Self::Guide,
+        Self::GuideMade,
+        Self::GuideDrift,
         Self::SafeMode,
         Self::Settings,
     ];
+
+    /// How bad it is: without a guide there still is a picture.
+    const fn level(self) -> Level {
+        match self {
+            Self::Guide | Self::GuideMade | Self::GuideDrift => Level::Warning,
+            _ => Level::Critical,
+        }
+    }
 
     /// Its name in the API.
     pub const fn name(self) -> &'static str {
@@ -72,6 +89,9 @@ impl Topic {
             Self::ControlPort => "control-port",
             Self::Playlist => "playlist",
             Self::Lineup => "lineup",
+            Self::Guide => "guide",
+            Self::GuideMade => "guide-made",
+            Self::GuideDrift => "guide-drift",
             Self::SafeMode => "safe-mode",
             Self::Settings => "settings",
         }
@@ -242,7 +262,7 @@ impl Problems {
         self.sign(Sign::Tick);
         let views = self.0.alarms.borrow();
         let alarms = views.views(clock::mono()).map(|view| (view.alarm.name(), view.level));
-        let topics = Topic::ALL.into_iter().map(|topic| (topic.name(), self.has(topic).then_some(Level::Critical)));
+        let topics = Topic::ALL.into_iter().map(|topic| (topic.name(), self.has(topic).then_some(topic.level())));
         alarms.chain(topics).collect()
     }
 
@@ -256,7 +276,7 @@ impl Problems {
         let present = topics.iter().filter(|(_, known)| known.present);
         let shown = present.map(|(topic, known)| Problem {
             name: topic.name(),
-            level: Some(Level::Critical),
+            level: Some(topic.level()),
             text: known.text.clone(),
             since: on_wall(known.since, now, wall),
             first: on_wall(known.first, now, wall),

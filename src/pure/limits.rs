@@ -213,6 +213,84 @@ pub const FETCH_MS_MAX: u64 = 60_000;
 /// Hours of guide that we serve for a channel of our own.
 pub const GUIDE_HOURS: i64 = 24;
 
+// ---- Guides -----------------------------------------------------------------------------------------------------
+
+/// Elements in elements of a guide (M03); those of XMLTV need four.
+pub const XML_DEPTH_MAX: usize = 16;
+/// Bytes of one attribute of a guide (M03).
+pub const XML_ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
+/// Attributes of one tag of a guide (M03); those of XMLTV have eight at most.
+pub const XML_ATTRIBUTES_MAX: usize = 32;
+/// Bytes of one tag of a guide.
+pub const XML_TAG_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a guide as it comes over the network (M04): a plain one is as large as an unpacked one.
+pub const GUIDE_BYTES_MAX: u64 = 256 * MIB;
+/// How much larger than its packed form a guide may be (M04). Real ones reach 15; a bomb has 1,000.
+pub const GUIDE_RATIO_MAX: u64 = 200;
+/// What may come out before that ratio counts: a few bytes may well hold a few thousand equal ones.
+pub const GUIDE_RATIO_FROM_BYTES: u64 = MIB;
+/// Window of a guide that is packed by xz, which has to be held in memory; `xz -8` has this one.
+pub const XZ_WINDOW_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Processor time for reading one guide (M04).
+pub const GUIDE_CPU_MS_MAX: u64 = 60_000;
+/// From asking for a guide to having all of it.
+pub const GUIDE_FETCH_MS_MAX: u64 = 900_000;
+/// Channels of one guide. The largest public ones have 20,000.
+pub const GUIDE_CHANNELS_MAX: usize = 32_768;
+/// Programmes of one guide that are kept, of those near enough in time; the others are counted (M03). A guide as large as
+/// [`GUIDE_BYTES_MAX`] has half a million.
+pub const GUIDE_PROGRAMMES_MAX: u32 = 1_000_000;
+/// Bytes of a text of a programme; longer ones are cut at a character and counted.
+pub const GUIDE_TEXT_BYTES_MAX: usize = 2_048;
+/// Texts of one programme that are kept.
+pub const GUIDE_DETAILS_MAX: usize = 32;
+/// Names of one channel of a guide that are kept.
+pub const GUIDE_NAMES_MAX: usize = 6;
+/// The longest programme; one that claims to be longer has a broken end.
+pub const PROGRAMME_S_MAX: i64 = 24 * 3_600;
+/// The longest programme without an end of its own, which lasts until the next one begins.
+pub const PROGRAMME_OPEN_S_MAX: i64 = 6 * 3_600;
+/// How far back programmes are kept: offsets may bring them back, and players show what was on before.
+pub const GUIDE_PAST_S: i64 = 2 * 86_400;
+/// How far ahead programmes are kept and served; Plex shows two weeks.
+pub const GUIDE_AHEAD_S: i64 = 14 * 86_400;
+/// How far back programmes are served.
+pub const GUIDE_SERVED_PAST_S: i64 = 4 * 3_600;
+/// How far a guide or a channel may be moved by hand.
+pub const GUIDE_OFFSET_S_MAX: i64 = 24 * 3_600;
+/// By how many hours a guide may seem to be shifted: so many are time zones apart.
+pub const GUIDE_SHIFT_HOURS_MAX: i64 = 12;
+/// Programmes that must agree for that.
+pub const GUIDE_SHIFT_AGREE_MIN: u32 = 8;
+/// Channels on which guides are compared.
+pub const GUIDE_SHIFT_CHANNELS_MAX: usize = 50;
+/// What must stay free where guides are kept: the settings' database is there, too.
+pub const GUIDE_DISK_FREE_BYTES_MIN: u64 = 64 * MIB;
+/// Guides at once.
+pub const GUIDES_MAX: usize = 16;
+/// Guide addresses that are taken from one playlist.
+pub const PLAYLIST_GUIDES_MAX: usize = 8;
+/// Pieces of a guide that wait to be read: what comes faster waits in the kernel.
+pub const GUIDE_PIECES_MAX: usize = 4;
+/// Questions waiting for the guides' thread.
+pub const GUIDE_INBOX: usize = 16;
+/// From one fetch of a guide to the next.
+pub const GUIDE_EVERY_MS: u64 = 12 * 3_600_000;
+/// By up to how much that is put off, so that boxes do not all come at once.
+pub const GUIDE_JITTER_MS: u64 = 1_800_000;
+/// From a failed fetch to the next try; doubled each time.
+pub const GUIDE_RETRY_MS_MIN: u64 = 60_000;
+/// The longest pause between two tries.
+pub const GUIDE_RETRY_MS_MAX: u64 = 3 * 3_600_000;
+/// The served guide is made anew after this time, whatever happens.
+pub const GUIDE_REMAKE_MS: u64 = 6 * 3_600_000;
+/// From one making of the served guide to the next, however much changes.
+pub const GUIDE_PAUSE_MS: u64 = 1_000;
+/// How long a client waits for a guide that is just being made, before he is told to come back.
+pub const GUIDE_WAIT_MS: u64 = 5_000;
+/// Channels in one answer about matches, and guide channels in one answer about them.
+pub const GUIDE_ROWS_MAX: usize = 500;
+
 // ---- Logs and notes -----------------------------------------------------------------------------------------------
 
 /// Last log lines kept for the API: two answers of the largest kind, and half a megabyte. The plan thought of 4 MiB;

@@ -67,6 +67,19 @@ impl Wall {
         }
     }
 
+    /// The point at which a calendar in UTC shows this. Parts that are too large carry over: minute 60 is the next
+    /// hour's first.
+    pub const fn from_civil(civil: Civil) -> Self {
+        let Civil { year, month, day, hour, minute, second } = civil;
+        let shifted_year = if month <= 2 { year - 1 } else { year };
+        let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+        let shifted_month = (month as i64 + 9) % 12;
+        let day_of_year = (153 * shifted_month + 2) / 5 + day as i64 - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        Self(days * 86_400 + hour as i64 * 3_600 + minute as i64 * 60 + second as i64)
+    }
+
     /// The beginning of the hour that this point lies in.
     #[must_use]
     pub const fn hour_start(self) -> Self {
@@ -128,7 +141,10 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(Wall(seconds).to_string(), text);
+            assert_eq!(Wall::from_civil(Wall(seconds).civil()), Wall(seconds));
         }
+        let carried = Civil { year: 2026, month: 12, day: 31, hour: 24, minute: 60, second: 60 };
+        assert_eq!(Wall::from_civil(carried).to_string(), "2027-01-01T01:01:00Z");
     }
 
     #[test]

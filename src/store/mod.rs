@@ -5,6 +5,8 @@
 //! release can still read what this one wrote. A database that is damaged is put aside, and the last good copy, made
 //! at each start and whenever channels changed, takes its place.
 
+pub mod guide;
+pub mod guides;
 mod schema;
 
 use pure::limits::STORE_INBOX;
@@ -64,11 +66,27 @@ impl Origin {
 }
 
 enum Request {
-    Lineup { origin: Origin, answer: oneshot::Sender<Result<Lineup, StoreError>> },
-    Replace { entries: Vec<Entry>, answer: oneshot::Sender<Result<Lineup, StoreError>> },
-    Marks { answer: oneshot::Sender<Result<BTreeMap<ChannelId, Mark>, StoreError>> },
-    SetMark { channel: ChannelId, mark: Mark, answer: oneshot::Sender<Result<(), StoreError>> },
-    Ping { answer: oneshot::Sender<()> },
+    Lineup {
+        origin: Origin,
+        answer: oneshot::Sender<Result<Lineup, StoreError>>,
+    },
+    Replace {
+        entries: Vec<Entry>,
+        answer: oneshot::Sender<Result<Lineup, StoreError>>,
+    },
+    Marks {
+        answer: oneshot::Sender<Result<BTreeMap<ChannelId, Mark>, StoreError>>,
+    },
+    SetMark {
+        channel: ChannelId,
+        mark: Mark,
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Ping {
+        answer: oneshot::Sender<()>,
+    },
+    /// What a room beside this one wants done.
+    Do(Box<dyn FnOnce(&mut Connection) + Send>),
 }
 
 /// How the store's thread is.
@@ -166,6 +184,13 @@ impl Handle {
         }
     }
 
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|answer| Request::Do(Box::new(move |database| drop(answer.send(work(database)))))).await
+    }
+
     async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
@@ -182,6 +207,7 @@ fn serve(database: &mut Connection, folder: &Path, inbox: &mpsc::Receiver<Reques
         // Who asked may have given up; that is his business.
         match request {
             Request::Ping { answer } => answer.send(()).unwrap_or_default(),
+            Request::Do(work) => work(database),
             Request::Lineup { origin, answer } => drop(answer.send(lineup(database, origin))),
             Request::Marks { answer } => drop(answer.send(marks(database))),
             Request::SetMark { channel, mark, answer } => drop(answer.send(set_mark(database, channel, mark))),
@@ -224,18 +250,20 @@ fn lineup(database: &mut Connection, origin: Origin) -> Result<Lineup, StoreErro
     }
     let mut sources = sources(database)?;
     let mut statement = database.prepare_cached(
-        "SELECT id, number, name, grouping, logo FROM channel
+        "SELECT id, number, name, grouping, logo, key FROM channel
          WHERE origin = ?1 AND position IS NOT NULL ORDER BY position",
     )?;
     let rows = statement.query_map([origin.name()], |row| {
-        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get::<_, String>(5)?))
     })?;
     let mut channels = Vec::new();
     for row in rows {
-        let (id, number, name, group, logo) = row?;
+        let (id, number, name, group, logo, key) = row?;
         // A row that this release cannot read stays for the release that can.
         let (Ok(number), Some(sources)) = (GuideNumber::from_str(&number), sources.remove(&id)) else { continue };
-        channels.push(Channel { id: ChannelId(id), number, name, group, logo, sources });
+        // An entry of a playlist is known by its id in the provider's guide and by its name.
+        let tvg_id = key.split_once('\u{1f}').map_or_else(String::new, |(tvg_id, _)| tvg_id.to_owned());
+        channels.push(Channel { id: ChannelId(id), number, name, group, logo, tvg_id, sources });
     }
     Lineup::new(channels).map_err(|error| StoreError(format!("the stored lineup is contradictory: {error:?}")))
 }

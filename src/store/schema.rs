@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -38,6 +38,23 @@ const STEPS: [&str; 2] = [
     CREATE TABLE mark (
         channel_id INTEGER PRIMARY KEY REFERENCES channel (id),
         mark TEXT NOT NULL
+    ) STRICT;
+",
+    "
+    -- A row stays for ever: what the owner chose names its id.
+    CREATE TABLE guide (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        address TEXT NOT NULL UNIQUE,
+        origin TEXT NOT NULL,       -- who named it: owner, settings or playlist
+        present INTEGER NOT NULL,   -- 0: nobody does any more
+        offset_s INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    -- What the owner chose for a channel, apart from what is found by itself; most have no row.
+    CREATE TABLE guide_choice (
+        channel_id INTEGER PRIMARY KEY REFERENCES channel (id),
+        guide_id INTEGER REFERENCES guide (id), -- NULL: the best match, or nothing
+        guide_channel TEXT,                     -- NULL: the best match; empty: nothing
+        offset_s INTEGER NOT NULL
     ) STRICT;
 ",
 ];

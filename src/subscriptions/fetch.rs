@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, LOCATION, USER_AGENT};
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use pure::limits::{PLAYLIST_BYTES_MAX, REDIRECTS_MAX};
@@ -21,20 +21,34 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 const STEP: Duration = Duration::from_secs(10);
 
 /// What is said when a document has no end in sight.
-pub(super) fn too_large() -> String {
-    format!("it is larger than {} MiB", PLAYLIST_BYTES_MAX / 1024 / 1024)
+pub(super) fn too_large(bytes_max: u64) -> String {
+    format!("it is larger than {} MiB", bytes_max / 1024 / 1024)
 }
 
 /// Gets `url` and gives its body to `take`, piece by piece, each with the length of the whole where the server says it.
 /// Errors are for people, and name no secret.
 pub(super) async fn get(
-    mut url: SourceUrl,
+    url: SourceUrl,
     mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), String>,
 ) -> Result<(), String> {
+    get_if(url, "playlist", &[], PLAYLIST_BYTES_MAX as u64, async |bytes: Bytes, whole| take(&bytes, whole))
+        .await
+        .map(drop)
+}
+
+/// The same for another `thing`, which we may have, under conditions that `If-…` headers tell, and with a `take` that may be
+/// slow. Gives the headers of what came; `None`: it is as it was.
+pub(super) async fn get_if(
+    mut url: SourceUrl,
+    thing: &str,
+    conditions: &[(HeaderName, String)],
+    bytes_max: u64,
+    mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
+) -> Result<Option<HeaderMap>, String> {
     for _ in 0..=REDIRECTS_MAX {
-        let response = ask(&url).await?;
+        let response = ask(&url, conditions).await?;
         let status = response.status();
-        if status.is_redirection() {
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or("its server redirects to nowhere")?;
             let next =
@@ -45,30 +59,35 @@ pub(super) async fn get(
             url = next;
             continue;
         }
-        if status != StatusCode::OK {
-            return Err(explain_status(status));
+        if status == StatusCode::NOT_MODIFIED && !conditions.is_empty() {
+            return Ok(None);
         }
-        return pour(response, &mut take).await;
+        if status != StatusCode::OK {
+            return Err(explain_status(status, thing));
+        }
+        let headers = response.headers().clone();
+        return pour(response, bytes_max, &mut take).await.map(|()| Some(headers));
     }
     Err(format!("its server redirects more than {REDIRECTS_MAX} times"))
 }
 
-fn explain_status(status: StatusCode) -> String {
+fn explain_status(status: StatusCode, thing: &str) -> String {
     let hint = match status.as_u16() {
-        401 | 403 => "it refuses the login, which may have expired",
-        404 | 410 => "there is no such playlist",
-        429 => "it was asked too often",
-        500.. => "it has trouble of its own",
-        _ => "which is no playlist",
+        401 | 403 => "it refuses the login, which may have expired".to_owned(),
+        404 | 410 => format!("there is no such {thing}"),
+        429 => "it was asked too often".to_owned(),
+        500.. => "it has trouble of its own".to_owned(),
+        _ => format!("which is no {thing}"),
     };
     format!("its server answers {}: {hint}", status.as_u16())
 }
 
 async fn pour(
     response: Response<Incoming>,
-    take: &mut impl FnMut(&[u8], Option<u64>) -> Result<(), String>,
+    bytes_max: u64,
+    take: &mut impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
 ) -> Result<(), String> {
-    let mut left = PLAYLIST_BYTES_MAX;
+    let mut left = bytes_max;
     let mut body = response.into_body();
     let whole = body.size_hint().exact();
     loop {
@@ -76,14 +95,14 @@ async fn pour(
         let Some(frame) = next.map_err(|_| "its server stopped in the middle".to_owned())? else { return Ok(()) };
         let frame = frame.map_err(|error| format!("the connection broke in the middle ({error})"))?;
         if let Ok(bytes) = frame.into_data() {
-            left = left.checked_sub(bytes.len()).ok_or_else(too_large)?;
-            take(&bytes, whole)?;
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| too_large(bytes_max))?;
+            take(bytes, whole).await?;
             tokio::task::yield_now().await;
         }
     }
 }
 
-async fn ask(url: &SourceUrl) -> Result<Response<Incoming>, String> {
+async fn ask(url: &SourceUrl, conditions: &[(HeaderName, String)]) -> Result<Response<Incoming>, String> {
     let address = (url.host(), url.port());
     let connecting = tokio::time::timeout(STEP, TcpStream::connect(address)).await;
     let stream = match connecting {
@@ -92,7 +111,7 @@ async fn ask(url: &SourceUrl) -> Result<Response<Incoming>, String> {
         Ok(Ok(stream)) => stream,
     };
     match url.scheme() {
-        Scheme::Http => exchange(url, stream).await,
+        Scheme::Http => exchange(url, conditions, stream).await,
         Scheme::Https => {
             let name = ServerName::try_from(url.host().to_owned())
                 .map_err(|_| format!("{} cannot have a certificate", url.host()))?;
@@ -100,10 +119,10 @@ async fn ask(url: &SourceUrl) -> Result<Response<Incoming>, String> {
             match tokio::time::timeout(STEP, handshake).await {
                 Err(_) => Err(format!("{} does not finish the TLS handshake", url.host())),
                 Ok(Err(error)) => Err(format!("no secure connection to {}: {error}", url.host())),
-                Ok(Ok(stream)) => exchange(url, stream).await,
+                Ok(Ok(stream)) => exchange(url, conditions, stream).await,
             }
         }
-        Scheme::Udp => Err("a playlist cannot come over UDP".to_owned()),
+        Scheme::Udp => Err("a document cannot come over UDP".to_owned()),
     }
 }
 
@@ -130,7 +149,11 @@ fn tls_config() -> Result<Arc<ClientConfig>, String> {
         .map_err(|error| format!("TLS does not work here: {error}"))
 }
 
-async fn exchange<S>(url: &SourceUrl, stream: S) -> Result<Response<Incoming>, String>
+async fn exchange<S>(
+    url: &SourceUrl,
+    conditions: &[(HeaderName, String)],
+    stream: S,
+) -> Result<Response<Incoming>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -150,6 +173,9 @@ where
         .header(USER_AGENT, concat!("tunerd/", env!("CARGO_PKG_VERSION")));
     if let Some(userinfo) = url.userinfo() {
         request = request.header(AUTHORIZATION, basic(userinfo));
+    }
+    for (name, value) in conditions {
+        request = request.header(name, value);
     }
     let request = request.body(Empty::new()).map_err(|_| "its address cannot be asked for".to_owned())?;
     match tokio::time::timeout(STEP, sender.send_request(request)).await {

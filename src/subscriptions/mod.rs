@@ -4,6 +4,7 @@
 //! page says what happened. How a playlist is read: `pure::wire::m3u`; where channels are kept: [`crate::store`].
 
 mod fetch;
+pub mod guides;
 
 use crate::clock;
 use crate::engine;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -82,6 +83,7 @@ struct Shared {
     unwanted: Notify,
     marking: mpsc::Sender<Marking>,
     to_mark: RefCell<Option<mpsc::Receiver<Marking>>>,
+    guides: guides::Handle,
 }
 
 impl Shared {
@@ -110,8 +112,8 @@ impl Shared {
 pub struct Handle(Rc<Shared>);
 
 impl Handle {
-    /// For a playlist, or the demo channels.
-    pub fn new(playlist: Option<String>) -> Self {
+    /// For a playlist, or the demo channels; and for guides, the one for clients being in `folder`.
+    pub fn new(playlist: Option<String>, guides: guides::Options, folder: PathBuf) -> Self {
         let (marking, to_mark) = mpsc::channel(MARKS_INBOX);
         Self(Rc::new(Shared {
             playlist: RefCell::new(playlist),
@@ -121,7 +123,13 @@ impl Handle {
             unwanted: Notify::new(),
             marking,
             to_mark: RefCell::new(Some(to_mark)),
+            guides: guides::Handle::new(guides, folder),
         }))
+    }
+
+    /// The guides.
+    pub fn guides(&self) -> &guides::Handle {
+        &self.0.guides
     }
 
     /// Asks for a refresh; one that is going on is enough. From now on one is in progress, until its channels are
@@ -175,13 +183,23 @@ impl Handle {
 pub async fn run(
     handle: Handle,
     store: store::Handle,
+    guide: store::guide::Handle,
     engine: engine::Handle,
     problems: Problems,
     metrics: Rc<Metrics>,
 ) {
     // Before the first lineup: what is hidden must not be shown for a moment.
     recall_marks(&handle, &store, &problems).await;
+    let rooms = guides::Rooms {
+        subscriptions: &handle,
+        store: &store,
+        guide: &guide,
+        engine: &engine,
+        problems: &problems,
+        metrics: &metrics,
+    };
     tokio::select! {
+        () = guides::run(&rooms, true) => {}
         () = keep_marks(&handle, &store) => {}
         () = refresh(&handle, &store, &engine, &problems, &metrics) => {}
     }
@@ -208,6 +226,7 @@ async fn keep_marks(handle: &Handle, store: &store::Handle) {
                 Mark::Favorite | Mark::Hidden => by_channel.insert(channel, mark),
             };
             *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
+            handle.0.guides.make_anew();
         }
         // Who asked may be gone.
         done.send(kept).unwrap_or_default();
@@ -301,12 +320,22 @@ pub async fn run_stored(
     handle: Handle,
     sure: bool,
     store: store::Handle,
+    guide: store::guide::Handle,
     engine: engine::Handle,
     problems: Problems,
     metrics: Rc<Metrics>,
 ) {
     recall_marks(&handle, &store, &problems).await;
+    let rooms = guides::Rooms {
+        subscriptions: &handle,
+        store: &store,
+        guide: &guide,
+        engine: &engine,
+        problems: &problems,
+        metrics: &metrics,
+    };
     tokio::select! {
+        () = guides::run(&rooms, false) => {}
         () = keep_marks(&handle, &store) => {}
         () = show_stored(&handle, sure, &store, &engine, &problems, &metrics) => {}
     }
@@ -392,9 +421,11 @@ impl Reading<'_> {
 
     fn finish(self) -> Result<(Vec<Entry>, Summary), String> {
         let Self { handle, parser, mut entries, mut first_skipped, bytes: _ } = self;
+        let guides = parser.guides().to_vec();
         let summary = parser.finish(&mut |result| sort(result, &mut entries, &mut first_skipped));
         let summary = summary.map_err(|error| error.to_string())?;
         handle.0.status.borrow_mut().first_skipped = first_skipped;
+        handle.0.guides.set_playlist_guides(&guides);
         Ok((entries, summary))
     }
 }
@@ -410,17 +441,7 @@ fn sort(result: Result<Entry, Skipped>, entries: &mut Vec<Entry>, first_skipped:
 
 /// Reads a local file in pieces, so that nobody else waits long.
 async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String> {
-    // A pipe without writer would block for ever.
-    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-    let mut file = opened.map_err(|error| format!("the file cannot be opened ({error})"))?;
-    let kind = file.metadata().map_err(|error| format!("the file cannot be looked at ({error})"))?;
-    if !kind.is_file() {
-        return Err(if kind.is_dir() {
-            "it is a directory, not a file".to_owned()
-        } else {
-            "it is no plain file".to_owned()
-        });
-    }
+    let (mut file, whole) = open_plain(path)?;
     let mut left = pure::limits::PLAYLIST_BYTES_MAX;
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -428,8 +449,20 @@ async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String>
         if len == 0 {
             return Ok(());
         }
-        left = left.checked_sub(len).ok_or_else(fetch::too_large)?;
-        reading.push(piece.get(..len).unwrap_or_default(), Some(kind.len()))?;
+        left = left.checked_sub(len).ok_or_else(|| fetch::too_large(pure::limits::PLAYLIST_BYTES_MAX as u64))?;
+        reading.push(piece.get(..len).unwrap_or_default(), Some(whole))?;
         tokio::task::yield_now().await;
     }
+}
+
+/// Opens a plain file, and says how long it is.
+fn open_plain(path: &Path) -> Result<(fs::File, u64), String> {
+    // A pipe without writer would block for ever.
+    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| format!("the file cannot be opened ({error})"))?;
+    let kind = file.metadata().map_err(|error| format!("the file cannot be looked at ({error})"))?;
+    if kind.is_dir() {
+        return Err("it is a directory, not a file".to_owned());
+    }
+    if kind.is_file() { Ok((file, kind.len())) } else { Err("it is no plain file".to_owned()) }
 }

@@ -57,6 +57,7 @@ fn a_packet_on_its_way_allocates_nothing() {
             name: "One".to_owned(),
             group: String::new(),
             logo: String::new(),
+            tvg_id: String::new(),
             sources: vec![Source::Demo(DemoIndex(0))],
         };
         engine.set_lineup(Rc::new(Lineup::new(vec![channel]).unwrap()));

@@ -46,6 +46,7 @@ fn shelf() -> Shelf {
         name: format!("Channel {id}"),
         group: String::new(),
         logo: String::new(),
+        tvg_id: String::new(),
         sources: vec![Source::Demo(DemoIndex(0))],
     };
     Shelf(Lineup::new((0..200).map(channel).collect()).unwrap())

@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("observe", &["clock"]),
     ("settings", &[]),
     ("board", &[]),
-    ("store", &[]),
+    ("store", &["clock"]),
     ("engine", &["clock", "observe"]),
     ("ladder", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),

@@ -13,6 +13,7 @@ mod device;
 mod discovery;
 mod fake;
 mod faults;
+mod guide;
 mod house;
 mod kit;
 mod ladder;

@@ -190,7 +190,8 @@ fn the_state_directory_is_made_and_is_ours_alone() {
     let files: Vec<PathBuf> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!files.is_empty());
     for file in files {
-        assert_eq!(mode(&file), 0o600, "{}", file.display());
+        let wanted = if file.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&file), wanted, "{}", file.display());
     }
     assert_eq!(daemon.problem("store"), None);
 }
@@ -320,13 +321,13 @@ fn a_database_of_a_newer_release_that_we_cannot_read_is_left_as_it_is() {
         let newer = written_by_a_newer_release(&setup, 99, journal_mode);
         // What SQLite shares between processes is made anew by whoever comes first, and says nothing.
         let is_of_database = |path: &Path| {
-            path.extension().unwrap() != "db-shm"
+            path.extension().is_some_and(|extension| extension != "db-shm")
                 && path.file_name().unwrap().to_str().unwrap().starts_with("tunerd.db")
         };
         let files = || -> Vec<(PathBuf, Vec<u8>)> {
             let entries = fs::read_dir(setup.state_dir()).unwrap().map(|entry| entry.unwrap().path());
-            let files = entries.map(|path| (path.clone(), fs::read(path).unwrap()));
-            let mut files: Vec<_> = files.filter(|(path, bytes)| !bytes.is_empty() && is_of_database(path)).collect();
+            let files = entries.filter(|path| is_of_database(path)).map(|path| (path.clone(), fs::read(path).unwrap()));
+            let mut files: Vec<_> = files.filter(|(_, bytes)| !bytes.is_empty()).collect();
             files.sort();
             files
         };

@@ -1,7 +1,7 @@
 //! Answers that are not streams.
 
-use http_body_util::Full;
-use hyper::body::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     SERVER,
@@ -9,8 +9,48 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use pure::rules::pool::Refusal;
 use serde::Serialize;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-pub(super) type Body = Full<Bytes>;
+pub(super) type Body = Either<Full<Bytes>, Poured>;
+
+/// A file that is read while it is sent, so that a large one takes no memory.
+pub(super) struct Poured {
+    file: File,
+    left: u64,
+}
+
+/// What is read of a file at once: from the page cache that takes some ten microseconds.
+const PIECE_BYTES: usize = 64 * 1024;
+
+impl hyper::body::Body for Poured {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut piece = vec![0; usize::try_from(self.left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES))];
+        Poll::Ready(Some(match self.file.read_exact(&mut piece) {
+            Ok(()) => {
+                self.left -= piece.len() as u64;
+                Ok(Frame::data(Bytes::from(piece)))
+            }
+            Err(error) => Err(error),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
 
 pub(super) const JSON: &str = "application/json; charset=\"utf-8\"";
 pub(super) const XML: &str = "text/xml; charset=\"utf-8\"";
@@ -25,7 +65,16 @@ pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-HDHomeRun
 /// An answer of the device, with the headers of a real box.
 /// Source: real units, as the captures in several clients' issue threads show.
 pub(super) fn device(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut answer = plain(StatusCode::OK, content_type, body);
+    of_device(plain(StatusCode::OK, content_type, body))
+}
+
+/// The same from a file of so many bytes.
+pub(super) fn file(content_type: &'static str, file: File, bytes: u64) -> Response<Body> {
+    let answer = plain(StatusCode::OK, content_type, "");
+    of_device(answer.map(|_| Either::Right(Poured { file, left: bytes })))
+}
+
+fn of_device(mut answer: Response<Body>) -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("HDHomeRun/1.0"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -36,7 +85,7 @@ pub(super) fn device(content_type: &'static str, body: impl Into<Bytes>) -> Resp
 
 /// An answer of the page or the API.
 pub(super) fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

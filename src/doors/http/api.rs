@@ -53,7 +53,7 @@ pub(super) fn health(app: &App) -> Response<Body> {
 }
 
 /// An answer that is true for a moment only.
-fn fresh(value: &impl Serialize) -> Response<Body> {
+pub(super) fn fresh(value: &impl Serialize) -> Response<Body> {
     let mut answer = json(StatusCode::OK, value);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
@@ -86,7 +86,8 @@ pub(super) fn metrics(app: &App) -> Response<Body> {
         system_rss_bytes: facts::resident_bytes().unwrap_or(0),
         memory_available_bytes: facts::memory_available_bytes(),
         zombies: facts::zombies() as u64,
-        guide_age_s: app.guide.borrow().as_ref().map(|guide| guide.age_s(now)),
+        guide_age_s: guide_age_s(app, now),
+        guide: app.subscriptions.guides().gauges(),
         log_lines: &[("error", log.error), ("warn", log.warn), ("info", log.info), ("debug", log.debug)],
         log_lines_left_out: log.left_out,
         slots: &slots,
@@ -97,6 +98,13 @@ pub(super) fn metrics(app: &App) -> Response<Body> {
         Some(text) => answer::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
         None => answer::later("Somebody else is just reading the numbers.\n", 1),
     }
+}
+
+/// How old what clients get is: since its oldest programmes were fetched, or, with none, since it was made.
+fn guide_age_s(app: &App, now: Mono) -> Option<u64> {
+    let served = app.subscriptions.guides().served()?;
+    let fetched = served.data_from.and_then(|from| u64::try_from(clock::wall().0 - from.0).ok());
+    Some(fetched.unwrap_or_else(|| now.ms_since(served.made_at) / 1_000))
 }
 
 #[derive(Serialize)]
@@ -158,7 +166,7 @@ pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
 
 /// The channel that a question is about: by `channel_id`, as metrics and log lines name it, or by `channel`, the
 /// number that viewers type.
-fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, &'static str> {
+pub(super) fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, &'static str> {
     match (query(asked, "channel_id").map(str::parse), query(asked, "channel")) {
         (None, None) => Ok(None),
         (Some(Ok(id)), _) => Ok(Some(ChannelId(id))),

@@ -1,88 +1,82 @@
-//! The guide: a whole document or none.
+//! The guide: a whole document or none, from the file that it was made into.
 //!
-//! It is made once an hour for each lineup and shared by all who ask, because a large one takes megabytes and
-//! milliseconds.
+//! Not here: what is in it and when it is made (`subscriptions::guides`); what the owner may ask about it ([`super::api`]
+//! has the table, [`super::guides`] the answers).
 
 use super::App;
 use super::answer::{self, Body};
 use super::lineup::loading;
 use crate::clock;
-use crate::observe::metrics::Rebuilt;
-use crate::subscriptions::Marks;
-use hyper::Response;
-use hyper::body::Bytes;
-use pure::model::lineup::{Channel, Lineup, Mark};
-use pure::time::{Mono, Wall};
-use pure::wire::xml::{XMLTV_HEAD, XMLTV_TAIL, write_channel, write_programmes};
-use std::fmt;
-use std::rc::{Rc, Weak};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
+use hyper::{Response, StatusCode};
+use pure::model::lineup::Mark;
 
-/// Before this, the clock was never set: 2025-01-01. A guide for 1970 would only confuse.
-const PLAUSIBLE_FROM: Wall = Wall(1_735_689_600);
-
-/// Channels that are written before others get their turn.
-const BATCH: usize = 128;
-
-/// A guide, and what it was made for.
-pub struct Guide {
-    lineup: Weak<Lineup>,
-    marks: u64,
-    hour: Wall,
-    made_at: Mono,
-    document: Bytes,
+/// How the guide is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As XML; packed on the way where the client says that it can unpack.
+    Xml,
+    /// As a packed file.
+    Gzip,
 }
 
-impl Guide {
-    /// How old it is.
-    pub(super) fn age_s(&self, now: Mono) -> u64 {
-        now.ms_since(self.made_at) / 1_000
-    }
-}
-
-pub(super) async fn xmltv(app: &App) -> Response<Body> {
+pub(super) async fn xmltv(app: &App, form: Form, asked: &HeaderMap) -> Response<Body> {
     let Some(lineup) = app.engine.lineup() else { return loading() };
-    let now = clock::wall();
-    if now < PLAUSIBLE_FROM {
+    if !clock::wall_is_plausible() {
         return answer::later("The clock of this box is not set yet, so there is no guide.\n", 60);
     }
-    let (hour, marks) = (now.hour_start(), app.subscriptions.marks());
-    let is_fresh = |guide: &&Guide| {
-        guide.hour == hour && guide.marks == marks.revision && Weak::as_ptr(&guide.lineup) == Rc::as_ptr(&lineup)
-    };
-    let known = app.guide.borrow().as_ref().filter(is_fresh).map(|guide| guide.document.clone());
-    if let Some(document) = known {
-        return answer::device(answer::XML, document);
+    let marks = app.subscriptions.marks();
+    if lineup.channels().iter().all(|channel| marks.of(channel.id) == Mark::Hidden) {
+        return answer::later("There are no channels, so there is no guide.\n", 60);
     }
-    let Ok(document) = write(&lineup, &marks, now).await else {
-        return answer::later("The guide could not be made.\n", 60);
+    if let Err(why) = app.subscriptions.guides().fitting(&lineup, &marks).await {
+        return answer::later(why, 10);
+    }
+    let is_packed = form == Form::Gzip || accepts_gzip(asked);
+    let Ok((file, bytes)) = app.subscriptions.guides().open_served(is_packed) else {
+        return answer::later("The guide cannot be read.\n", 60);
     };
-    let document = Bytes::from(document);
-    app.metrics.rebuilt(Rebuilt::Guide);
-    let made_at = clock::mono();
-    *app.guide.borrow_mut() = Some(Guide {
-        lineup: Rc::downgrade(&lineup),
-        marks: marks.revision,
-        hour,
-        made_at,
-        document: document.clone(),
-    });
-    answer::device(answer::XML, document)
+    let content_type = if form == Form::Gzip { "application/gzip" } else { answer::XML };
+    let mut answer = answer::file(content_type, file, bytes);
+    if form == Form::Xml {
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        if is_packed {
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
+    debug_assert_eq!(answer.status(), StatusCode::OK);
+    answer
 }
 
-/// The channels that a lineup lists, and no others.
-async fn write(lineup: &Lineup, marks: &Marks, now: Wall) -> Result<String, fmt::Error> {
-    let mut document = String::from(XMLTV_HEAD);
-    let is_listed = |channel: &&Channel| marks.of(channel.id) != Mark::Hidden;
-    for channels in lineup.channels().chunks(BATCH) {
-        let mut listed = channels.iter().filter(is_listed);
-        listed.try_for_each(|channel| write_channel(&mut document, channel))?;
-        tokio::task::yield_now().await;
+/// Source: RFC 9110, section 12.5.3; what nobody writes, such as `*`, is taken for no.
+fn accepts_gzip(asked: &HeaderMap) -> bool {
+    let values = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty());
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_says_whether_it_can_unpack() {
+        for (value, can) in [
+            ("gzip, deflate", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("gzipped", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let mut asked = HeaderMap::new();
+            asked.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(accepts_gzip(&asked), can, "{value}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
-    for channels in lineup.channels().chunks(BATCH) {
-        let mut listed = channels.iter().filter(is_listed);
-        listed.try_for_each(|channel| write_programmes(&mut document, channel, now))?;
-        tokio::task::yield_now().await;
-    }
-    document.push_str(XMLTV_TAIL);
-    Ok(document)
 }

@@ -43,7 +43,10 @@ pub(super) fn loading() -> Response<Body> {
 pub(super) enum Form {
     Json,
     Xml,
+    /// As a real box writes it.
     M3u,
+    /// As players of IPTV like it.
+    Playlist,
 }
 
 impl Form {
@@ -51,7 +54,7 @@ impl Form {
         match self {
             Self::Json => answer::JSON,
             Self::Xml => answer::XML,
-            Self::M3u => "audio/x-mpegurl; charset=utf-8",
+            Self::M3u | Self::Playlist => "audio/x-mpegurl; charset=utf-8",
         }
     }
 }
@@ -245,6 +248,10 @@ impl Writer {
             Form::Json => b"[".to_vec(),
             Form::Xml => b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Lineup>\n".to_vec(),
             Form::M3u => format!("#EXTM3U url-tvg=\"{base}/xmltv.xml\"\n").into_bytes(),
+            // Some players know the one name, some the other.
+            Form::Playlist => {
+                format!("#EXTM3U url-tvg=\"{base}/xmltv.xml\" x-tvg-url=\"{base}/xmltv.xml\"\n").into_bytes()
+            }
         };
         Self { form, out, is_first: true }
     }
@@ -259,6 +266,7 @@ impl Writer {
             }
             Form::Xml => self.out.extend(xml(program).into_bytes()),
             Form::M3u => self.out.extend(m3u(channel, program).into_bytes()),
+            Form::Playlist => self.out.extend(playlist(channel, program).into_bytes()),
         }
         Ok(())
     }
@@ -267,7 +275,7 @@ impl Writer {
         self.out.extend(match self.form {
             Form::Json => &b"]"[..],
             Form::Xml => b"</Lineup>\n",
-            Form::M3u => b"",
+            Form::M3u | Form::Playlist => b"",
         });
         self.out
     }
@@ -302,15 +310,31 @@ fn xml(program: &Program<'_>) -> String {
 
 fn m3u(channel: &Channel, program: &Program<'_>) -> String {
     let number = program.guide_number;
-    // A quote would end the attribute, a line break the entry.
-    let clean = |text: &str| text.replace('"', "'").replace(['\r', '\n'], " ");
-    let mut text = format!("#EXTINF:-1 channel-id=\"{number}\" channel-number=\"{number}\" tvg-id=\"{number}\"");
-    for (name, value) in [("tvg-name", &channel.name), ("tvg-logo", &channel.logo), ("group-title", &channel.group)] {
+    let head = format!("#EXTINF:-1 channel-id=\"{number}\" channel-number=\"{number}\" tvg-id=\"{number}\"");
+    let name = format!("{number} {}", clean(&channel.name));
+    entry(head, channel, &name, program)
+}
+
+/// The number stands in an attribute of its own, and the name is the name.
+fn playlist(channel: &Channel, program: &Program<'_>) -> String {
+    let number = program.guide_number;
+    entry(format!("#EXTINF:-1 tvg-id=\"{number}\" tvg-chno=\"{number}\""), channel, &clean(&channel.name), program)
+}
+
+/// A quote would end the attribute, a line break the entry.
+fn clean(text: &str) -> String {
+    text.replace('"', "'").replace(['\r', '\n'], " ")
+}
+
+fn entry(mut text: String, channel: &Channel, name: &str, program: &Program<'_>) -> String {
+    for (attribute, value) in
+        [("tvg-name", &channel.name), ("tvg-logo", &channel.logo), ("group-title", &channel.group)]
+    {
         if !value.is_empty() {
-            write!(text, " {name}=\"{}\"", clean(value)).unwrap_or_default();
+            write!(text, " {attribute}=\"{}\"", clean(value)).unwrap_or_default();
         }
     }
-    writeln!(text, ",{number} {}\n{}", clean(&channel.name), program.url).unwrap_or_default();
+    writeln!(text, ",{name}\n{}", program.url).unwrap_or_default();
     text
 }
 

@@ -7,7 +7,8 @@
 mod answer;
 mod api;
 mod device;
-pub mod guide;
+mod guide;
+mod guides;
 pub mod identity;
 mod lineup;
 mod media;
@@ -23,7 +24,6 @@ use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
-use guide::Guide;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HOST;
@@ -85,8 +85,6 @@ pub struct App {
     pub clients: Seen,
     /// Who gets how many answers by datagram.
     pub replies: RefCell<Replies>,
-    /// The guide as it was last made; empty at first.
-    pub guide: RefCell<Option<Guide>>,
     /// Lineups as they last went out.
     pub documents: Documents,
     /// How often anybody may have the provider asked.

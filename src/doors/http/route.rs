@@ -1,6 +1,7 @@
 //! Which address means what. The table is closed: what does not stand here does not exist.
 
 use super::answer::{self, Body};
+use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::{App, Playing, Reach, api, device, guide, page, pages};
@@ -45,7 +46,11 @@ enum Route<'a> {
     TunersPage,
     UpgradeStatus,
     DeviceXml,
-    Guide,
+    Guide(guide::Form),
+    ApiGuides,
+    ApiGuideMatches,
+    ApiGuideChannels,
+    GuideChange(Change),
     Health,
     Metrics,
     ApiStatus,
@@ -88,7 +93,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 21] = [
+const TABLE: [(&str, Route<'static>); 31] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -100,7 +105,9 @@ const TABLE: [(&str, Route<'static>); 21] = [
     ("/tuners.html", Route::TunersPage),
     ("/upgrade_status.json", Route::UpgradeStatus),
     ("/device.xml", Route::DeviceXml),
-    ("/xmltv.xml", Route::Guide),
+    ("/playlist.m3u", Route::Lineup(Form::Playlist)),
+    ("/xmltv.xml", Route::Guide(guide::Form::Xml)),
+    ("/xmltv.xml.gz", Route::Guide(guide::Form::Gzip)),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
     ("/api/status", Route::ApiStatus),
@@ -108,6 +115,14 @@ const TABLE: [(&str, Route<'static>); 21] = [
     ("/api/clients", Route::ApiClients),
     ("/api/channels/retry", Route::ChannelRetry),
     ("/api/playlist/refresh", Route::PlaylistRefresh),
+    ("/api/guides", Route::ApiGuides),
+    ("/api/guides/matches", Route::ApiGuideMatches),
+    ("/api/guides/channels", Route::ApiGuideChannels),
+    ("/api/guides/add", Route::GuideChange(Change::Add)),
+    ("/api/guides/remove", Route::GuideChange(Change::Remove)),
+    ("/api/guides/refresh", Route::GuideChange(Change::Refresh)),
+    ("/api/guides/offset", Route::GuideChange(Change::Offset)),
+    ("/api/guides/choose", Route::GuideChange(Change::Choose)),
     ("/api/encoders/try", Route::EncodersTry),
     ("/api/logs/entries", Route::LogEntries),
 ];
@@ -173,6 +188,23 @@ pub(super) fn query<'a>(query: &'a str, key: &str) -> Option<&'a str> {
     query.split(['&', '?']).find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
 }
 
+/// The same with `%20` and the like decoded; none where that makes no text.
+pub(super) fn query_text(text: &str, key: &str) -> Option<String> {
+    let mut decoded = Vec::new();
+    let mut rest = query(text, key)?.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            decoded.push(u8::try_from(high * 16 + low).ok()?);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            decoded.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
 /// Whether `key` stands in a query, with a value or without.
 pub(super) fn has(query: &str, key: &str) -> bool {
     query
@@ -188,7 +220,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         Route::LineupStatus | Route::LineupPost | Route::Status | Route::TunersPage | Route::UpgradeStatus => {
             Some(Wish::Status)
         }
-        Route::Guide => Some(Wish::Guide),
+        Route::Guide(_) => Some(Wish::Guide),
         Route::Stream { .. } => Some(Wish::Stream),
         Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
         Route::Health
@@ -196,6 +228,10 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::ApiStatus
         | Route::ApiAlarms
         | Route::ApiClients
+        | Route::ApiGuides
+        | Route::ApiGuideMatches
+        | Route::ApiGuideChannels
+        | Route::GuideChange(_)
         | Route::ChannelRetry
         | Route::PlaylistRefresh
         | Route::EncodersTry
@@ -229,7 +265,8 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
     }
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_ours = matches!(route, Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry);
+    let is_ours =
+        matches!(route, Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_));
     let is_change = is_ours || route == Route::LineupPost;
     let answer = match route {
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
@@ -249,7 +286,11 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
         Route::TunersPage => pages::tuners(app, query),
         Route::UpgradeStatus => device::upgrade_status(),
         Route::DeviceXml => device::device_xml(app, asked),
-        Route::Guide => guide::xmltv(app).await,
+        Route::Guide(form) => guide::xmltv(app, form, request.headers()).await,
+        Route::ApiGuides => guides::list(app),
+        Route::ApiGuideMatches => guides::matches(app, query),
+        Route::ApiGuideChannels => guides::offered(app, query).await,
+        Route::GuideChange(change) => guides::change(app, change, query).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
         Route::ApiStatus => api::status(app, asked),
@@ -372,6 +413,8 @@ mod tests {
         assert_eq!(query("scan=start&source=Cable", "source"), Some("Cable"));
         assert_eq!(query("favorite=+5.1", "favorite"), Some("+5.1"));
         assert_eq!(query("transcode=", "transcode"), Some(""));
+        assert_eq!(query_text("id=a%20%C3%BC%2B+%&x", "id").as_deref(), Some("a ü++%"));
+        assert_eq!(query_text("id=%ff", "id"), None);
         for (text, found) in [
             ("tuning", true),
             ("tuning=", true),

@@ -37,6 +37,8 @@ pub struct Gauges<'a> {
     pub zombies: u64,
     /// Age of the guide; `None`: there is none.
     pub guide_age_s: Option<u64>,
+    /// What is in it.
+    pub guide: GuideGauges,
     /// Log lines by level.
     pub log_lines: &'a [(&'static str, u64)],
     /// Lines left out because one channel had enough of them.
@@ -47,6 +49,23 @@ pub struct Gauges<'a> {
     pub breakers: &'a [(ChannelId, BreakerState)],
     /// Every alarm and problem there could be, and its level if there is one now.
     pub alarms: &'a [(&'static str, Option<Level>)],
+}
+
+/// What is in the guide that was made last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuideGauges {
+    /// Programmes.
+    pub programmes: u64,
+    /// Of these: had no title, and got their channel's name.
+    pub without_title: u64,
+    /// Of these: have no description.
+    pub without_description: u64,
+    /// Of these: have no number as an episode.
+    pub without_episode: u64,
+    /// What is wrong with it; then the one before is served.
+    pub validation_errors: u64,
+    /// Channels that only the lineup or only the guide has.
+    pub lineup_mismatches: u64,
 }
 
 /// What a slot's packets tell.
@@ -178,6 +197,22 @@ impl Metrics {
                 None => text.value("NaN"),
             }
         }
+        let guide = &gauges.guide;
+        single(text, Family::Gauge, "guide_programmes", "Programmes in the guide", guide.programmes);
+        text.family(Family::Gauge, "guide_programmes_without", "Programmes of the guide that lack something");
+        for (what, count) in [
+            ("title", guide.without_title),
+            ("description", guide.without_description),
+            ("episode", guide.without_episode),
+        ] {
+            text.row("", &[("what", &what)], count);
+        }
+        for (name, help, value) in [
+            ("guide_validation_errors", "What is wrong with the guide that was made last", guide.validation_errors),
+            ("guide_lineup_mismatches", "Channels that only the lineup or only the guide has", guide.lineup_mismatches),
+        ] {
+            single(text, Family::Gauge, name, help, value);
+        }
         text.family(Family::Histogram, "event_loop_lag_seconds", "How late the executor came to what was due");
         text.histogram(&[], &self.loop_lag);
         text.family(Family::Histogram, "db_commit_seconds", "How long the database took for a change");
@@ -195,6 +230,8 @@ impl Metrics {
             ("mdns_restarts_total", "Times that mDNS had to be started anew", &self.mdns_restarts),
             ("playlist_loads_total", "Playlists read", &self.playlist_loads),
             ("playlist_failures_total", "Playlists that could not be had or used", &self.playlist_failures),
+            ("guide_loads_total", "Guides read", &self.guide_loads),
+            ("guide_failures_total", "Guides that could not be had or used", &self.guide_failures),
             ("panics_total", "Handlers that panicked", &self.panics),
         ] {
             single(text, Family::Counter, name, help, counter.get());

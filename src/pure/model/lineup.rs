@@ -53,6 +53,8 @@ pub struct Channel {
     pub group: String,
     /// Address of its logo; empty when none.
     pub logo: String,
+    /// Its id in its provider's guide; empty when none.
+    pub tvg_id: String,
     /// In order of preference; at least one.
     pub sources: Vec<Source>,
 }
@@ -144,6 +146,7 @@ mod tests {
             name: number.to_string(),
             group: String::new(),
             logo: String::new(),
+            tvg_id: String::new(),
             sources: vec![Source::Demo(DemoIndex(0))],
         }
     }

@@ -7,6 +7,9 @@
 //!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
+//!
+//! For the guide: [`guide_match`] finds whose guide it is, [`timeline`] what is on, and [`guide_shift`] whether a guide's
+//! clock is wrong.
 pub mod acquire;
 pub mod admission;
 pub mod alarms;
@@ -19,8 +22,11 @@ pub mod encoders;
 pub mod escalation;
 pub mod failure;
 pub mod gate;
+pub mod guide_match;
+pub mod guide_shift;
 pub mod health;
 pub mod outage;
 pub mod pool;
 pub mod replies;
 pub mod throttle;
+pub mod timeline;

@@ -11,7 +11,7 @@
 //! The invariant: memory is bounded by one line and one entry, time is linear, and however the bytes are cut into
 //! pieces, the same entries come out. Nothing is dropped without being reported as [`Skipped`] and counted.
 
-use crate::limits::{CHANNELS_MAX, NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, PLAYLIST_LINE_BYTES_MAX};
+use crate::limits::{CHANNELS_MAX, NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, PLAYLIST_GUIDES_MAX, PLAYLIST_LINE_BYTES_MAX};
 use crate::model::guide_number::GuideNumber;
 use crate::model::source_url::{Scheme, SourceUrl, SourceUrlError};
 use alloc::borrow::Cow;
@@ -131,6 +131,7 @@ pub struct Parser {
     pending: Pending,
     summary: Summary,
     first_skipped: Option<Skipped>,
+    guides: Vec<SourceUrl>,
     failed: Option<PlaylistError>,
 }
 
@@ -170,6 +171,11 @@ impl Parser {
     /// A parser that has seen nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The guides that its head has named so far.
+    pub fn guides(&self) -> &[SourceUrl] {
+        &self.guides
     }
 
     /// Takes the next bytes, cut anywhere, and tells `on` of each entry that they complete.
@@ -294,12 +300,31 @@ impl Parser {
             }
         } else if let Some(user_agent) = strip_prefix(text, "#EXTVLCOPT:http-user-agent=") {
             self.pending.user_agent = clean_user_agent(unquote(user_agent));
-        } else if strip_prefix(text, "#EXTM3U").is_some() {
+        } else if let Some(head) = strip_prefix(text, "#EXTM3U") {
             self.sight = Sight::Playlist;
+            self.read_guides(head);
         } else if HLS_TAGS.iter().any(|tag| strip_prefix(text, tag).is_some()) {
             return Err(PlaylistError::HlsStream);
         }
         Ok(())
+    }
+
+    /// `url-tvg="…"`, `x-tvg-url="…"`: one address, or several with commas between them.
+    fn read_guides(&mut self, head: &str) {
+        for key in ["url-tvg=", "tvg-url="] {
+            let Some(value) = head.split(key).nth(1) else { continue };
+            let value = match value.chars().next() {
+                Some(quote @ ('"' | '\'')) => value.split(quote).nth(1).unwrap_or_default(),
+                _ => value.split_whitespace().next().unwrap_or_default(),
+            };
+            for address in value.split(',') {
+                let Ok(url) = address.trim().parse::<SourceUrl>() else { continue };
+                let is_web = matches!(url.scheme(), Scheme::Http | Scheme::Https);
+                if is_web && !self.guides.contains(&url) && self.guides.len() < PLAYLIST_GUIDES_MAX {
+                    self.guides.push(url);
+                }
+            }
+        }
     }
 
     fn read_address(&mut self, text: &str, on: Listener<'_>) -> Result<(), PlaylistError> {
@@ -958,6 +983,23 @@ mod tests {
         ] {
             let text = error.to_string();
             assert!(text.starts_with("th") && text.len() > 30 && !text.contains("  "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_head_names_guides() {
+        for (head, expected) in [
+            ("#EXTM3U x-tvg-url=\"http://h/a.xml.gz\"", &["http://h/a.xml.gz"][..]),
+            ("#EXTM3U url-tvg='http://h/a,https://h/b' x-tvg-url=\"http://h/a\"", &["http://h/a", "https://h/b"]),
+            ("#EXTM3U url-tvg=http://h/a tvg-shift=0", &["http://h/a"]),
+            ("#EXTM3U x-tvg-url=\"\"", &[]),
+            ("#EXTM3U x-tvg-url=\"file:///etc/passwd,udp://239.0.0.1:1\"", &[]),
+            ("#EXTM3U", &[]),
+        ] {
+            let mut parser = Parser::new();
+            parser.push(format!("{head}\nhttp://h/x\n").as_bytes(), &mut |_| {}).unwrap();
+            let guides: Vec<&str> = parser.guides().iter().map(SourceUrl::as_str).collect();
+            assert_eq!(guides, expected, "{head}");
         }
     }
 }

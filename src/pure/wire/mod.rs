@@ -2,7 +2,9 @@
 pub mod hdhr;
 pub mod log_id;
 pub mod m3u;
+pub mod markup;
 pub mod rtp;
 pub mod ssdp;
 pub mod ts;
 pub mod xml;
+pub mod xmltv;

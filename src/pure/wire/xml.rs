@@ -1,14 +1,15 @@
 //! XML that we write: escaping, and the guide in the XMLTV format.
 //!
-//! Not here: reading XML, which nothing of ours does yet; the device's own XML, which uses [`Escaped`] where it is
-//! written.
+//! Not here: reading XML ([`super::markup`], [`super::xmltv`]); the device's own XML, which uses [`Escaped`] where it is
+//! written; whether what was written is good ([`super::xmltv::check`]).
 //!
 //! The invariant (S50): whatever a playlist put into a name, the document is well-formed, follows the XMLTV DTD, and
 //! no two programmes of a channel overlap. And it is true: where no guide is known, it says so.
 
 use crate::limits::GUIDE_HOURS;
-use crate::model::lineup::{Channel, Source};
-use crate::model::recipe::{DemoChannel, demo_channel};
+use crate::model::guide::Listed;
+use crate::model::guide_number::GuideNumber;
+use crate::model::recipe::demo_channel;
 use crate::time::{Civil, Wall};
 use core::fmt::{self, Write};
 
@@ -37,8 +38,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// What a guide begins with. [`write_channel`] for each channel comes next, then [`write_programmes`] for each, then
-/// [`XMLTV_TAIL`]. It is written in pieces, so that a large lineup need not be written in one go.
+/// What a guide begins with. [`write_channel`] for each channel comes next, then the programmes of each,
+/// then [`XMLTV_TAIL`]. It is written in pieces, so that a large lineup need not be written in one go.
 ///
 /// Source: `xmltv.dtd` of the XMLTV project.
 pub const XMLTV_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<tv generator-info-name=\"tunerd\">\n";
@@ -46,58 +47,77 @@ pub const XMLTV_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<tv ge
 /// What a guide ends with.
 pub const XMLTV_TAIL: &str = "</tv>\n";
 
-/// Writes a channel. Its id is its guide number, which is what clients match a lineup by.
+/// Writes a channel. Its id is its guide number, which is what clients match a lineup by. `icon` is the logo that its
+/// guide knows, for when its playlist knows none.
 ///
 /// # Errors
 /// Those of `out`; there is none of our own.
-pub fn write_channel(out: &mut dyn Write, channel: &Channel) -> fmt::Result {
-    let Channel { number, name, logo, .. } = channel;
+pub fn write_channel(out: &mut dyn Write, channel: &Listed, icon: &str) -> fmt::Result {
+    let Listed { number, name, logo, .. } = channel;
     writeln!(out, "  <channel id=\"{number}\">")?;
     // The first one is what clients show when a person maps channels; the number is what others match by.
     writeln!(out, "    <display-name>{}</display-name>", Escaped(name))?;
     writeln!(out, "    <display-name>{number}</display-name>")?;
+    let logo = if logo.is_empty() { icon } else { logo };
     if !logo.is_empty() {
         writeln!(out, "    <icon src=\"{}\"/>", Escaped(logo))?;
     }
     out.write_str("  </channel>\n")
 }
 
-/// Writes what a channel shows from the hour that `now` lies in, for [`GUIDE_HOURS`]: a programme an hour for a test
-/// card, and one a day (of UTC) where no guide is known, which says so.
+/// Writes what a channel shows of which no guide is known, from the hour that `now` lies in, for [`GUIDE_HOURS`]: a
+/// programme an hour for a test card, and one a day (of UTC) otherwise, which says so. Gives how many there are.
 ///
 /// # Errors
 /// Those of `out`; there is none of our own.
-pub fn write_programmes(out: &mut dyn Write, channel: &Channel, now: Wall) -> fmt::Result {
-    let block_s = if demo_of(channel).is_some() { 3_600 } else { 86_400 };
+pub fn write_placeholders(out: &mut dyn Write, channel: &Listed, now: Wall) -> Result<u32, fmt::Error> {
+    let block_s = if channel.demo.is_some() { 3_600 } else { 86_400 };
     let end = now.hour_start().plus_s(GUIDE_HOURS * 3_600);
     let mut start = Wall(now.0 - now.0.rem_euclid(block_s));
+    let mut count = 0;
     while start < end {
-        write_programme(out, channel, start, start.plus_s(block_s))?;
+        count += 1;
+        begin_programme(out, channel.number, start, start.plus_s(block_s))?;
+        if let Some(demo) = channel.demo.map(demo_channel) {
+            writeln!(out, "    <title lang=\"en\">Test card: {}</title>", Escaped(&channel.name))?;
+            writeln!(out, "    <desc lang=\"en\">{}</desc>", Escaped(demo.description))?;
+        } else {
+            writeln!(out, "    <title>{}</title>", Escaped(&channel.name))?;
+            out.write_str("    <desc lang=\"en\">No guide is known for this channel.</desc>\n")?;
+        }
+        out.write_str(PROGRAMME_TAIL)?;
         start = start.plus_s(block_s);
     }
-    Ok(())
+    Ok(count)
 }
 
-fn write_programme(out: &mut dyn Write, channel: &Channel, start: Wall, stop: Wall) -> fmt::Result {
-    let (start, stop, number) = (XmltvTime(start), XmltvTime(stop), channel.number);
-    writeln!(out, "  <programme start=\"{start}\" stop=\"{stop}\" channel=\"{number}\">")?;
-    if let Some(demo) = demo_of(channel) {
-        writeln!(out, "    <title lang=\"en\">Test card: {}</title>", Escaped(&channel.name))?;
-        writeln!(out, "    <desc lang=\"en\">{}</desc>", Escaped(demo.description))?;
-    } else {
-        writeln!(out, "    <title>{}</title>", Escaped(&channel.name))?;
-        out.write_str("    <desc lang=\"en\">No guide is known for this channel.</desc>\n")?;
+/// Writes a programme of a guide. `details` are those of [`super::xmltv::Programme`]; one without a title is called as
+/// its channel.
+///
+/// # Errors
+/// Those of `out`; there is none of our own.
+pub fn write_programme(
+    out: &mut dyn Write,
+    channel: &Listed,
+    start: Wall,
+    stop: Wall,
+    has_title: bool,
+    details: &str,
+) -> fmt::Result {
+    begin_programme(out, channel.number, start, stop)?;
+    if !has_title {
+        write!(out, "<title>{}</title>", Escaped(&channel.name))?;
     }
-    out.write_str("  </programme>\n")
+    writeln!(out, "{details}")?;
+    out.write_str(PROGRAMME_TAIL)
 }
 
-/// The demo picture that a channel shows first.
-fn demo_of(channel: &Channel) -> Option<&'static DemoChannel> {
-    match channel.sources.first() {
-        Some(Source::Demo(index)) => Some(demo_channel(*index)),
-        Some(Source::Url { .. }) | None => None,
-    }
+fn begin_programme(out: &mut dyn Write, number: GuideNumber, start: Wall, stop: Wall) -> fmt::Result {
+    let (start, stop) = (XmltvTime(start), XmltvTime(stop));
+    writeln!(out, "  <programme start=\"{start}\" stop=\"{stop}\" channel=\"{number}\">")
 }
+
+const PROGRAMME_TAIL: &str = "  </programme>\n";
 
 /// A point in time as XMLTV writes it, in UTC: `20261121093000 +0000`.
 struct XmltvTime(Wall);
@@ -112,7 +132,7 @@ impl fmt::Display for XmltvTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::lineup::{ChannelId, DemoIndex};
+    use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
     use alloc::string::{String, ToString};
     use alloc::vec;
     use std::vec::Vec;
@@ -120,28 +140,29 @@ mod tests {
     /// 2026-11-21, 09:30 UTC.
     const NOW: Wall = Wall(1_795_253_400);
 
-    fn channel(id: u32, number: &str, name: &str, logo: &str, source: Source) -> Channel {
-        Channel {
+    fn channel(id: u32, number: &str, name: &str, logo: &str, source: Source) -> Listed {
+        Listed::from(&Channel {
             id: ChannelId(id),
             number: number.parse().unwrap(),
             name: name.to_string(),
             group: String::new(),
             logo: logo.to_string(),
+            tvg_id: String::new(),
             sources: vec![source],
-        }
+        })
     }
 
     fn url() -> Source {
         Source::Url { url: "http://joe:hunter2@example.com/".parse().unwrap(), user_agent: None }
     }
 
-    fn written(channels: &[Channel]) -> String {
+    fn written(channels: &[Listed]) -> String {
         let mut out = String::from(XMLTV_HEAD);
         for channel in channels {
-            write_channel(&mut out, channel).unwrap();
+            write_channel(&mut out, channel, "http://guide/icon.png").unwrap();
         }
         for channel in channels {
-            write_programmes(&mut out, channel, NOW).unwrap();
+            write_placeholders(&mut out, channel, NOW).unwrap();
         }
         out + XMLTV_TAIL
     }
@@ -182,6 +203,7 @@ mod tests {
   <channel id="1.1">
     <display-name>Demo Bars</display-name>
     <display-name>1.1</display-name>
+    <icon src="http://guide/icon.png"/>
   </channel>
   <channel id="1.10">
     <display-name>R&amp;B &lt;live&gt;</display-name>

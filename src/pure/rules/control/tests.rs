@@ -47,6 +47,7 @@ fn channel(id: u32, number: &str, name: &str) -> Channel {
         name: name.to_owned(),
         group: StdString::new(),
         logo: StdString::new(),
+        tvg_id: StdString::new(),
         sources: vec![Source::Demo(DemoIndex(0))],
     }
 }

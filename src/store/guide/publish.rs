@@ -1,0 +1,351 @@
+//! The guide that clients get: made from the databases of all guides, checked, and only then put in the old one's place.
+//!
+//! It is a file, plain and packed, so that a large one takes no memory. Whoever reads the old one when the new one takes
+//! its place has the old one to the end.
+
+use super::import::{HAS_TITLE, check_room, explain, explain_file, row_id, start_of};
+use super::{Matched, Published, Wanted};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use pure::limits::{GUIDE_AHEAD_S, GUIDE_SERVED_PAST_S, GUIDE_SHIFT_CHANNELS_MAX};
+use pure::model::guide::{Choice, Chosen, GuideId, Listed};
+use pure::rules::guide_match::{Index, Match, Reason};
+use pure::rules::guide_shift::Tally;
+use pure::rules::timeline::{Placed, Repairs, Timeline};
+use pure::time::Wall;
+use pure::wire::xml::{XMLTV_HEAD, XMLTV_TAIL, write_channel, write_placeholders, write_programme};
+use pure::wire::xmltv::check::Checker;
+use pure::wire::xmltv::title_of;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+/// The served guide.
+pub const PLAIN: &str = "xmltv.xml";
+/// The same, packed.
+pub const PACKED: &str = "xmltv.xml.gz";
+
+/// What is written at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Where the programmes of a channel are.
+struct Found {
+    guide: GuideId,
+    channel: u32,
+    key: String,
+    name: String,
+    icon: String,
+    reason: Reason,
+    confidence: u8,
+    offset_s: i64,
+}
+
+/// Makes the guide for `wanted` and puts it into `folder`.
+pub(super) fn publish(
+    folder: &Path,
+    databases: &BTreeMap<GuideId, Connection>,
+    wanted: &Wanted,
+) -> Result<Published, String> {
+    let index = index(databases, wanted)?;
+    let found: Vec<Option<Found>> =
+        wanted.lineup.iter().map(|channel| find(databases, wanted, &index, channel)).collect::<Result<_, _>>()?;
+    let shifts = shifts(databases, wanted, &index, &found)?;
+    drop(index);
+    let mut document = Document::create(folder)?;
+    document.write(|out| out.write_str(XMLTV_HEAD))?;
+    for (channel, found) in wanted.lineup.iter().zip(&found) {
+        let icon = found.as_ref().map_or("", |found| &found.icon);
+        document.write(|out| write_channel(out, channel, icon))?;
+    }
+    let (mut matches, mut made) = (Vec::new(), Made::default());
+    for (channel, found) in wanted.lineup.iter().zip(found) {
+        matches.push(write_one(&mut document, databases, wanted, channel, found, &mut made)?);
+    }
+    document.write(|out| out.write_str(XMLTV_TAIL))?;
+    let bytes = document.finish()?;
+    let fresh = folder.join(fresh(PLAIN));
+    let report = check(&fresh, wanted)?;
+    let mut published =
+        Published { report, repairs: made.repairs, without_title: made.without_title, matches, bytes, shifts };
+    // Placeholders are not meant: they are no episodes of anything.
+    published.report.without_episode = report.without_episode.saturating_sub(made.placeholders);
+    if report.errors == 0 && wanted.episodes_required && published.report.without_episode > 0 {
+        published.report.errors = published.report.without_episode;
+        published.report.first_error = Some("programmes have no episode number, and the settings require one");
+    }
+    if published.report.errors == 0 {
+        for name in [PACKED, PLAIN] {
+            let path = folder.join(name);
+            fs::rename(folder.join(self::fresh(name)), &path).map_err(|error| explain_file(&path, &error))?;
+        }
+    }
+    Ok(published)
+}
+
+fn fresh(name: &str) -> String {
+    format!("{name}.new")
+}
+
+/// What was counted while writing.
+#[derive(Default)]
+struct Made {
+    repairs: Repairs,
+    without_title: u32,
+    placeholders: u32,
+}
+
+fn index(databases: &BTreeMap<GuideId, Connection>, wanted: &Wanted) -> Result<Index, String> {
+    let mut index = Index::default();
+    for (place, (guide, _)) in (0..).zip(&wanted.guides) {
+        let Some(database) = databases.get(guide) else { continue };
+        let mut channels =
+            database.prepare("SELECT id, key, names, programmes FROM channel ORDER BY id").map_err(explain)?;
+        let mut rows = channels.query([]).map_err(explain)?;
+        while let Some(row) = rows.next().map_err(explain)? {
+            let id = row.get(0).map_err(explain)?;
+            let key = row.get_ref(1).ok().and_then(|key| key.as_str().ok()).unwrap_or_default();
+            let names = row.get_ref(2).ok().and_then(|names| names.as_str().ok()).unwrap_or_default();
+            let names: heapless::Vec<&str, { pure::limits::GUIDE_NAMES_MAX }> = names.lines().collect();
+            let programmes: u32 = row.get(3).map_err(explain)?;
+            index.add(place, id, key, &names, programmes > 0);
+        }
+    }
+    index.ready();
+    Ok(index)
+}
+
+/// Whose programmes a channel shows: those that the owner chose, or the best match.
+fn find(
+    databases: &BTreeMap<GuideId, Connection>,
+    wanted: &Wanted,
+    index: &Index,
+    channel: &Listed,
+) -> Result<Option<Found>, String> {
+    if channel.demo.is_some() {
+        return Ok(None);
+    }
+    let choice = wanted.choices.get(&channel.id).cloned().unwrap_or_default();
+    let Choice { guide: chosen, offset_s } = choice;
+    let (guide, row, reason, confidence) = match chosen {
+        Chosen::Nothing => return Ok(None),
+        Chosen::Channel(guide, key) => {
+            // What the owner chose stays chosen, even while its guide does not have it.
+            let Some(database) = databases.get(&guide) else { return Ok(None) };
+            let row = database.query_row("SELECT id FROM channel WHERE key = ?1", [&key], |row| row.get(0));
+            let Some(row) = row.optional().map_err(explain)? else { return Ok(None) };
+            (guide, row, Reason::Owner, 100)
+        }
+        Chosen::Automatic => {
+            let Some(Match { guide, channel, reason, confidence }) = index.find(&channel.tvg_id, &channel.name) else {
+                return Ok(None);
+            };
+            let place = usize::try_from(guide).unwrap_or(usize::MAX);
+            let Some((guide, _)) = wanted.guides.get(place) else { return Ok(None) };
+            (*guide, channel, reason, confidence)
+        }
+    };
+    let guide_offset_s = wanted.guides.iter().find(|(known, _)| *known == guide).map_or(0, |(_, offset_s)| *offset_s);
+    let Some(database) = databases.get(&guide) else { return Ok(None) };
+    let found = database.query_row("SELECT key, names, icon FROM channel WHERE id = ?1", [row], |columns| {
+        let names: String = columns.get(1)?;
+        Ok(Found {
+            guide,
+            channel: row,
+            key: columns.get(0)?,
+            name: names.lines().next().unwrap_or_default().to_owned(),
+            icon: columns.get(2)?,
+            reason,
+            confidence,
+            offset_s: guide_offset_s + offset_s,
+        })
+    });
+    found.map(Some).map_err(explain)
+}
+
+/// Compares the guides that know the same channels.
+fn shifts(
+    databases: &BTreeMap<GuideId, Connection>,
+    wanted: &Wanted,
+    index: &Index,
+    found: &[Option<Found>],
+) -> Result<Vec<(GuideId, GuideId, i64)>, String> {
+    let mut tallies: BTreeMap<(GuideId, GuideId), Tally> = BTreeMap::new();
+    let mut left = GUIDE_SHIFT_CHANNELS_MAX;
+    for (channel, found) in wanted.lineup.iter().zip(found) {
+        let Some(Found { guide, channel: row, .. }) = found else { continue };
+        for (place, (other, other_offset_s)) in (0..).zip(&wanted.guides) {
+            if other == guide || left == 0 {
+                continue;
+            }
+            let matched = index.find_in(Some(place), &channel.tvg_id, &channel.name);
+            let (Some(matched), Some(database), Some(others)) = (matched, databases.get(guide), databases.get(other))
+            else {
+                continue;
+            };
+            left -= 1;
+            let offset_s = wanted.guides.iter().find(|(known, _)| known == guide).map_or(0, |(_, offset_s)| *offset_s);
+            let ours = titles(database, *row, wanted.now, offset_s)?;
+            let theirs = titles(others, matched.channel, wanted.now, *other_offset_s)?;
+            let ours: Vec<(Wall, &str)> = ours.iter().map(|(at, title)| (*at, title.as_str())).collect();
+            let theirs: Vec<(Wall, &str)> = theirs.iter().map(|(at, title)| (*at, title.as_str())).collect();
+            tallies.entry((*guide, *other)).or_default().compare(&ours, &theirs);
+        }
+    }
+    let shifted = tallies.into_iter().filter_map(|((guide, other), tally)| Some((guide, other, tally.shift_h()?)));
+    Ok(shifted.collect())
+}
+
+/// What a channel of a guide shows for a day.
+fn titles(database: &Connection, channel: u32, now: Wall, offset_s: i64) -> Result<Vec<(Wall, String)>, String> {
+    let mut programmes = database
+        .prepare_cached("SELECT id, details FROM programme WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 64")
+        .map_err(explain)?;
+    let ids = [row_id(channel, now.plus_s(-offset_s)), row_id(channel, now.plus_s(86_400 - offset_s))];
+    let rows = programmes
+        .query_map(ids, |row| Ok((start_of(row.get(0)?).plus_s(offset_s), title_of(&row.get::<_, String>(1)?))));
+    rows.and_then(Iterator::collect).map_err(explain)
+}
+
+fn write_one(
+    document: &mut Document,
+    databases: &BTreeMap<GuideId, Connection>,
+    wanted: &Wanted,
+    channel: &Listed,
+    found: Option<Found>,
+    made: &mut Made,
+) -> Result<Matched, String> {
+    let mut matched = Matched {
+        channel: channel.id,
+        guide: None,
+        guide_channel: String::new(),
+        guide_name: String::new(),
+        reason: None,
+        confidence: 0,
+        now: None,
+        programmes: 0,
+    };
+    if let Some(found) = found {
+        let database = databases.get(&found.guide).ok_or("a guide has vanished")?;
+        write_found(document, database, wanted, channel, &found, &mut matched, made)?;
+        let Found { guide, key, name, reason, confidence, .. } = found;
+        matched.guide = Some(guide);
+        (matched.guide_channel, matched.guide_name) = (key, name);
+        (matched.reason, matched.confidence) = (Some(reason), confidence);
+    }
+    if matched.programmes == 0 {
+        document.write(|out| {
+            made.placeholders += write_placeholders(out, channel, wanted.now)?;
+            Ok(())
+        })?;
+    }
+    Ok(matched)
+}
+
+fn write_found(
+    document: &mut Document,
+    database: &Connection,
+    wanted: &Wanted,
+    channel: &Listed,
+    found: &Found,
+    matched: &mut Matched,
+    made: &mut Made,
+) -> Result<(), String> {
+    let (from, to) = (wanted.now.plus_s(-GUIDE_SERVED_PAST_S), wanted.now.plus_s(GUIDE_AHEAD_S.min(wanted.ahead_s)));
+    let offset_s = found.offset_s;
+    let mut programmes = database
+        .prepare_cached("SELECT id, stop, flags, details FROM programme WHERE id BETWEEN ?1 AND ?2 ORDER BY id")
+        .map_err(explain)?;
+    // One that began before and still goes on belongs to it, too.
+    let first = row_id(found.channel, from.plus_s(-offset_s - pure::limits::PROGRAMME_S_MAX));
+    let last = row_id(found.channel, to.plus_s(-offset_s));
+    let mut rows = programmes.query(params![first, last]).map_err(explain)?;
+    let mut timeline = Timeline::default();
+    let mut show = |document: &mut Document, placed: Option<Placed<(bool, String)>>| -> Result<(), String> {
+        let Some(Placed { start, stop, what: (has_title, details) }) = placed else { return Ok(()) };
+        if stop <= from || start >= to {
+            return Ok(());
+        }
+        if start <= wanted.now && wanted.now < stop {
+            matched.now = Some(title_of(&details)).filter(|title| !title.is_empty());
+        }
+        matched.programmes += 1;
+        made.without_title += u32::from(!has_title);
+        document.write(|out| write_programme(out, channel, start, stop, has_title, &details))
+    };
+    while let Some(row) = rows.next().map_err(explain)? {
+        let start = start_of(row.get(0).map_err(explain)?).plus_s(offset_s);
+        let stop: i64 = row.get(1).map_err(explain)?;
+        let stop = (stop > 0).then_some(Wall(stop).plus_s(offset_s));
+        let flags: i64 = row.get(2).map_err(explain)?;
+        let details = row.get(3).map_err(explain)?;
+        let placed = timeline.push(start, stop, (flags & HAS_TITLE != 0, details));
+        show(document, placed)?;
+    }
+    let placed = timeline.finish();
+    show(document, placed)?;
+    made.repairs.add(timeline.repairs);
+    Ok(())
+}
+
+/// The document, as it grows.
+struct Document {
+    text: String,
+    plain: File,
+    packed: GzEncoder<File>,
+    bytes: u64,
+    path: std::path::PathBuf,
+}
+
+impl Document {
+    fn create(folder: &Path) -> Result<Self, String> {
+        let create = |name| {
+            let path = folder.join(fresh(name));
+            File::create(&path).map_err(|error| explain_file(&path, &error))
+        };
+        Ok(Self {
+            text: String::with_capacity(2 * PIECE_BYTES),
+            plain: create(PLAIN)?,
+            packed: GzEncoder::new(create(PACKED)?, Compression::fast()),
+            bytes: 0,
+            path: folder.join(PLAIN),
+        })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result) -> Result<(), String> {
+        write(&mut self.text).map_err(|_| "a programme could not be written")?;
+        if self.text.len() >= PIECE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        check_room(self.path.parent().unwrap_or(&self.path))?;
+        let text = self.text.as_bytes();
+        let written = self.plain.write_all(text).and_then(|()| self.packed.write_all(text));
+        self.bytes += text.len() as u64;
+        self.text.clear();
+        written.map_err(|error| explain_file(&self.path, &error))
+    }
+
+    fn finish(mut self) -> Result<u64, String> {
+        self.flush()?;
+        let ended = self.packed.finish().map(drop);
+        ended.map_err(|error| explain_file(&self.path, &error))?;
+        Ok(self.bytes)
+    }
+}
+
+fn check(path: &Path, wanted: &Wanted) -> Result<pure::wire::xmltv::check::Report, String> {
+    let mut checker = Checker::new(wanted.lineup.iter().map(|channel| channel.number));
+    let explain = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+    let mut file = File::open(path).map_err(explain)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let len = file.read(&mut piece).map_err(explain)?;
+        let read = checker.push(piece.get(..len).unwrap_or_default());
+        if len == 0 || read.is_err() {
+            let checked = read.and_then(|()| checker.finish());
+            return checked.map_err(|error| format!("the guide that was made is no good: {error}"));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Which guides there are, and what the owner chose for channels. Not here: what is in a guide ([`super::guide`]), which
+//! can be thrown away; this cannot.
+
+use super::{Handle, StoreError};
+use pure::limits::GUIDES_MAX;
+use pure::model::guide::{Choice, Chosen, GuideId};
+use pure::model::lineup::ChannelId;
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+
+/// Who named a guide. The first ones are asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Namer {
+    /// The owner, on the page.
+    Owner,
+    /// The settings file.
+    Settings,
+    /// The playlist.
+    Playlist,
+}
+
+impl Namer {
+    const ALL: [Self; 3] = [Self::Owner, Self::Settings, Self::Playlist];
+
+    /// In the database and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Settings => "settings",
+            Self::Playlist => "playlist",
+        }
+    }
+}
+
+/// A guide that somebody named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guide {
+    /// For life.
+    pub id: GuideId,
+    /// An address, or the path of a file.
+    pub address: String,
+    /// Who named it.
+    pub namer: Namer,
+    /// By how much it is moved, in seconds; later when positive.
+    pub offset_s: i64,
+}
+
+impl Handle {
+    /// Makes `addresses` the guides that this one names, and gives all guides, the best first. A guide keeps its id and
+    /// its offset while nobody names it.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn name_guides(&self, namer: Namer, addresses: Vec<String>) -> Result<Vec<Guide>, StoreError> {
+        self.run(move |database| name_guides(database, namer, &addresses)).await
+    }
+
+    /// All guides, the best first.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn guides(&self) -> Result<Vec<Guide>, StoreError> {
+        self.run(|database| guides(database)).await
+    }
+
+    /// Moves a guide in time.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn move_guide(&self, id: GuideId, offset_s: i64) -> Result<(), StoreError> {
+        self.run(move |database| {
+            database.execute("UPDATE guide SET offset_s = ?2 WHERE id = ?1", params![id.0, offset_s])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What the owner chose.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn guide_choices(&self) -> Result<BTreeMap<ChannelId, Choice>, StoreError> {
+        self.run(|database| choices(database)).await
+    }
+
+    /// Keeps what the owner chose for a channel.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn choose_guide(&self, channel: ChannelId, choice: Choice) -> Result<(), StoreError> {
+        self.run(move |database| choose(database, channel, &choice)).await
+    }
+}
+
+fn name_guides(database: &mut Connection, namer: Namer, addresses: &[String]) -> Result<Vec<Guide>, StoreError> {
+    let transaction = database.transaction()?;
+    transaction.execute("UPDATE guide SET present = 0 WHERE origin = ?1", [namer.name()])?;
+    for address in addresses.iter().take(GUIDES_MAX) {
+        // Whoever comes first in the order of namers keeps it.
+        transaction.execute(
+            "INSERT INTO guide (address, origin, present) VALUES (?1, ?2, 1)
+             ON CONFLICT (address) DO UPDATE SET
+                 origin = CASE WHEN present = 1 THEN origin ELSE excluded.origin END, present = 1",
+            [address.as_str(), namer.name()],
+        )?;
+    }
+    transaction.commit()?;
+    guides(database)
+}
+
+fn guides(database: &Connection) -> Result<Vec<Guide>, StoreError> {
+    let mut statement =
+        database.prepare_cached("SELECT id, address, origin, offset_s FROM guide WHERE present = 1 ORDER BY id")?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(3)?)))?;
+    let mut guides = Vec::new();
+    for row in rows {
+        let (id, address, origin, offset_s) = row?;
+        // Of a release that knows more.
+        let Some(namer) = Namer::ALL.into_iter().find(|namer| namer.name() == origin) else { continue };
+        guides.push(Guide { id: GuideId(id), address, namer, offset_s });
+    }
+    guides.sort_by_key(|guide| guide.namer);
+    guides.truncate(GUIDES_MAX);
+    Ok(guides)
+}
+
+fn choices(database: &Connection) -> Result<BTreeMap<ChannelId, Choice>, StoreError> {
+    let mut statement =
+        database.prepare_cached("SELECT channel_id, guide_id, guide_channel, offset_s FROM guide_choice")?;
+    let rows = statement.query_map([], |row| {
+        let (guide, channel): (Option<u32>, Option<String>) = (row.get(1)?, row.get(2)?);
+        let guide = match (guide, channel) {
+            (Some(guide), Some(channel)) => Chosen::Channel(GuideId(guide), channel),
+            (None, Some(_)) => Chosen::Nothing,
+            (_, None) => Chosen::Automatic,
+        };
+        Ok((ChannelId(row.get(0)?), Choice { guide, offset_s: row.get(3)? }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn choose(database: &Connection, channel: ChannelId, choice: &Choice) -> Result<(), StoreError> {
+    if *choice == Choice::default() {
+        database.execute("DELETE FROM guide_choice WHERE channel_id = ?1", [channel.0])?;
+        return Ok(());
+    }
+    let (guide, guide_channel) = match &choice.guide {
+        Chosen::Automatic => (None, None),
+        Chosen::Nothing => (None, Some("")),
+        Chosen::Channel(guide, channel) => (Some(guide.0), Some(channel.as_str())),
+    };
+    database.execute(
+        "INSERT INTO guide_choice (channel_id, guide_id, guide_channel, offset_s) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (channel_id) DO UPDATE SET guide_id = ?2, guide_channel = ?3, offset_s = ?4",
+        params![channel.0, guide, guide_channel, choice.offset_s],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    fn addresses(guides: &[Guide]) -> Vec<(&str, Namer)> {
+        guides.iter().map(|guide| (guide.address.as_str(), guide.namer)).collect()
+    }
+
+    #[test]
+    fn a_guide_keeps_its_id_and_the_owner_comes_first() {
+        let folder = std::env::temp_dir().join(format!("tunerd-guides-{}", std::process::id()));
+        let (mut database, _) = schema::open(&folder).unwrap();
+        let name = |database: &mut Connection, namer, names: &[&str]| {
+            name_guides(database, namer, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+        };
+        let first = name(&mut database, Namer::Playlist, &["a", "b"]);
+        assert_eq!(addresses(&first), [("a", Namer::Playlist), ("b", Namer::Playlist)]);
+        let both = name(&mut database, Namer::Owner, &["c", "b"]);
+        assert_eq!(addresses(&both), [("c", Namer::Owner), ("a", Namer::Playlist), ("b", Namer::Playlist)]);
+        assert_eq!(
+            addresses(&name(&mut database, Namer::Playlist, &["b"])),
+            [("c", Namer::Owner), ("b", Namer::Playlist)]
+        );
+        let back = name(&mut database, Namer::Playlist, &["a", "b"]);
+        assert_eq!(back.iter().find(|guide| guide.address == "a"), first.first());
+
+        let chosen = Choice { guide: Chosen::Channel(GuideId(2), "x".to_owned()), offset_s: -60 };
+        database
+            .execute_batch("INSERT INTO channel (id, origin, key, number, name, grouping, logo) VALUES (7, 'o', 'k', '1', '', '', '')")
+            .unwrap();
+        for choice in
+            [chosen, Choice { guide: Chosen::Nothing, offset_s: 0 }, Choice { offset_s: 5, ..Choice::default() }]
+        {
+            choose(&database, ChannelId(7), &choice).unwrap();
+            assert_eq!(choices(&database).unwrap(), BTreeMap::from([(ChannelId(7), choice)]));
+        }
+        choose(&database, ChannelId(7), &Choice::default()).unwrap();
+        assert!(choices(&database).unwrap().is_empty());
+        drop(database);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

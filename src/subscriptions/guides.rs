@@ -1,0 +1,741 @@
+//! Fetches guides on a timetable, keeps what the owner chose, and has the guide made that clients get.
+//!
+//! What a guide told once is kept: whatever goes wrong with a later fetch, clients see the old programmes and the page
+//! says what happened. The served guide is made anew when something that it is made of changes, and otherwise a few
+//! times a day; until it is good, the old one is served. Where guides are kept and made: [`crate::store::guide`].
+
+use super::{fetch, open_plain};
+use crate::clock;
+use crate::engine;
+use crate::observe::metrics::{GuideGauges, Metrics, Rebuilt};
+use crate::observe::problems::{Problems, Topic};
+use crate::store;
+use crate::store::guide::{Imported, Importing, Known, Matched, Offered, PACKED, PLAIN, Published, Validators, Wanted};
+use crate::store::guides::{Guide, Namer};
+use bytes::Bytes;
+use hyper::header::{ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use pure::limits::{
+    GUIDE_BYTES_MAX, GUIDE_EVERY_MS, GUIDE_FETCH_MS_MAX, GUIDE_INBOX, GUIDE_JITTER_MS, GUIDE_PAUSE_MS, GUIDE_REMAKE_MS,
+    GUIDE_RETRY_MS_MAX, GUIDE_RETRY_MS_MIN, GUIDE_WAIT_MS, GUIDES_MAX,
+};
+use pure::model::guide::{Choice, GuideId, Listed};
+use pure::model::guide_number::GuideNumber;
+use pure::model::lineup::{ChannelId, Lineup, Mark};
+use pure::model::source_url::SourceUrl;
+use pure::time::{Mono, Wall};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// What the settings say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Addresses or files of guides.
+    pub addresses: Vec<String>,
+    /// How many days are served.
+    pub days: u8,
+    /// Channels that the served guide may lack or have too many, of 100.
+    pub mismatch_percent: u8,
+    /// Whether each programme must have a number as an episode.
+    pub episodes_required: bool,
+}
+
+/// A guide, and how it is.
+#[derive(Clone, Debug)]
+pub struct GuideState {
+    /// Which one.
+    pub guide: Guide,
+    /// What is known of it.
+    pub known: Known,
+    /// What the last fetch of this run came to.
+    pub last: Option<Imported>,
+    /// Why the last fetch failed.
+    pub problem: Option<String>,
+    /// It is being fetched.
+    pub in_progress: bool,
+    next_at: Mono,
+    retry_ms: u64,
+}
+
+/// A guide as clients get it, and what it was made for.
+pub struct Served {
+    lineup: Weak<Lineup>,
+    marks: u64,
+    revision: u64,
+    numbers: Vec<GuideNumber>,
+    /// When it was made.
+    pub made_at: Mono,
+    /// What is in it.
+    pub published: Published,
+    /// When the oldest guide that is in it was fetched; `None`: there is none in it.
+    pub data_from: Option<Wall>,
+}
+
+/// What the owner wants; each is answered once it is so.
+enum Command {
+    Choose { channel: ChannelId, choice: Choice, done: Done<()> },
+    Move { id: GuideId, offset_s: i64, done: Done<()> },
+    Name { addresses: Vec<String>, done: Done<()> },
+    Offered { id: GuideId, text: String, done: Done<Vec<Offered>> },
+}
+
+/// The error is for people.
+type Done<T> = oneshot::Sender<Result<T, String>>;
+
+struct Shared {
+    /// Where the guide for clients is.
+    folder: PathBuf,
+    options: RefCell<Options>,
+    /// What the playlist names; `None`: it was not read yet.
+    playlist: RefCell<Option<Vec<String>>>,
+    guides: RefCell<Vec<GuideState>>,
+    choices: RefCell<BTreeMap<ChannelId, Choice>>,
+    served: RefCell<Option<Rc<Served>>>,
+    /// Why the last one that was made is not served.
+    refused: RefCell<Option<String>>,
+    gauges: Cell<GuideGauges>,
+    /// Another number for every change of what the guide is made of, besides lineup and marks.
+    revision: Cell<u64>,
+    /// The same for changes of programmes.
+    data: Cell<u64>,
+    /// Somebody names other guides, or wants them fetched.
+    wanted: Notify,
+    changed: Notify,
+    /// One was made, or could not be.
+    made: Notify,
+    commands: mpsc::Sender<Command>,
+    inbox: RefCell<Option<mpsc::Receiver<Command>>>,
+}
+
+/// The guides, as others see them.
+#[derive(Clone)]
+pub struct Handle(Rc<Shared>);
+
+impl Handle {
+    pub(super) fn new(options: Options, folder: PathBuf) -> Self {
+        let (commands, inbox) = mpsc::channel(GUIDE_INBOX);
+        Self(Rc::new(Shared {
+            folder,
+            options: RefCell::new(options),
+            playlist: RefCell::default(),
+            guides: RefCell::default(),
+            choices: RefCell::default(),
+            served: RefCell::default(),
+            refused: RefCell::default(),
+            gauges: Cell::default(),
+            revision: Cell::new(1),
+            data: Cell::new(0),
+            wanted: Notify::new(),
+            changed: Notify::new(),
+            made: Notify::new(),
+            commands,
+            inbox: RefCell::new(Some(inbox)),
+        }))
+    }
+
+    /// Takes over other settings.
+    pub fn set_options(&self, options: Options) {
+        *self.0.options.borrow_mut() = options;
+        self.bump();
+        self.0.wanted.notify_one();
+    }
+
+    /// Takes over what a playlist names.
+    pub(super) fn set_playlist_guides(&self, guides: &[SourceUrl]) {
+        let guides = guides.iter().map(|url| url.as_str().to_owned()).collect();
+        *self.0.playlist.borrow_mut() = Some(guides);
+        self.0.wanted.notify_one();
+    }
+
+    /// Has the served guide looked at: something that it is made of may have changed.
+    pub(super) fn make_anew(&self) {
+        self.0.changed.notify_one();
+    }
+
+    fn bump(&self) {
+        self.0.revision.set(self.0.revision.get() + 1);
+        self.make_anew();
+    }
+
+    /// All guides, the best first.
+    pub fn guides(&self) -> Vec<GuideState> {
+        self.0.guides.borrow().clone()
+    }
+
+    /// What the owner chose for a channel.
+    pub fn choice(&self, channel: ChannelId) -> Choice {
+        self.0.choices.borrow().get(&channel).cloned().unwrap_or_default()
+    }
+
+    /// The guide that is served, whatever it was made for.
+    pub fn served(&self) -> Option<Rc<Served>> {
+        self.0.served.borrow().clone()
+    }
+
+    /// The file of the guide that is served, and its size.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn open_served(&self, is_packed: bool) -> io::Result<(File, u64)> {
+        let file = File::open(self.0.folder.join(if is_packed { PACKED } else { PLAIN }))?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
+    }
+
+    /// Why the last one that was made is not served.
+    pub fn refused(&self) -> Option<String> {
+        self.0.refused.borrow().clone()
+    }
+
+    /// What is measured of it.
+    pub fn gauges(&self) -> GuideGauges {
+        self.0.gauges.get()
+    }
+
+    /// The guide for a lineup: one that was made for it, or one that fits well enough. Waits a while where one is being
+    /// made.
+    ///
+    /// # Errors
+    /// There is none, for people.
+    pub async fn fitting(&self, lineup: &Rc<Lineup>, marks: &super::Marks) -> Result<Rc<Served>, &'static str> {
+        let deadline = clock::mono().plus_ms(GUIDE_WAIT_MS);
+        loop {
+            let made = self.0.made.notified();
+            let served = self.served();
+            if let Some(served) = served.as_ref().filter(|served| self.is_fresh(served, lineup, marks.revision)) {
+                return Ok(Rc::clone(served));
+            }
+            tokio::select! {
+                () = made => {}
+                () = clock::until(Some(deadline)) => return self.fits(served, lineup, marks),
+            }
+        }
+    }
+
+    fn is_fresh(&self, served: &Served, lineup: &Rc<Lineup>, marks: u64) -> bool {
+        Weak::as_ptr(&served.lineup) == Rc::as_ptr(lineup)
+            && served.marks == marks
+            && served.revision == self.0.revision.get()
+    }
+
+    fn fits(
+        &self,
+        served: Option<Rc<Served>>,
+        lineup: &Lineup,
+        marks: &super::Marks,
+    ) -> Result<Rc<Served>, &'static str> {
+        let served = served.ok_or("The guide is still being made.\n")?;
+        let mut listed: Vec<GuideNumber> = listed(lineup, marks).map(|channel| channel.number).collect();
+        listed.sort_unstable();
+        let common = listed.iter().filter(|number| served.numbers.binary_search(number).is_ok()).count();
+        let mismatches = listed.len() + served.numbers.len() - 2 * common;
+        let mut gauges = self.0.gauges.get();
+        gauges.lineup_mismatches = mismatches as u64;
+        self.0.gauges.set(gauges);
+        let allowed = usize::from(self.0.options.borrow().mismatch_percent);
+        if mismatches * 100 > allowed * listed.len().max(1) {
+            return Err("The guide does not fit the channels yet; it is being made.\n");
+        }
+        Ok(served)
+    }
+
+    /// Has guides fetched now: this one, or all.
+    pub fn refresh(&self, only: Option<GuideId>) {
+        for state in self.0.guides.borrow_mut().iter_mut().filter(|state| only.is_none_or(|id| state.guide.id == id)) {
+            state.next_at = Mono(0);
+        }
+        self.0.wanted.notify_one();
+    }
+
+    /// Keeps what the owner chose for a channel; it is so once this comes back.
+    ///
+    /// # Errors
+    /// Nothing was changed, for people.
+    pub async fn choose(&self, channel: ChannelId, choice: Choice) -> Result<(), String> {
+        self.command(|done| Command::Choose { channel, choice, done }).await
+    }
+
+    /// Moves a guide in time.
+    ///
+    /// # Errors
+    /// Nothing was changed, for people.
+    pub async fn move_guide(&self, id: GuideId, offset_s: i64) -> Result<(), String> {
+        self.command(|done| Command::Move { id, offset_s, done }).await
+    }
+
+    /// Adds a guide of the owner's.
+    ///
+    /// # Errors
+    /// Nothing was changed, for people.
+    pub async fn add(&self, address: &SourceUrl) -> Result<(), String> {
+        if self.0.guides.borrow().len() >= GUIDES_MAX {
+            return Err(format!("there are {GUIDES_MAX} guides already"));
+        }
+        let mut addresses = self.owners(None);
+        addresses.push(address.as_str().to_owned());
+        self.command(|done| Command::Name { addresses, done }).await
+    }
+
+    /// Removes a guide of the owner's.
+    ///
+    /// # Errors
+    /// Nothing was changed, for people.
+    pub async fn remove(&self, id: GuideId) -> Result<(), String> {
+        let addresses = self.owners(Some(id));
+        self.command(|done| Command::Name { addresses, done }).await
+    }
+
+    fn owners(&self, but: Option<GuideId>) -> Vec<String> {
+        let guides = self.0.guides.borrow();
+        let owners = guides.iter().filter(|state| state.guide.namer == Namer::Owner && Some(state.guide.id) != but);
+        owners.map(|state| state.guide.address.clone()).collect()
+    }
+
+    /// Channels of a guide that the owner may choose from.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn offered(&self, id: GuideId, text: String) -> Result<Vec<Offered>, String> {
+        self.command(|done| Command::Offered { id, text, done }).await
+    }
+
+    async fn command<T>(&self, command: impl FnOnce(Done<T>) -> Command) -> Result<T, String> {
+        let (done, is_done) = oneshot::channel();
+        let busy = || "the box is busy; try again".to_owned();
+        self.0.commands.try_send(command(done)).map_err(|_| busy())?;
+        is_done.await.unwrap_or_else(|_| Err(busy()))
+    }
+}
+
+/// The channels that a lineup lists.
+fn listed<'a>(lineup: &'a Lineup, marks: &'a super::Marks) -> impl Iterator<Item = &'a pure::model::lineup::Channel> {
+    lineup.channels().iter().filter(|channel| marks.of(channel.id) != Mark::Hidden)
+}
+
+/// Whom the guides' tasks talk to.
+pub(super) struct Rooms<'a> {
+    pub(super) subscriptions: &'a super::Handle,
+    pub(super) store: &'a store::Handle,
+    pub(super) guide: &'a store::guide::Handle,
+    pub(super) engine: &'a engine::Handle,
+    pub(super) problems: &'a Problems,
+    pub(super) metrics: &'a Metrics,
+}
+
+impl Rooms<'_> {
+    fn shared(&self) -> &Shared {
+        &self.subscriptions.0.guides.0
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.subscriptions.0.guides
+    }
+}
+
+/// Fetches guides where that `may` be done, keeps what the owner wants, and makes the guide for clients; never ends.
+pub(super) async fn run(rooms: &Rooms<'_>, may_fetch: bool) {
+    match rooms.store.guide_choices().await {
+        Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
+        Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
+    }
+    name(rooms).await;
+    tokio::join!(obey(rooms), make(rooms), async {
+        if may_fetch {
+            fetch_all(rooms).await;
+        }
+    });
+}
+
+// ---- What the owner wants -------------------------------------------------------------------------------------------
+
+async fn obey(rooms: &Rooms<'_>) {
+    let inbox = rooms.shared().inbox.borrow_mut().take();
+    let Some(mut inbox) = inbox else { return std::future::pending().await };
+    while let Some(command) = inbox.recv().await {
+        // Who asked may be gone.
+        match command {
+            Command::Choose { channel, choice, done } => {
+                let kept = rooms.store.choose_guide(channel, choice.clone()).await.map_err(|error| error.to_string());
+                if kept.is_ok() {
+                    let mut choices = rooms.shared().choices.borrow_mut();
+                    if choice == Choice::default() {
+                        choices.remove(&channel);
+                    } else {
+                        choices.insert(channel, choice);
+                    }
+                    rooms.handle().bump();
+                }
+                done.send(kept).unwrap_or_default();
+            }
+            Command::Move { id, offset_s, done } => {
+                let kept = rooms.store.move_guide(id, offset_s).await.map_err(|error| error.to_string());
+                if kept.is_ok() {
+                    let mut guides = rooms.shared().guides.borrow_mut();
+                    for state in guides.iter_mut().filter(|state| state.guide.id == id) {
+                        state.guide.offset_s = offset_s;
+                    }
+                    rooms.handle().bump();
+                }
+                done.send(kept).unwrap_or_default();
+            }
+            Command::Name { addresses, done } => {
+                let named = rooms.store.name_guides(Namer::Owner, addresses).await.map_err(|error| error.to_string());
+                if named.is_ok() {
+                    name(rooms).await;
+                    rooms.shared().wanted.notify_one();
+                }
+                done.send(named.map(drop)).unwrap_or_default();
+            }
+            Command::Offered { id, text, done } => {
+                let offered = rooms.guide.offered(id, text, clock::wall()).await;
+                done.send(offered).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Finds out which guides there are, now that somebody may name others.
+async fn name(rooms: &Rooms<'_>) {
+    let shared = rooms.shared();
+    let (settings, playlist) = (shared.options.borrow().addresses.clone(), shared.playlist.borrow().clone());
+    let mut named = rooms.store.name_guides(Namer::Settings, settings).await;
+    if let Some(playlist) = playlist {
+        named = rooms.store.name_guides(Namer::Playlist, playlist).await;
+    }
+    let named = match named {
+        Ok(named) => named,
+        Err(error) => {
+            rooms.problems.set(Topic::Guide, format!("Which guides there are is not known: {error}"));
+            return;
+        }
+    };
+    let known = rooms.guide.known().await.unwrap_or_default();
+    let (now, wall) = (clock::mono(), clock::wall());
+    let before = shared.guides.take();
+    let is_same = before.iter().map(|state| state.guide.id).eq(named.iter().map(|guide| guide.id));
+    let states = named.into_iter().map(|guide| {
+        if let Some(state) = before.iter().find(|state| state.guide.id == guide.id) {
+            return GuideState { guide, ..state.clone() };
+        }
+        let known = known.get(&guide.id).cloned().unwrap_or_default();
+        // What was fetched before the start need not be fetched again at once; nor what the clock knows nothing of.
+        let age_s = known.fetched_at.map(|at| wall.0 - at.0).filter(|age_s| *age_s >= 0);
+        let wait_ms = age_s.map_or(0, |age_s| every_ms().saturating_sub(u64::try_from(age_s).unwrap_or(0) * 1_000));
+        let (last, problem, retry_ms) = (None, None, GUIDE_RETRY_MS_MIN);
+        GuideState { guide, known, last, problem, in_progress: false, next_at: now.plus_ms(wait_ms), retry_ms }
+    });
+    *shared.guides.borrow_mut() = states.collect();
+    if !is_same {
+        let keep = shared.guides.borrow().iter().map(|state| state.guide.id).collect();
+        // What cannot be thrown away now is thrown away another time.
+        rooms.guide.forget_all_but(keep).await.unwrap_or_default();
+        rooms.handle().bump();
+    }
+    show_problems(rooms);
+}
+
+/// From one fetch to the next: not all boxes come at the same time.
+fn every_ms() -> u64 {
+    GUIDE_EVERY_MS + RandomState::new().hash_one(0) % GUIDE_JITTER_MS
+}
+
+// ---- Fetching -------------------------------------------------------------------------------------------------------
+
+async fn fetch_all(rooms: &Rooms<'_>) {
+    let shared = rooms.shared();
+    loop {
+        let next =
+            shared.guides.borrow().iter().map(|state| (state.next_at, state.guide.clone())).min_by_key(|next| next.0);
+        match next {
+            Some((at, guide)) if at <= clock::mono() => fetch_one(rooms, &guide).await,
+            next => {
+                tokio::select! {
+                    () = shared.wanted.notified() => {}
+                    () = clock::until(next.map(|(at, _)| at)) => continue,
+                }
+                name(rooms).await;
+            }
+        }
+    }
+}
+
+fn with_state(rooms: &Rooms<'_>, id: GuideId, change: impl FnOnce(&mut GuideState)) {
+    // It may have been removed meanwhile.
+    if let Some(state) = rooms.shared().guides.borrow_mut().iter_mut().find(|state| state.guide.id == id) {
+        change(state);
+    }
+}
+
+async fn fetch_one(rooms: &Rooms<'_>, guide: &Guide) {
+    let mut validators = Validators::default();
+    with_state(rooms, guide.id, |state| {
+        state.in_progress = true;
+        validators = state.known.validators.clone();
+    });
+    let wall = clock::wall();
+    let loading = load(rooms.guide, guide, &validators, wall);
+    let loaded = tokio::time::timeout(Duration::from_millis(GUIDE_FETCH_MS_MAX), loading).await;
+    let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} min", GUIDE_FETCH_MS_MAX / 60_000)));
+    let now = clock::mono();
+    match loaded {
+        Ok(None) => {
+            // As it was. What cannot be noted costs a fetch after the next start.
+            rooms.guide.touch(guide.id, wall).await.unwrap_or_default();
+            with_state(rooms, guide.id, |state| {
+                state.known.fetched_at = Some(wall);
+                (state.problem, state.retry_ms) = (None, GUIDE_RETRY_MS_MIN);
+                state.next_at = now.plus_ms(every_ms());
+            });
+        }
+        Ok(Some((imported, validators))) => {
+            rooms.metrics.guide_loads.add(1);
+            let Imported { channels, kept, outside, .. } = imported;
+            tracing::info!(guide = guide.id.0, channels, programmes = kept, too_far_away = outside, "guide loaded");
+            with_state(rooms, guide.id, |state| {
+                state.known = Known { validators, fetched_at: Some(wall), channels, programmes: kept };
+                state.last = Some(imported);
+                (state.problem, state.retry_ms) = (None, GUIDE_RETRY_MS_MIN);
+                state.next_at = now.plus_ms(every_ms());
+            });
+            rooms.shared().data.set(rooms.shared().data.get() + 1);
+            rooms.handle().bump();
+        }
+        Err(why) => {
+            rooms.metrics.guide_failures.add(1);
+            with_state(rooms, guide.id, |state| {
+                state.problem = Some(why);
+                state.next_at = now.plus_ms(state.retry_ms);
+                state.retry_ms = (state.retry_ms * 2).min(GUIDE_RETRY_MS_MAX);
+            });
+        }
+    }
+    with_state(rooms, guide.id, |state| state.in_progress = false);
+    show_problems(rooms);
+}
+
+fn show_problems(rooms: &Rooms<'_>) {
+    let guides = rooms.shared().guides.borrow();
+    let ill = guides.iter().find_map(|state| Some((state, state.problem.as_ref()?)));
+    match ill {
+        Some((state, why)) => {
+            let meanwhile = match state.known.fetched_at {
+                Some(_) => "What it told before stays.",
+                None => "Its channels have no programmes until it works.",
+            };
+            let address = super::show(&state.guide.address);
+            rooms.problems.set(Topic::Guide, format!("The guide {address} cannot be used: {why}. {meanwhile}"));
+        }
+        None => rooms.problems.clear(Topic::Guide),
+    }
+}
+
+/// Reads a whole guide; `None`: it is as it was.
+async fn load(
+    thread: &store::guide::Handle,
+    guide: &Guide,
+    validators: &Validators,
+    now: Wall,
+) -> Result<Option<(Imported, Validators)>, String> {
+    let mut importing: Option<Importing> = None;
+    let take = async |bytes: Bytes, _whole: Option<u64>| {
+        if importing.is_none() {
+            importing = Some(thread.import(guide.id, now)?);
+        }
+        let Some(importing) = &importing else { return Ok(()) };
+        importing.push(bytes).await.map_err(|()| REFUSED.to_owned())
+    };
+    let found = match guide.address.parse::<SourceUrl>() {
+        Ok(url) => {
+            let conditions = [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)];
+            let conditions = conditions.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+            let conditions: Vec<(HeaderName, String)> = conditions.collect();
+            fetch::get_if(url, "guide", &conditions, GUIDE_BYTES_MAX, take).await
+        }
+        Err(_) => read_file(Path::new(&guide.address), take).await.map(|()| Some(hyper::HeaderMap::new())),
+    };
+    let headers = match found {
+        Ok(None) => return Ok(None),
+        Ok(Some(headers)) => headers,
+        Err(why) if why == REFUSED => hyper::HeaderMap::new(),
+        Err(why) => return Err(why),
+    };
+    let get = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    let validators = Validators { etag: get(ETAG), last_modified: get(LAST_MODIFIED) };
+    let importing = importing.ok_or("it is empty")?;
+    importing.finish(validators.clone()).await.map(|imported| Some((imported, validators)))
+}
+
+/// The guide's thread has said why.
+const REFUSED: &str = "";
+
+async fn read_file(
+    path: &Path,
+    mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
+) -> Result<(), String> {
+    let (mut file, whole) = open_plain(path)?;
+    let mut left = GUIDE_BYTES_MAX;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let len = file.read(&mut piece).map_err(|error| format!("the file cannot be read ({error})"))?;
+        if len == 0 {
+            return Ok(());
+        }
+        left = left.checked_sub(len as u64).ok_or_else(|| fetch::too_large(GUIDE_BYTES_MAX))?;
+        take(Bytes::copy_from_slice(piece.get(..len).unwrap_or_default()), Some(whole)).await?;
+        tokio::task::yield_now().await;
+    }
+}
+
+// ---- Making ---------------------------------------------------------------------------------------------------------
+
+/// What a guide is made for.
+#[derive(Clone)]
+struct Aim {
+    lineup: Rc<Lineup>,
+    marks: Rc<super::Marks>,
+    revision: u64,
+}
+
+/// Makes the guide for clients, whenever it must be made; never ends.
+async fn make(rooms: &Rooms<'_>) {
+    let shared = rooms.shared();
+    // What was made last, with which success, when, and from which programmes.
+    let mut last: Option<(Weak<Lineup>, u64, u64, bool, Mono)> = None;
+    let mut data = 0;
+    loop {
+        let now = clock::mono();
+        let lineup = rooms.engine.lineup().filter(|_| clock::wall_is_plausible());
+        let aim =
+            lineup.map(|lineup| Aim { lineup, marks: rooms.subscriptions.marks(), revision: shared.revision.get() });
+        let due_at = match (&aim, &last) {
+            (None, _) => Some(now.plus_ms(GUIDE_WAIT_MS)),
+            (Some(_), None) => None,
+            (Some(aim), Some((lineup, marks, revision, went_well, at))) => {
+                let is_same = Weak::as_ptr(lineup) == Rc::as_ptr(&aim.lineup)
+                    && (*marks, *revision) == (aim.marks.revision, aim.revision);
+                Some(at.plus_ms(match (is_same, went_well) {
+                    (false, _) => GUIDE_PAUSE_MS,
+                    (true, true) => GUIDE_REMAKE_MS,
+                    (true, false) => GUIDE_RETRY_MS_MIN,
+                }))
+            }
+        };
+        match aim {
+            Some(aim) if due_at.is_none_or(|at| at <= now) => {
+                let is_new_data = std::mem::replace(&mut data, shared.data.get()) != shared.data.get();
+                let went_well = make_one(rooms, &aim, is_new_data).await;
+                let Aim { lineup, marks, revision } = aim;
+                last = Some((Rc::downgrade(&lineup), marks.revision, revision, went_well, clock::mono()));
+                shared.made.notify_waiters();
+            }
+            _ => tokio::select! {
+                () = shared.changed.notified() => {}
+                () = rooms.engine.lineup_changed() => {}
+                () = clock::until(due_at) => {}
+            },
+        }
+    }
+}
+
+/// Makes one, and says whether it went well.
+async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
+    let shared = rooms.shared();
+    let wanted = {
+        let options = shared.options.borrow();
+        let guides = shared.guides.borrow();
+        Wanted {
+            lineup: listed(&aim.lineup, &aim.marks).map(Listed::from).collect(),
+            choices: shared.choices.borrow().clone(),
+            guides: guides.iter().map(|state| (state.guide.id, state.guide.offset_s)).collect(),
+            now: clock::wall(),
+            ahead_s: i64::from(options.days) * 86_400,
+            episodes_required: options.episodes_required,
+        }
+    };
+    let mut numbers: Vec<GuideNumber> = wanted.lineup.iter().map(|channel| channel.number).collect();
+    numbers.sort_unstable();
+    let made = rooms.guide.publish(wanted).await;
+    let published = match made {
+        Ok(published) => published,
+        Err(why) => {
+            refuse(rooms, &why);
+            return false;
+        }
+    };
+    let Published { report, without_title, .. } = &published;
+    let before = shared.gauges.get();
+    let gauges = GuideGauges {
+        programmes: report.programmes.into(),
+        without_title: (*without_title).into(),
+        without_description: report.without_description.into(),
+        without_episode: report.without_episode.into(),
+        validation_errors: report.errors.into(),
+        lineup_mismatches: report.mismatches.into(),
+    };
+    shared.gauges.set(gauges);
+    if let Some(error) = report.first_error {
+        refuse(rooms, &format!("{error} ({} times)", report.errors));
+        return false;
+    }
+    // Where nothing was known before, nothing got worse.
+    if is_new_data && rooms.handle().served().is_some_and(|served| served.data_from.is_some()) {
+        show_drift(rooms, before, gauges);
+    }
+    let used = |state: &&GuideState| published.matches.iter().any(|matched| matched.guide == Some(state.guide.id));
+    let data_from = shared.guides.borrow().iter().filter(used).filter_map(|state| state.known.fetched_at).min();
+    rooms.metrics.rebuilt(Rebuilt::Guide);
+    rooms.problems.clear(Topic::GuideMade);
+    *shared.refused.borrow_mut() = None;
+    *shared.served.borrow_mut() = Some(Rc::new(Served {
+        lineup: Rc::downgrade(&aim.lineup),
+        marks: aim.marks.revision,
+        revision: aim.revision,
+        numbers,
+        made_at: clock::mono(),
+        published,
+        data_from,
+    }));
+    true
+}
+
+fn refuse(rooms: &Rooms<'_>, why: &str) {
+    let meanwhile =
+        if rooms.handle().served().is_some() { "The one before stays." } else { "There is none until then." };
+    rooms.problems.set(Topic::GuideMade, format!("The guide for clients could not be made: {why}. {meanwhile}"));
+    *rooms.shared().refused.borrow_mut() = Some(why.to_owned());
+}
+
+/// A guide that got much worse than it was before its last fetch is the provider's trouble, and nobody would notice.
+fn show_drift(rooms: &Rooms<'_>, before: GuideGauges, after: GuideGauges) {
+    let share = |part: u64, gauges: GuideGauges| part * 1_000 / gauges.programmes.max(1);
+    let worse = [
+        ("without a title", before.without_title, after.without_title),
+        ("without a description", before.without_description, after.without_description),
+        ("without an episode number", before.without_episode, after.without_episode),
+    ];
+    let had = before.programmes > 0;
+    let worse = worse.into_iter().find(|(_, old, new)| had && share(*new, after) > share(*old, before) + 100);
+    match worse {
+        Some((what, old, new)) => rooms.problems.set(
+            Topic::GuideDrift,
+            format!(
+                "The guide got worse with its last refresh: {} of 100 programmes are {what}, before it were {}. If it \
+                 stays so, ask the provider",
+                share(new, after) / 10,
+                share(old, before) / 10
+            ),
+        ),
+        None => rooms.problems.clear(Topic::GuideDrift),
+    }
+}
+
+/// What is known of the guide of a channel.
+pub fn matched(served: &Served, channel: ChannelId) -> Option<&Matched> {
+    served.published.matches.iter().find(|matched| matched.channel == channel)
+}
