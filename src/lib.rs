@@ -11,6 +11,7 @@
 //!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
 //!    │ subscriptions │  fetches playlists and guides, has the guide for clients made
+//!    │    update     │  takes bundles in, and has their signature verified
 //!    ├───────────────┤
 //!    │ engine  store │  slots, children, rings · SQLite on a thread of its own, guides on another
 //!    ├───────────────┤
@@ -86,6 +87,11 @@
 //! and sends datagrams of seven packets to who asked, and to nobody else, with the number of the programme that he was
 //! told (`pure::wire::ts::renumber`).
 //!
+//! **I am `hdhomerun_config upgrade`.** `pure::rules::control::upload` wants my pieces from the first to the last, on one
+//! connection and without a gap, and says nothing before my end. Switched off, which is the default, I go nowhere; switched
+//! on, [`update`] pours me into a file, and a child of the engine's, with a permit from the gate, verifies who has signed
+//! me. Whatever comes of it, the file goes with me.
+//!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
@@ -118,3 +124,4 @@ pub mod observe;
 pub mod settings;
 pub mod store;
 pub mod subscriptions;
+pub mod update;

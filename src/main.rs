@@ -24,7 +24,7 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{board, clock, engine, ladder, store, subscriptions};
+use tunerd::{board, clock, engine, ladder, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -387,6 +387,13 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
 
 /// TCP 65001, and the port of the keepalives that belongs to it.
 fn open_control(settings: &Settings, app: &Rc<http::App>) {
+    let options = update::Options {
+        upload_bytes_max: settings.upload_mib_max.and_then(|mib| u32::try_from(mib * 1024 * 1024).ok()),
+        keyring: settings.keyring.clone(),
+        state_dir: settings.state_dir.clone(),
+    };
+    // First of all, because it removes what an earlier run left.
+    let update = update::Handle::new(options, app.engine.clone(), app.problems.clone());
     let listeners = match control::listen(settings.address) {
         Ok(listeners) => listeners,
         Err(error) => {
@@ -402,7 +409,7 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
         }
     };
     let policy = Policy { multicast_ttl_max: settings.multicast_ttl_max, may_restart: false };
-    let door = control::Door::new(Rc::clone(app), policy);
+    let door = control::Door::new(Rc::clone(app), update, policy);
     for listener in listeners {
         tokio::task::spawn_local(Rc::clone(&door).serve(listener));
     }

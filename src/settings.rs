@@ -5,7 +5,7 @@
 
 use pure::limits::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GUIDES_MAX, MULTICAST_TTL_MAX, RING_MIB_MAX,
-    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX,
+    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use serde::Deserialize;
@@ -68,6 +68,10 @@ pub struct Settings {
     pub early_headers: bool,
     /// Whether clients may ask for other pictures than the channels' own.
     pub transcode: bool,
+    /// The largest update, in MiB, that `hdhomerun_config upgrade` may send; none when it may not.
+    pub upload_mib_max: Option<usize>,
+    /// The certificates of those who may sign updates.
+    pub keyring: PathBuf,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
     pub reboot: Option<bool>,
     /// Most verbose level that is logged.
@@ -214,6 +218,7 @@ struct File {
     ffmpeg: FfmpegTable,
     transcode: TranscodeTable,
     health: HealthTable,
+    update: UpdateTable,
     ladder: LadderTable,
     log: LogTable,
 }
@@ -273,6 +278,14 @@ struct TranscodeTable {
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
     probe: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct UpdateTable {
+    hdhomerun_upload: Option<bool>,
+    upload_mib_max: Option<i64>,
+    keyring: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -345,6 +358,13 @@ fn check(file: File) -> Result<Settings, SettingsError> {
             .map_err(|()| bad("network.subnets", &format!("{text:?}"), "networks with their prefix", SUBNETS_LINE))
     });
     let subnets = subnets.collect::<Result<Vec<Subnet>, SettingsError>>()?;
+    let upload_mib_max = file.update.upload_mib_max.unwrap_or(widen(UPLOAD_MIB_DEFAULT));
+    let upload_mib_max = check_range("update.upload_mib_max", upload_mib_max, 1, UPLOAD_MIB_MAX)?;
+    let keyring = file.update.keyring.unwrap_or_else(|| PathBuf::from("/etc/tunerd/keyring.pem"));
+    if !keyring.is_absolute() {
+        let found = format!("{:?}", keyring.display().to_string());
+        return Err(bad("update.keyring", &found, "an absolute path", "keyring = \"/etc/tunerd/keyring.pem\""));
+    }
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     let guides = file.guide.sources.unwrap_or_default();
@@ -402,6 +422,8 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         probe: file.health.probe.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
         transcode: file.transcode.enabled.unwrap_or(true),
+        upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
+        keyring,
         reboot: file.ladder.reboot,
         log_level,
     })
@@ -497,7 +519,7 @@ mod tests {
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
         assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
-        assert_eq!(settings.reboot, None);
+        assert_eq!((settings.reboot, settings.upload_mib_max), (None, None));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 
@@ -541,6 +563,9 @@ mod tests {
                 "[network]\nmulticast_ttl_max = 9",
                 &["network.multicast_ttl_max is 9", "1 to 8", "multicast_ttl_max = 8"],
             ),
+            ("[update]\nupload_mib_max = 0", &["update.upload_mib_max is 0", "1 to 2048", "upload_mib_max = 1"]),
+            ("[update]\nhdhomerun_upload = \"yes\"", &["line 2", "invalid type", "boolean"]),
+            ("[update]\nkeyring = \"key.pem\"", &["update.keyring is \"key.pem\"", "absolute", "keyring.pem"]),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

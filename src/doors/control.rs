@@ -7,22 +7,25 @@
 //! Source: `libhdhomerun`, releases 20220303 and 20250506.
 
 mod delivery;
+mod receiving;
 mod world;
 
 use crate::clock;
 use crate::doors::http::identity::CHANNEL_MAP;
 use crate::doors::http::{App, set_up};
+use crate::update;
 use delivery::Stream;
 use pure::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_PER_ADDRESS_MAX, CONTROL_STALL_MS};
 use pure::model::lineup::Lineup;
 use pure::rules::clients::Asked;
-use pure::rules::control::upload::{Step, Upload};
+use pure::rules::control::upload::Refusal;
 use pure::rules::control::variable::Variable;
 use pure::rules::control::{By, Change, Changes, ConnectionId, Control, Policy};
 use pure::rules::pool::SlotIndex;
 use pure::wire::hdhr::PORT;
 use pure::wire::hdhr::control::{CONTROL_REPLY_BYTES_MAX, ControlRequest, keepalive, write_upgrade};
 use pure::wire::hdhr::deframer::Deframer;
+use receiving::Receiving;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -36,6 +39,7 @@ use world::Snapshot;
 /// The door's state: what clients have set, and what runs for them.
 pub struct Door {
     app: Rc<App>,
+    update: update::Handle,
     control: RefCell<Control>,
     /// By tuner: the stream that goes to a target, if any.
     streams: RefCell<Vec<Option<Stream>>>,
@@ -87,7 +91,7 @@ pub fn listen_keepalives(address: Ipv4Addr, port: u16) -> io::Result<UdpSocket> 
 
 impl Door {
     /// A door on which nothing was set yet.
-    pub fn new(app: Rc<App>, policy: Policy) -> Rc<Self> {
+    pub fn new(app: Rc<App>, update: update::Handle, policy: Policy) -> Rc<Self> {
         let tuners_len = app.engine.tuners_len();
         Rc::new(Self {
             control: RefCell::new(Control::new(tuners_len, CHANNEL_MAP, policy)),
@@ -98,6 +102,7 @@ impl Door {
             lineup: RefCell::default(),
             changed: Rc::default(),
             app,
+            update,
         })
     }
 
@@ -189,7 +194,7 @@ impl Door {
         let local = stream.local_addr()?.ip().to_canonical();
         let mut deframer = Box::new(Deframer::new());
         let mut reply = Box::new([0; CONTROL_REPLY_BYTES_MAX]);
-        let mut upload = Upload::new(None);
+        let mut upload = Receiving::new(self.update.clone());
         loop {
             while let Some(frame) = deframer.next() {
                 let Ok(frame) = frame else { return Ok(()) };
@@ -197,9 +202,9 @@ impl Door {
                 self.app.metrics.control_requests.add(1);
                 self.note_client(&by, &request);
                 if let ControlRequest::Upgrade(part) = request {
-                    if let Step::Refuse(why) = upload.on(part) {
-                        tracing::warn!(from = %by.peer, why, "somebody tried to upload firmware");
-                        let answer = write_upgrade(&mut reply, Some(why)).unwrap_or_default();
+                    if let Some(refusal) = upload.on(part).await {
+                        let why = self.refused(&by, refusal);
+                        let answer = write_upgrade(&mut reply, Some(&why)).unwrap_or_default();
                         stream.write_all(answer).await?;
                     }
                     continue;
@@ -222,9 +227,20 @@ impl Door {
                     deframer.filled(len);
                 }
                 Err(_) if deframer.is_amid() => return Ok(()),
-                Err(_) => {}
+                Err(_) => upload.stalled().await,
             }
         }
+    }
+
+    /// Tells people of an upload that is refused, and gives the answer's text.
+    fn refused(&self, by: &By, refusal: Refusal) -> String {
+        let why = refusal.words();
+        if refusal == Refusal::Off {
+            tracing::warn!(from = %by.peer, why, "somebody tried to upload firmware");
+        } else {
+            self.update.refused(by.peer.ip(), refusal);
+        }
+        format!("ERROR: {why}")
     }
 
     /// For the record of who asked: what somebody sets may tell which program it is.

@@ -3,6 +3,7 @@
 //! The rest of the house sees [`Handle`] and [`Viewer`]. Who gets a slot and when a child starts or ends is decided in
 //! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
 
+mod check;
 pub mod encoders;
 pub mod facts;
 mod last_words;
@@ -19,13 +20,14 @@ use crate::engine::encoders::{Encoding, Shown, Started};
 use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
+pub use check::Checked;
 use pure::limits::{ENGINE_INBOX, TRIALS_AFTER_MS, TRIALS_RETRY_MS};
 use pure::model::encoder::Candidates;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
 use pure::model::recipe::Recipe;
 use pure::rules::breaker::ChannelView;
-use pure::rules::gate::TrialPermit;
+use pure::rules::gate::{CheckPermit, TrialPermit};
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use pure::wire::ts::Codec;
@@ -33,9 +35,10 @@ use relay::{Cursor, Relay};
 pub use relay::{Progress, RelayStats};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::net::unix::pipe;
@@ -78,6 +81,10 @@ enum Command {
     /// An encoder is to be tried; no answer means not now.
     Trial {
         answer: oneshot::Sender<TrialPermit>,
+    },
+    /// A signature is to be checked; no answer means not now.
+    Check {
+        answer: oneshot::Sender<CheckPermit>,
     },
     /// Whether the loop still turns; it sweeps on that occasion.
     Pulse {
@@ -443,6 +450,18 @@ impl Handle {
             }
             Err(error) if error.is_resource() => None,
             Err(error) => Some(Err(io::Error::other(error.to_string()))),
+        }
+    }
+
+    /// Runs a program that checks the signature of a file. One at a time, please.
+    pub async fn check(&self, program: &Path, arguments: &[OsString]) -> Checked {
+        let (answer, permit) = oneshot::channel();
+        if self.0.inbox.send(Command::Check { answer }).await.is_err() {
+            return Checked::NotNow;
+        }
+        match permit.await {
+            Ok(permit) => check::check(permit, program, arguments).await,
+            Err(_) => Checked::NotNow,
         }
     }
 

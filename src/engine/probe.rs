@@ -111,7 +111,8 @@ async fn ask(prober: &mut Prober, excerpt: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> 
         }
         Ok(())
     };
-    let ((), answer, complaint) = tokio::try_join!(giving, hear(stdout), hear(stderr)).ok()?;
+    let ((), answer, complaint) =
+        tokio::try_join!(giving, hear(stdout, PROBE_ANSWER_BYTES_MAX), hear(stderr, PROBE_ANSWER_BYTES_MAX)).ok()?;
     Some((answer, complaint))
 }
 
@@ -119,10 +120,10 @@ async fn ask(prober: &mut Prober, excerpt: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> 
 ///
 /// # Errors
 /// It is too much, or cannot be heard.
-async fn hear(pipe: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+pub(super) async fn hear(pipe: &mut (impl AsyncRead + Unpin), bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut said = Vec::new();
-    pipe.take(PROBE_ANSWER_BYTES_MAX as u64 + 1).read_to_end(&mut said).await?;
-    if said.len() > PROBE_ANSWER_BYTES_MAX { Err(io::ErrorKind::InvalidData.into()) } else { Ok(said) }
+    pipe.take(bytes_max as u64 + 1).read_to_end(&mut said).await?;
+    if said.len() > bytes_max { Err(io::ErrorKind::InvalidData.into()) } else { Ok(said) }
 }
 
 /// What its words mean; `code` is `None` when a signal ended it.

@@ -23,10 +23,10 @@ use pure::limits::{
     PIPE_BYTES,
 };
 use pure::rules::admission::Work;
-use pure::rules::gate::{ProbePermit, SpawnPermit, TrialPermit};
+use pure::rules::gate::{CheckPermit, ProbePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -383,7 +383,16 @@ pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -
     start_child(program, arguments, ENCODE_NICE)
 }
 
-fn start_child(program: &Path, arguments: &[String], nice: i32) -> Result<Child, StartError> {
+/// Starts `program`, which checks the signature of a file, and spends the permit on it.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn check(permit: CheckPermit, program: &Path, arguments: &[OsString]) -> Result<Child, StartError> {
+    drop(permit);
+    start_child(program, arguments, ENCODE_NICE)
+}
+
+fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32) -> Result<Child, StartError> {
     let mut command = prepare(program, nice);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
     let run = |command: &mut Command| {

@@ -184,6 +184,12 @@ impl Supervisor {
                     answer.send(permit).map_err(drop).unwrap_or_default();
                 }
             }
+            Command::Check { answer } => {
+                self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+                if let Some(permit) = self.pool.permit_check(clock::mono()) {
+                    answer.send(permit).map_err(drop).unwrap_or_default();
+                }
+            }
             Command::Hold { slot, is_held } => self.dispatch(Event::Hold { slot, is_held }),
             Command::Drain { done } => {
                 self.shared.wanted.notify_waiters();

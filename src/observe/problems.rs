@@ -47,10 +47,12 @@ pub enum Topic {
     SafeMode,
     /// The settings cannot be used.
     Settings,
+    /// Somebody sent an update that was refused.
+    Update,
 }
 
 impl Topic {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -66,12 +68,13 @@ impl Topic {
         Self::GuideDrift,
         Self::SafeMode,
         Self::Settings,
+        Self::Update,
     ];
 
-    /// How bad it is: without a guide there still is a picture.
+    /// How bad it is: without a guide there still is a picture, and whoever is in the house can have an update refused.
     const fn level(self) -> Level {
         match self {
-            Self::Guide | Self::GuideMade | Self::GuideDrift => Level::Warning,
+            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Update => Level::Warning,
             _ => Level::Critical,
         }
     }
@@ -94,6 +97,7 @@ impl Topic {
             Self::GuideDrift => "guide-drift",
             Self::SafeMode => "safe-mode",
             Self::Settings => "settings",
+            Self::Update => "update",
         }
     }
 }

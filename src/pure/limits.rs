@@ -190,6 +190,27 @@ pub const MULTICAST_TTL_MAX: u8 = 8;
 /// Who stops in the middle of a frame for this long is hung up on.
 pub const CONTROL_STALL_MS: u64 = 10_000;
 
+// ---- Updates ----------------------------------------------------------------------------------------------------
+
+/// The largest upload where the settings do not say otherwise: bundles of this system have some 100 MiB.
+pub const UPLOAD_MIB_DEFAULT: usize = 512;
+/// The largest upload that settings may allow: the protocol counts bytes in 32 bits.
+pub const UPLOAD_MIB_MAX: usize = 2_048;
+/// What is written to the disk in one go.
+pub const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
+/// How many of these may wait for the disk; then the client has to.
+pub const UPLOAD_PIECES: usize = 2;
+/// What an upload leaves free on the disk: the database has to be written as well.
+pub const UPLOAD_RESERVE_BYTES: u64 = 64 * MIB;
+/// How long the check of a signature may take. Clients wait for 40 seconds.
+pub const CHECK_MS_MAX: u64 = 30_000;
+/// What is read of what it says.
+pub const CHECK_WORDS_BYTES_MAX: usize = 16 * 1024;
+/// How long the page tells of an upload that was refused.
+pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
+const _: () = assert!(CHECK_MS_MAX + CONTROL_STALL_MS <= 40_000, "the answer comes while somebody waits for it");
+const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4_096, "offsets have 32 bits");
+
 // ---- Lineup -----------------------------------------------------------------------------------------------------
 
 /// Channels of one lineup: the largest playlists seen have 40,000 entries.

@@ -15,7 +15,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ladder", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine"]),
-    ("doors", &["clock", "observe", "engine", "subscriptions"]),
+    ("update", &["clock", "observe", "engine"]),
+    ("doors", &["clock", "observe", "engine", "subscriptions", "update"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

@@ -26,3 +26,4 @@ mod seam;
 mod start;
 mod transcode;
 mod traps;
+mod update;

@@ -31,7 +31,7 @@
 //!     drop(permit);
 //! }
 //! ```
-//! The permits of ffprobe, and of an encoder's trial, are other ones, and no better to be had:
+//! The permits of ffprobe, of an encoder's trial, and of a signature's check are other ones, and no better to be had:
 //! ```
 //! fn spend(permit: pure::rules::gate::ProbePermit) {
 //!     drop(permit);
@@ -61,6 +61,17 @@
 //!     drop(permit);
 //! }
 //! spend(pure::rules::gate::TrialPermit { _minted: () });
+//! ```
+//! ```
+//! fn spend(permit: pure::rules::gate::CheckPermit) {
+//!     drop(permit);
+//! }
+//! ```
+//! ```compile_fail
+//! fn spend(permit: pure::rules::gate::CheckPermit) {
+//!     drop(permit);
+//! }
+//! spend(pure::rules::gate::CheckPermit { _minted: () });
 //! ```
 
 use crate::limits::RECORDS_MAX;
@@ -93,6 +104,13 @@ pub struct ProbePermit {
 #[must_use = "a permit that is not spent is a trial that never happened"]
 #[derive(Debug)]
 pub struct TrialPermit {
+    _minted: (),
+}
+
+/// Permission to have a signature checked once. Only [`Gate::permit_check`] makes one.
+#[must_use = "a permit that is not spent is a check that never happened"]
+#[derive(Debug)]
+pub struct CheckPermit {
     _minted: (),
 }
 
@@ -309,6 +327,14 @@ impl Gate {
     pub fn permit_trial(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<TrialPermit> {
         let admitted = !self.draining && admit(facts, Work::Encode, reserved_bytes).is_ok();
         admitted.then_some(TrialPermit { _minted: () })
+    }
+
+    /// Permits one check of an update's signature, likewise. It needs no FFmpeg; that one is made at a time is the
+    /// update room's to know.
+    pub fn permit_check(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<CheckPermit> {
+        let facts = BoardFacts { ffmpeg_present: true, ..*facts };
+        let admitted = !self.draining && admit(&facts, Work::Copy, reserved_bytes).is_ok();
+        admitted.then_some(CheckPermit { _minted: () })
     }
 
     /// Somebody asks for a channel, and this is what its source is today: the owner may have changed it since a failure.

@@ -28,7 +28,7 @@ use crate::rules::admission::{BoardFacts, Short, Work};
 use crate::rules::breaker::ChannelView;
 use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
-use crate::rules::gate::{Deny, Gate, Kind, ProbePermit, SpawnPermit, TrialPermit, Wish};
+use crate::rules::gate::{CheckPermit, Deny, Gate, Kind, ProbePermit, SpawnPermit, TrialPermit, Wish};
 use crate::rules::health::{Health, ProbeResult};
 use crate::rules::outage::Outage;
 use crate::time::Mono;
@@ -658,6 +658,11 @@ impl Pool {
         };
         let reserved_bytes = self.reserved_bytes(now);
         self.slots.iter().all(leaves_room).then(|| self.gate.permit_trial(&self.facts, reserved_bytes)).flatten()
+    }
+
+    /// Permits the check of a signature, whoever watches: it is one short program that yields to all others.
+    pub fn permit_check(&self, now: Mono) -> Option<CheckPermit> {
+        self.gate.permit_check(&self.facts, self.reserved_bytes(now))
     }
 
     /// Whether no child is left that could still be reaped.

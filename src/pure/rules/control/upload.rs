@@ -23,8 +23,65 @@ enum State {
     Idle,
     /// As many bytes have come.
     Receiving(u32),
-    /// A piece was missing or too much; the rest is of no use.
-    Spoiled,
+    /// The rest is of no use, because of this.
+    Spoiled(Refusal),
+}
+
+/// Why an upload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The owner has not asked for uploads.
+    Off,
+    /// A piece is missing, or there is none.
+    Incomplete,
+    /// It is larger than the owner allows.
+    TooLarge,
+    /// There is one file for uploads, and somebody else's is in it.
+    Busy,
+    /// The disk has too little room.
+    DiskFull,
+    /// It cannot be written.
+    NotStored,
+    /// There is no keyring.
+    NoKeyring,
+    /// There is nobody who could check it.
+    NoRauc,
+    /// The board cannot carry a check now.
+    NotNow,
+    /// The check had no end.
+    TooSlow,
+    /// It is not what it should be.
+    NotGenuine,
+    /// It is genuine, and this system has no place for it.
+    NotOurImage,
+    /// It is genuine, and nobody here could install it.
+    NoInstaller,
+}
+
+impl Refusal {
+    /// For people: the rest of a sentence that begins with who is refused.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Off => "uploads are switched off; hdhomerun_upload under [update] switches them on",
+            Self::Incomplete => "a part of it is missing; send it again",
+            Self::TooLarge => "it is larger than upload_mib_max under [update] allows",
+            Self::Busy => "another upload is going on; send it again when that is done",
+            Self::DiskFull => "there is too little room on the disk of state_dir",
+            Self::NotStored => "it cannot be written to state_dir; the log says why",
+            Self::NoKeyring => "no keyring says who may sign; name a readable one with keyring under [update]",
+            Self::NoRauc => "without RAUC nobody can check its signature; install the package rauc",
+            Self::NotNow => "the box is too busy to check it; send it again later",
+            Self::TooSlow => "checking its signature took too long; send it again later",
+            Self::NotGenuine => "it is no whole bundle with a signature that the keyring of this box trusts",
+            Self::NotOurImage => {
+                "the bundle is genuine; this box was not installed from our image, so update it with a new build and \
+                 a restart of the service"
+            }
+            Self::NoInstaller => {
+                "the bundle is genuine; this version cannot install it by itself, so run rauc install on the box"
+            }
+        }
+    }
 }
 
 /// What to do.
@@ -47,7 +104,7 @@ pub enum Step<'a> {
         bytes: u32,
     },
     /// Answer with this refusal.
-    Refuse(&'static str),
+    Refuse(Refusal),
 }
 
 impl Upload {
@@ -60,7 +117,7 @@ impl Upload {
     pub fn on<'a>(&mut self, request: UpgradeRequest<'a>) -> Step<'a> {
         let Some(bytes_max) = self.bytes_max else {
             return match request {
-                UpgradeRequest::End => Step::Refuse("ERROR: upgrades over the network are switched off"),
+                UpgradeRequest::End => Step::Refuse(Refusal::Off),
                 UpgradeRequest::Piece { .. } | UpgradeRequest::Malformed => Step::Ignore,
             };
         };
@@ -68,30 +125,41 @@ impl Upload {
             (UpgradeRequest::Piece { offset, data }, State::Idle | State::Receiving(_)) => {
                 let bytes = if let State::Receiving(bytes) = self.state { bytes } else { 0 };
                 let end = u32::try_from(data.len()).ok().and_then(|len| bytes.checked_add(len));
-                match end.filter(|end| offset == bytes && *end <= bytes_max) {
+                match end.filter(|end| *end <= bytes_max) {
+                    _ if offset != bytes => self.spoil(Refusal::Incomplete),
                     Some(end) => {
                         self.state = State::Receiving(end);
                         Step::Write { offset, data }
                     }
-                    None => self.spoil(),
+                    None => self.spoil(Refusal::TooLarge),
                 }
             }
-            (UpgradeRequest::Malformed, State::Idle | State::Receiving(_)) => self.spoil(),
-            (UpgradeRequest::Piece { .. } | UpgradeRequest::Malformed, State::Spoiled) => Step::Ignore,
+            (UpgradeRequest::Malformed, State::Idle | State::Receiving(_)) => self.spoil(Refusal::Incomplete),
+            (UpgradeRequest::Piece { .. } | UpgradeRequest::Malformed, State::Spoiled(_)) => Step::Ignore,
             (UpgradeRequest::End, state) => {
                 self.state = State::Idle;
                 match state {
                     State::Receiving(bytes) if bytes > 0 => Step::Check { bytes },
-                    _ => Step::Refuse("ERROR: incomplete firmware"),
+                    State::Spoiled(why) => Step::Refuse(why),
+                    _ => Step::Refuse(Refusal::Incomplete),
                 }
             }
         }
     }
 
-    /// Says that the bytes could not be written: the disk is full.
-    pub const fn spoil(&mut self) -> Step<'static> {
-        self.state = State::Spoiled;
+    /// Says why the bytes could not be written: the disk is full, for one.
+    pub const fn spoil(&mut self, why: Refusal) -> Step<'static> {
+        self.state = State::Spoiled(why);
         Step::Discard
+    }
+
+    /// Nothing came for too long. Says whether there was an upload, which is spoiled now.
+    pub const fn stalled(&mut self) -> bool {
+        let is_amid = matches!(self.state, State::Receiving(_));
+        if is_amid {
+            self.state = State::Spoiled(Refusal::Incomplete);
+        }
+        is_amid
     }
 }
 
@@ -106,7 +174,7 @@ mod tests {
     }
 
     fn is_refused(step: Step<'_>) -> bool {
-        matches!(step, Step::Refuse(why) if why.starts_with("ERROR: "))
+        matches!(step, Step::Refuse(_))
     }
 
     #[test]
@@ -179,8 +247,33 @@ mod tests {
     fn a_full_disk_spoils_it() {
         let mut upload = Upload::new(Some(u32::MAX));
         upload.on(piece(0, KIB));
-        assert_eq!(upload.spoil(), Step::Discard);
+        assert_eq!(upload.spoil(Refusal::DiskFull), Step::Discard);
         assert_eq!(upload.on(piece(0x400, KIB)), Step::Ignore);
-        assert!(is_refused(upload.on(UpgradeRequest::End)));
+        assert_eq!(upload.on(UpgradeRequest::End), Step::Refuse(Refusal::DiskFull));
+        assert_eq!(upload.on(UpgradeRequest::End), Step::Refuse(Refusal::Incomplete), "that was told");
+    }
+
+    #[test]
+    fn whoever_stops_in_the_middle_is_given_up() {
+        let mut upload = Upload::new(Some(u32::MAX));
+        assert!(!upload.stalled(), "a client that only keeps its connection");
+        upload.on(piece(0, KIB));
+        assert!(upload.stalled() && !upload.stalled());
+        assert_eq!(upload.on(piece(0x400, KIB)), Step::Ignore);
+        assert_eq!(upload.on(UpgradeRequest::End), Step::Refuse(Refusal::Incomplete));
+    }
+
+    #[test]
+    fn the_reason_is_what_went_wrong_first() {
+        let refusal = |pieces: &[(u32, &[u8])]| {
+            let mut upload = Upload::new(Some(2_048));
+            for (offset, data) in pieces {
+                upload.on(piece(*offset, data));
+            }
+            upload.on(UpgradeRequest::End)
+        };
+        assert_eq!(refusal(&[(0, KIB), (0x400, KIB), (0x800, KIB)]), Step::Refuse(Refusal::TooLarge));
+        assert_eq!(refusal(&[(0, KIB), (0x800, KIB)]), Step::Refuse(Refusal::Incomplete));
+        assert_eq!(refusal(&[(0, KIB), (0x400, KIB), (0x800, KIB), (0xC00, KIB)]), Step::Refuse(Refusal::TooLarge));
     }
 }

@@ -157,6 +157,21 @@ fn an_encoder_is_tried_while_nobody_needs_the_board() {
     assert!(!permitted(&story));
 }
 
+#[test]
+fn a_signature_is_checked_whoever_watches_while_there_is_memory() {
+    let mut story = Story::new(2);
+    let permitted = |story: &Story| story.pool.permit_check(story.now).map(drop).is_some();
+    story.ask_for(1, 7, Profile::Heavy);
+    assert!(permitted(&story));
+    story.on(Event::Facts(BoardFacts { ffmpeg_present: false, ..PLENTY }));
+    assert!(permitted(&story), "it needs no FFmpeg");
+    story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));
+    assert!(!permitted(&story));
+    story.on(Event::Facts(PLENTY));
+    story.on(Event::Drain);
+    assert!(!permitted(&story));
+}
+
 /// What is at stake: an assertion of the pool ends the daemon, and with several slots of one channel its breaker can be
 /// pulled from two sides. Tried with random days of two channels in three pictures each; the pool asserts by itself.
 #[test]
