@@ -10,7 +10,7 @@
 //!    ┌───────────────┐
 //!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
-//!    │ subscriptions │  fetches playlists and guides, has the guide for clients made
+//!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
 //!    │    update     │  takes bundles in, and has their signature verified
 //!    ├───────────────┤
 //!    │ engine  store │  slots, children, rings · SQLite on a thread of its own, guides on another
@@ -35,6 +35,10 @@
 //! | lineup | the channels we offer, in order; an immutable snapshot |
 //! | mark | what the owner thinks of a channel: a favourite, hidden, or neither |
 //! | guide number | `5.1`, what a viewer types; always text |
+//! | subscription | a playlist, a login or another box that the owner takes channels from |
+//! | entry, listing | what a subscription lists, one by one and as a whole: the provider's layer |
+//! | change set | what one refresh changed in a listing |
+//! | adopt | make a channel, with an id and a number for life, of an entry that the owner wants |
 //! | source | where a channel's pictures come from |
 //! | recipe | FFmpeg's arguments for a source |
 //! | guide, programme | what is on, as somebody tells it in XMLTV; the one for clients is made of all of them |
@@ -96,9 +100,12 @@
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
-//! **I am a playlist.** [`subscriptions`] reads me in pieces into `pure::wire::m3u`; the [`store`] gives each of my
-//! entries its id and number for life; the new lineup replaces the old one in one step. If I am no good, the old one
-//! stays.
+//! **I am a playlist.** When `pure::rules::timetable` says so, [`subscriptions`] reads me in pieces into
+//! `pure::wire::m3u`, and hands a few hundred entries at a time to the [`store`], which compares them with those it has
+//! and writes what differs into the provider's layer, for nobody to see yet. At my end one small transaction makes that
+//! count, or it waits for the owner. Entries he wants that have no channel yet are adopted; what he named, numbered,
+//! moved or merged stands in the other layer, which I cannot reach. The new lineup replaces the old one in one step. If
+//! I am no good, the old one stays.
 //!
 //! **I am a guide.** A playlist named me, or the owner. [`subscriptions::guides`] fetches me twice a day, if I have
 //! changed, and hands my bytes on as they come; it waits when the guides' thread ([`store::guide`]) has enough of them.

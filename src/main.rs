@@ -197,7 +197,15 @@ async fn run(
         safe_mode: typed.safe_mode,
     };
     let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone(), black_box.clone());
-    let subscriptions = subscriptions::Handle::new(settings.playlist.clone(), guide_options(settings), guide.folder);
+    let rooms = subscriptions::Rooms {
+        store: store.clone(),
+        guide: guide.handle,
+        engine: engine.clone(),
+        problems: problems.clone(),
+        metrics: Rc::clone(&metrics),
+    };
+    let guides = subscriptions::guides::Handle::new(guide_options(settings), guide.folder);
+    let subscriptions = subscriptions::Handle::new(rooms, settings.playlist.clone(), settings.groups.clone(), guides);
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         name: RefCell::new(settings.name.clone()),
@@ -235,13 +243,9 @@ async fn run(
         instead: typed.safe_mode.then_some(SAFE_MODE_STATUS),
     };
     let loading = if typed.safe_mode {
-        let (sure, handle) = (wrong.is_none(), subscriptions.clone());
-        let stored = subscriptions::run_stored(handle, sure, store, guide.handle, engine.clone(), problems, metrics);
-        tokio::task::spawn_local(stored)
+        tokio::task::spawn_local(subscriptions::run_stored(subscriptions.clone(), wrong.is_none()))
     } else {
-        let handle = subscriptions.clone();
-        let fetching = subscriptions::run(handle, store, guide.handle, engine.clone(), problems, metrics);
-        tokio::task::spawn_local(fetching)
+        tokio::task::spawn_local(subscriptions::run(subscriptions.clone()))
     };
     announce(&app, settings);
     let trials = tokio::task::spawn_local({
@@ -280,8 +284,9 @@ async fn run(
     loading.abort();
     guardian.abort();
     guardian.await.map(drop).unwrap_or_default();
-    // The last handle to the store goes with its task; then its thread writes what is left and ends.
     loading.await.unwrap_or_default();
+    // Its thread writes what is left and ends.
+    store.stop();
     if store_thread.join().is_err() {
         tracing::error!("the store ended badly");
     }
@@ -467,10 +472,11 @@ fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &
     app.name.borrow_mut().clone_from(&settings.name);
     logs.set_level(settings.log_level);
     app.subscriptions.guides().set_options(guide_options(&settings));
-    app.subscriptions.set_playlist(settings.playlist.clone());
+    app.subscriptions.set_playlist(settings.playlist.clone(), settings.groups.clone());
     let fixed = Settings {
         name: started_with.name.clone(),
         playlist: started_with.playlist.clone(),
+        groups: started_with.groups.clone(),
         guides: started_with.guides.clone(),
         guide_days: started_with.guide_days,
         guide_mismatch_percent: started_with.guide_mismatch_percent,

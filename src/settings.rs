@@ -4,8 +4,8 @@
 //! allowed, and the line to write. `tools/tunerd.toml.example` documents every key.
 
 use pure::limits::{
-    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GUIDES_MAX, MULTICAST_TTL_MAX, RING_MIB_MAX,
-    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
+    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX, MULTICAST_TTL_MAX,
+    NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use serde::Deserialize;
@@ -24,6 +24,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// File or address of the playlist; `None`: the demo channels.
     pub playlist: Option<String>,
+    /// Its groups that become channels; `None`: as chosen otherwise, and all at first.
+    pub groups: Option<Vec<String>>,
     /// Files or addresses of guides, besides those that the playlist names.
     pub guides: Vec<String>,
     /// How many days of guide clients get.
@@ -227,6 +229,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct LineupTable {
     playlist: Option<String>,
+    groups: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -377,6 +380,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         name,
         state_dir,
         playlist,
+        groups: check_groups(file.lineup.groups)?,
         guides,
         guide_days: check_range("guide.days", file.guide.days.unwrap_or(7), 1, 14)?,
         guide_mismatch_percent: check_range(
@@ -475,6 +479,20 @@ fn check_port(key: &str, found: i64) -> Result<u16, SettingsError> {
         .ok()
         .filter(|port| *port > 0)
         .ok_or_else(|| bad(key, &found.to_string(), "1 to 65535", &format!("{leaf} = {example}")))
+}
+
+/// Groups are named as the playlist names them; an empty name is that of entries without one.
+fn check_groups(groups: Option<Vec<String>>) -> Result<Option<Vec<String>>, SettingsError> {
+    let line = "groups = [\"News\", \"Sport\"]";
+    let Some(groups) = groups else { return Ok(None) };
+    if groups.len() > GROUPS_MAX {
+        let allowed = format!("up to {GROUPS_MAX} of them");
+        return Err(bad("lineup.groups", &format!("a list of {}", groups.len()), &allowed, line));
+    }
+    match groups.iter().find(|group| group.len() > NAME_BYTES_MAX || group.chars().any(char::is_control)) {
+        Some(wrong) => Err(bad("lineup.groups", &format!("{wrong:?}"), "names of the playlist's groups", line)),
+        None => Ok(Some(groups)),
+    }
 }
 
 /// A playlist is a file, or an address that starts with `http://` or `https://`.

@@ -37,6 +37,8 @@ pub enum Topic {
     Playlist,
     /// The channels cannot be stored or read.
     Lineup,
+    /// More channels are wanted than there can be.
+    Groups,
     /// A guide cannot be had.
     Guide,
     /// The guide for clients cannot be made.
@@ -52,7 +54,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -63,6 +65,7 @@ impl Topic {
         Self::ControlPort,
         Self::Playlist,
         Self::Lineup,
+        Self::Groups,
         Self::Guide,
         Self::GuideMade,
         Self::GuideDrift,
@@ -92,6 +95,7 @@ impl Topic {
             Self::ControlPort => "control-port",
             Self::Playlist => "playlist",
             Self::Lineup => "lineup",
+            Self::Groups => "groups",
             Self::Guide => "guide",
             Self::GuideMade => "guide-made",
             Self::GuideDrift => "guide-drift",

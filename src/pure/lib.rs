@@ -6,8 +6,8 @@
 //!
 //! - [`limits`]: every bound and budget, with its reason.
 //! - [`time`]: points in time, as plain numbers.
-//! - [`model`]: the nouns: device id, guide number, channel, lineup, channel map, source, recipe.
-//! - [`wire`]: bytes to values and back: HDHomeRun frames, SSDP, transport stream, RTP, M3U, XMLTV.
+//! - [`model`]: the nouns: device id, guide number, channel, lineup, channel map, source, recipe, subscription.
+//! - [`wire`]: bytes to values and back: HDHomeRun frames, SSDP, transport stream, RTP, M3U, JSON lists, XMLTV.
 //! - [`rules`]: decisions over time: bucket, admission, gate, pool, control.
 #![no_std]
 #![forbid(unsafe_code)]

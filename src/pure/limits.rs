@@ -213,12 +213,54 @@ const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4
 
 // ---- Lineup -----------------------------------------------------------------------------------------------------
 
-/// Channels of one lineup: the largest playlists seen have 40,000 entries.
+/// Channels of one lineup: the largest that clients were seen to take have a tenth of it.
 pub const CHANNELS_MAX: usize = 65_536;
 /// Channels that Plex takes from one device; whoever has more is told. Source: xTeVe's issues 52, 63, 133 and 244.
-pub const PLEX_CHANNELS_MAX: u32 = 480;
-/// Bytes of a playlist (M01).
-pub const PLAYLIST_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const PLEX_CHANNELS_MAX: usize = 480;
+/// Entries that one subscription may list: the largest playlists seen, with films and series, have 200,000.
+pub const ENTRIES_MAX: usize = 262_144;
+/// Groups that one subscription may list: playlists of 200,000 entries have two thousand.
+pub const GROUPS_MAX: usize = 16_384;
+/// Subscriptions: homes have one to five.
+pub const SUBSCRIPTIONS_MAX: usize = 32;
+/// Sources of one channel: more providers of the same channel than anybody pays for.
+pub const SOURCES_MAX: usize = 16;
+/// Bytes of a playlist (M01): 250,000 entries with logo and guide id. It is never in memory as a whole.
+pub const PLAYLIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Entries that are given to the store at once: a few milliseconds of its work.
+pub const STAGE_LEN: usize = 512;
+/// Rows that the store looks at before others get their turn.
+pub const ROWS_MAX: u32 = 4_096;
+/// Entries or channels in one answer.
+pub const PAGE_LEN_MAX: usize = 500;
+/// Channels that one request may change.
+pub const BULK_MAX: usize = 5_000;
+/// Change sets that are remembered of each subscription.
+pub const CHANGE_SETS_MAX: i64 = 20;
+/// Bytes of one logo: pictures for a television's list are a tenth of it.
+pub const LOGO_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all logos that are kept: a thousand as they usually are.
+pub const LOGOS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Logos that are fetched at once: clients ask for hundreds, and providers count.
+pub const LOGO_FETCHES_MAX: usize = 2;
+/// Logos that are remembered as not to be had.
+pub const LOGO_FAILURES_MAX: usize = 1_024;
+/// For how long.
+pub const LOGO_FAILURE_MS: u64 = 3_600_000;
+/// Bytes of one header that a provider wants to see: cookies are the longest.
+pub const HEADER_VALUE_BYTES_MAX: usize = 1_024;
+/// Bytes of one string or number in a provider's JSON; more is no answer.
+pub const JSON_ITEM_BYTES_MAX: usize = 16 * 1024;
+/// From one refresh of a subscription to the next, at least: providers count how often they are asked.
+pub const REFRESH_S_MIN: u32 = 900;
+/// The same where nobody says: lists change about once a day.
+pub const REFRESH_S_DEFAULT: u32 = 43_200;
+/// The same at most: a month.
+pub const REFRESH_S_MAX: u32 = 2_592_000;
+/// From a failed refresh to the next try; doubled each time.
+pub const REFRESH_RETRY_MS_MIN: u64 = 15_000;
+/// The longest pause between two tries.
+pub const REFRESH_RETRY_MS_MAX: u64 = 900_000;
 /// Bytes of one line of a playlist (M01).
 pub const PLAYLIST_LINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a name, group or guide id; longer ones are cut at a character.
@@ -229,8 +271,8 @@ pub const URL_BYTES_MAX: usize = 2_048;
 pub const GUIDE_NUMBER_BYTES_MAX: usize = 12;
 /// Redirects that a playlist's fetch follows (S32).
 pub const REDIRECTS_MAX: usize = 3;
-/// From asking for a playlist to having all of it.
-pub const FETCH_MS_MAX: u64 = 60_000;
+/// From asking for a playlist to having all of it in the store: 64 MiB take two minutes at 4 Mbit/s.
+pub const FETCH_MS_MAX: u64 = 180_000;
 /// Hours of guide that we serve for a channel of our own.
 pub const GUIDE_HOURS: i64 = 24;
 
@@ -602,8 +644,6 @@ pub const CLIENTS_SHOWN: usize = 8;
 pub const ENGINE_INBOX: usize = 2 * VIEWERS_MAX;
 /// Questions waiting for the store.
 pub const STORE_INBOX: usize = 64;
-/// Favourites and hidden channels that wait to be stored.
-pub const MARKS_INBOX: usize = 16;
 
 // ---- Sums -------------------------------------------------------------------------------------------------------
 
@@ -640,6 +680,7 @@ const _: () = assert!(
     ACQUIRE_ATTEMPTS_MAX as u64 * ACQUIRE_ATTEMPT_MS + (2 + 4 + 8 + 16) * 1_000 == ACQUIRE_MS_MAX,
     "five attempts and the pauses between them fill one acquisition"
 );
+const _: () = assert!(LOGO_BYTES_MAX * 8 <= LOGOS_BYTES_MAX, "one logo does not drive all others out");
 const _: () = assert!(REFUSAL_GAP_MS > REFUSED_MS, "a count can grow old enough");
 const _: () = assert!(STRAYS_PAUSE_MS < BEAT_MS && LAG_EVERY_MS < BEAT_MS, "beats are the slow ones");
 const _: () = assert!(PROBE_EVERY_MS * (UNHEALTHY_PROBES_MIN as u64) < UNHEALTHY_MS, "three probes fit in");

@@ -52,7 +52,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn name_guides(&self, namer: Namer, addresses: Vec<String>) -> Result<Vec<Guide>, StoreError> {
-        self.run(move |database| name_guides(database, namer, &addresses)).await
+        self.ask(move |database| name_guides(&mut database.owner, namer, &addresses)).await
     }
 
     /// All guides, the best first.
@@ -60,7 +60,7 @@ impl Handle {
     /// # Errors
     /// The database cannot be read, or is too busy.
     pub async fn guides(&self) -> Result<Vec<Guide>, StoreError> {
-        self.run(|database| guides(database)).await
+        self.ask(|database| guides(&database.owner)).await
     }
 
     /// Moves a guide in time.
@@ -68,8 +68,8 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn move_guide(&self, id: GuideId, offset_s: i64) -> Result<(), StoreError> {
-        self.run(move |database| {
-            database.execute("UPDATE guide SET offset_s = ?2 WHERE id = ?1", params![id.0, offset_s])?;
+        self.ask(move |database| {
+            database.owner.execute("UPDATE guide SET offset_s = ?2 WHERE id = ?1", params![id.0, offset_s])?;
             Ok(())
         })
         .await
@@ -80,7 +80,7 @@ impl Handle {
     /// # Errors
     /// The database cannot be read, or is too busy.
     pub async fn guide_choices(&self) -> Result<BTreeMap<ChannelId, Choice>, StoreError> {
-        self.run(|database| choices(database)).await
+        self.ask(|database| choices(&database.owner)).await
     }
 
     /// Keeps what the owner chose for a channel.
@@ -88,7 +88,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn choose_guide(&self, channel: ChannelId, choice: Choice) -> Result<(), StoreError> {
-        self.run(move |database| choose(database, channel, &choice)).await
+        self.ask(move |database| choose(&database.owner, channel, &choice)).await
     }
 }
 
@@ -160,7 +160,7 @@ fn choose(database: &Connection, channel: ChannelId, choice: &Choice) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
+    use super::super::{Database, schema};
     use super::*;
 
     fn addresses(guides: &[Guide]) -> Vec<(&str, Namer)> {
@@ -170,34 +170,34 @@ mod tests {
     #[test]
     fn a_guide_keeps_its_id_and_the_owner_comes_first() {
         let folder = std::env::temp_dir().join(format!("tunerd-guides-{}", std::process::id()));
-        let (mut database, _) = schema::open(&folder).unwrap();
+        let (Database { mut owner, .. }, _) = schema::open(&folder).unwrap();
         let name = |database: &mut Connection, namer, names: &[&str]| {
             name_guides(database, namer, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
         };
-        let first = name(&mut database, Namer::Playlist, &["a", "b"]);
+        let first = name(&mut owner, Namer::Playlist, &["a", "b"]);
         assert_eq!(addresses(&first), [("a", Namer::Playlist), ("b", Namer::Playlist)]);
-        let both = name(&mut database, Namer::Owner, &["c", "b"]);
+        let both = name(&mut owner, Namer::Owner, &["c", "b"]);
         assert_eq!(addresses(&both), [("c", Namer::Owner), ("a", Namer::Playlist), ("b", Namer::Playlist)]);
         assert_eq!(
-            addresses(&name(&mut database, Namer::Playlist, &["b"])),
+            addresses(&name(&mut owner, Namer::Playlist, &["b"])),
             [("c", Namer::Owner), ("b", Namer::Playlist)]
         );
-        let back = name(&mut database, Namer::Playlist, &["a", "b"]);
+        let back = name(&mut owner, Namer::Playlist, &["a", "b"]);
         assert_eq!(back.iter().find(|guide| guide.address == "a"), first.first());
 
         let chosen = Choice { guide: Chosen::Channel(GuideId(2), "x".to_owned()), offset_s: -60 };
-        database
+        owner
             .execute_batch("INSERT INTO channel (id, origin, key, number, name, grouping, logo) VALUES (7, 'o', 'k', '1', '', '', '')")
             .unwrap();
         for choice in
             [chosen, Choice { guide: Chosen::Nothing, offset_s: 0 }, Choice { offset_s: 5, ..Choice::default() }]
         {
-            choose(&database, ChannelId(7), &choice).unwrap();
-            assert_eq!(choices(&database).unwrap(), BTreeMap::from([(ChannelId(7), choice)]));
+            choose(&owner, ChannelId(7), &choice).unwrap();
+            assert_eq!(choices(&owner).unwrap(), BTreeMap::from([(ChannelId(7), choice)]));
         }
-        choose(&database, ChannelId(7), &Choice::default()).unwrap();
-        assert!(choices(&database).unwrap().is_empty());
-        drop(database);
+        choose(&owner, ChannelId(7), &Choice::default()).unwrap();
+        assert!(choices(&owner).unwrap().is_empty());
+        drop(owner);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

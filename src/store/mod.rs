@@ -1,25 +1,37 @@
-//! What must survive: identity and channels, in one `SQLite` database.
+//! What must survive: identity, channels and subscriptions, and what these list, in two `SQLite` databases.
 //!
-//! One thread, one connection; everybody else has a [`Handle`]. The database is never on the path of a packet. It runs
+//! One thread; everybody else has a [`Handle`]. A database is never on the path of a packet. The owner's ([`owner`]) runs
 //! in WAL mode with synchronous FULL: what was acknowledged survives a power cut. Migrations only add, so the previous
 //! release can still read what this one wrote. A database that is damaged is put aside, and the last good copy, made
-//! at each start and whenever channels changed, takes its place.
+//! at each start and whenever channels changed, takes its place. The providers' ([`listing`]) can be fetched again: it
+//! has no copy, and one that is damaged is begun anew.
 
+mod edits;
 pub mod guide;
 pub mod guides;
+mod listing;
+mod logos;
+mod owner;
 mod schema;
 
-use pure::limits::STORE_INBOX;
+use listing::Import;
+use owner::Adoption;
+use pure::limits::{CHANNELS_MAX, REFRESH_S_DEFAULT, STORE_INBOX};
 use pure::model::device_id::DeviceId;
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Mark, Source};
 use pure::model::recipe::DEMO;
+use pure::model::subscription::{
+    ChangeSet, Decision, Detail, Difference, Edit, Facts, FieldError, Group, ListedEntry, Listing, Refreshed,
+    Subscription, SubscriptionId,
+};
+use pure::time::Wall;
 use pure::wire::m3u::Entry;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use std::collections::{BTreeMap, BTreeSet};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::mpsc;
 use tokio::sync::oneshot;
@@ -33,11 +45,22 @@ impl StoreError {
     pub fn busy() -> Self {
         Self("the database is busy; try again".to_owned())
     }
+
+    /// A refresh ended before.
+    fn over() -> Self {
+        Self("the refresh was over already".to_owned())
+    }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<String> for StoreError {
+    fn from(why: String) -> Self {
+        Self(why)
     }
 }
 
@@ -47,46 +70,59 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Why something was not changed.
+#[derive(Clone, Debug)]
+pub enum EditError {
+    /// What was asked is wrong, and in which field.
+    Field(FieldError),
+    /// There is no such thing.
+    NotFound,
+    /// The database did not do it.
+    Store(StoreError),
+}
+
+impl From<StoreError> for EditError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for EditError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<FieldError> for EditError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
 /// Where a lineup comes from; each origin has its own channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The channels we make ourselves.
     Demo,
-    /// The owner's playlist.
+    /// What the owner subscribed to.
     Playlist,
 }
 
-impl Origin {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Demo => "demo",
-            Self::Playlist => "playlist",
-        }
-    }
-}
+/// Something to be done on the store's thread.
+type Work = Box<dyn FnOnce(&mut Database) + Send>;
 
 enum Request {
-    Lineup {
-        origin: Origin,
-        answer: oneshot::Sender<Result<Lineup, StoreError>>,
-    },
-    Replace {
-        entries: Vec<Entry>,
-        answer: oneshot::Sender<Result<Lineup, StoreError>>,
-    },
-    Marks {
-        answer: oneshot::Sender<Result<BTreeMap<ChannelId, Mark>, StoreError>>,
-    },
-    SetMark {
-        channel: ChannelId,
-        mark: Mark,
-        answer: oneshot::Sender<Result<(), StoreError>>,
-    },
-    Ping {
-        answer: oneshot::Sender<()>,
-    },
-    /// What a room beside this one wants done.
-    Do(Box<dyn FnOnce(&mut Connection) + Send>),
+    Work(Work),
+    Stop,
+}
+
+/// Both databases. The connection to the listings knows nothing of the owner's; that of the owner's reads the listings.
+pub(crate) struct Database {
+    owner: Connection,
+    listings: Connection,
+    folder: PathBuf,
+    import: Option<Import>,
+    adoption: Option<Adoption>,
 }
 
 /// How the store's thread is.
@@ -123,18 +159,19 @@ pub struct Opened {
 /// Only when not even a database in memory or a thread can be had.
 pub fn open(folder: &Path) -> Result<Opened, StoreError> {
     let (mut database, mut problem) = schema::open(folder)?;
-    let device_id = device_id(&mut database)?;
+    let device_id = device_id(&mut database.owner)?;
     // The copy of the very first start must know the device id, too.
-    if let Err(error) = schema::keep_copy(&database, folder) {
+    if let Err(error) = schema::keep_copy(&database.owner, folder) {
         problem.get_or_insert(format!("No copy of the database could be made in {}: {error}", folder.display()));
     }
     let (sender, inbox) = mpsc::sync_channel(STORE_INBOX);
     let thread = std::thread::Builder::new()
         .name("store".to_owned())
         .stack_size(512 * 1024)
-        .spawn({
-            let folder = folder.to_owned();
-            move || serve(&mut database, &folder, &inbox)
+        .spawn(move || {
+            while let Ok(Request::Work(work)) = inbox.recv() {
+                work(&mut database);
+            }
         })
         .map_err(|error| StoreError(format!("no thread for the database: {error}")))?;
     Ok(Opened { handle: Handle(sender), device_id, problem, thread })
@@ -146,16 +183,11 @@ impl Handle {
     /// # Errors
     /// The database cannot be read, or is too busy.
     pub async fn lineup(&self, origin: Origin) -> Result<Lineup, StoreError> {
-        self.ask(|answer| Request::Lineup { origin, answer }).await
-    }
-
-    /// Makes `entries` the playlist's channels, in their order: known ones keep id and number, new ones get theirs,
-    /// and those that are gone keep theirs for when they come back.
-    ///
-    /// # Errors
-    /// Nothing was changed.
-    pub async fn replace_playlist(&self, entries: Vec<Entry>) -> Result<Lineup, StoreError> {
-        self.ask(|answer| Request::Replace { entries, answer }).await
+        self.ask(move |database| match origin {
+            Origin::Demo => demo_lineup(&mut database.owner),
+            Origin::Playlist => owner::lineup(&database.owner),
+        })
+        .await
     }
 
     /// What the owner thinks of channels; those without a row are plain.
@@ -163,66 +195,359 @@ impl Handle {
     /// # Errors
     /// The database cannot be read, or is too busy.
     pub async fn marks(&self) -> Result<BTreeMap<ChannelId, Mark>, StoreError> {
-        self.ask(|answer| Request::Marks { answer }).await
+        self.ask(|database| marks(&database.owner)).await
     }
 
-    /// Keeps what the owner thinks of a channel.
+    /// Keeps what the owner thinks of channels; all of them or none.
     ///
     /// # Errors
     /// Nothing was changed.
-    pub async fn set_mark(&self, channel: ChannelId, mark: Mark) -> Result<(), StoreError> {
-        self.ask(|answer| Request::SetMark { channel, mark, answer }).await
+    pub async fn set_marks(&self, channels: Vec<ChannelId>, mark: Mark) -> Result<(), StoreError> {
+        self.ask(move |database| {
+            let transaction = database.owner.transaction()?;
+            for channel in channels {
+                set_mark(&transaction, channel, mark)?;
+            }
+            Ok(transaction.commit()?)
+        })
+        .await
     }
+
+    // ---- Subscriptions ----------------------------------------------------------------------------------------------
+
+    /// All subscriptions, and what they list.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn subscriptions(&self) -> Result<Vec<(Subscription, Listing)>, StoreError> {
+        self.ask(|database| {
+            let all = owner::subscriptions(&database.owner)?.into_iter();
+            all.map(|one| listing::listing(&database.listings, one.id).map(|listing| (one, listing))).collect()
+        })
+        .await
+    }
+
+    /// Makes the settings' subscription what the settings say, and gives its id if there is one.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn follow_settings(
+        &self,
+        playlist: Option<String>,
+        groups: Option<Vec<String>>,
+    ) -> Result<Option<SubscriptionId>, EditError> {
+        let follow = move |database: &mut Database| {
+            owner::follow_settings(database, playlist.as_deref(), groups.as_deref(), REFRESH_S_DEFAULT)
+        };
+        self.ask(follow).await
+    }
+
+    /// Keeps a subscription that was checked, a new one if its id is 0.
+    ///
+    /// # Errors
+    /// There are too many, or nothing was changed.
+    pub async fn put(&self, subscription: Subscription) -> Result<SubscriptionId, EditError> {
+        self.ask(move |database| {
+            let before = owner::subscription(&database.owner, subscription.id);
+            if before.is_err() && subscription.id.0 != 0 {
+                return Err(EditError::NotFound);
+            }
+            let id = owner::put(&database.owner, &subscription)?;
+            if before.is_ok_and(|before| before.address != subscription.address) {
+                listing::forget_version(&database.listings, id)?;
+            }
+            if subscription.id != id {
+                // A database that was begun anew counts from 1 again; what is listed under that number is another's.
+                while listing::forget(&mut database.listings, id)? {}
+            }
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Removes a subscription and all that it lists; its channels stay known.
+    ///
+    /// # Errors
+    /// There is none with this id, or nothing was changed.
+    pub async fn remove(&self, id: SubscriptionId) -> Result<(), EditError> {
+        self.ask(move |database| owner::remove(&mut database.owner, id)).await?;
+        while self.ask(move |database| listing::forget(&mut database.listings, id)).await? {}
+        Ok(())
+    }
+
+    /// Ticks exactly these groups, or with `None` says that all entries are wanted.
+    ///
+    /// # Errors
+    /// There would be too many channels, or nothing was changed.
+    pub async fn tick(&self, id: SubscriptionId, groups: Option<Vec<String>>) -> Result<(), EditError> {
+        self.ask(move |database| owner::tick(&mut database.owner, id, groups.as_deref())).await
+    }
+
+    /// From which number on new channels of a group are numbered; `None`: like others.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn set_range(&self, id: SubscriptionId, group: String, from: Option<u32>) -> Result<(), EditError> {
+        self.ask(move |database| owner::set_range(&database.owner, id, &group, from)).await
+    }
+
+    /// The groups that a subscription lists.
+    ///
+    /// # Errors
+    /// There is none with this id, or the database cannot be read.
+    pub async fn groups(&self, id: SubscriptionId) -> Result<Vec<Group>, EditError> {
+        self.ask(move |database| owner::groups(&database.owner, id)).await
+    }
+
+    /// Entries after the position `after`, `limit` of them or more if there are so many, and where to go on.
+    ///
+    /// # Errors
+    /// There is no subscription with this id, or the database cannot be read.
+    pub async fn entries(
+        &self,
+        id: SubscriptionId,
+        group: Option<String>,
+        search: String,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<ListedEntry>, Option<i64>), EditError> {
+        let (mut found, mut next) = (Vec::new(), Some(after));
+        // In steps, so that others get their turn.
+        while let Some(after) = next.filter(|_| found.len() < limit) {
+            let (group, search) = (group.clone(), search.clone());
+            let look =
+                move |database: &mut Database| owner::entries(&database.owner, id, group.as_deref(), &search, after);
+            let (more, then) = self.ask(look).await?;
+            found.extend(more);
+            next = then;
+        }
+        Ok((found, next))
+    }
+
+    // ---- A refresh --------------------------------------------------------------------------------------------------
+
+    /// Begins a refresh. There is one at a time; an older one that did not end never was.
+    ///
+    /// # Errors
+    /// The database cannot be written, or is too busy.
+    pub async fn begin(&self, id: SubscriptionId) -> Result<(), StoreError> {
+        let mut after = Some(i64::MIN);
+        while let Some(from) = after {
+            after = self.ask(move |database| listing::tidy(&mut database.listings, id, from)).await?;
+        }
+        self.ask(move |database| {
+            database.import = Some(listing::begin(&mut database.listings, id)?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes the next entries of the refresh, in order.
+    ///
+    /// # Errors
+    /// There are too many, or they cannot be written. The refresh is over.
+    pub async fn stage(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.ask(move |database| {
+            let Some(mut import) = database.import.take() else { return Err(StoreError::over()) };
+            import.stage(&mut database.listings, &entries)?;
+            database.import = Some(import);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends the refresh: what it listed counts from now on, or waits if `held`.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn finish(&self, facts: Facts, held: bool) -> Result<Refreshed, StoreError> {
+        let search = |database: &mut Database| match &mut database.import {
+            Some(import) => import.search(&mut database.listings),
+            None => Err(StoreError::over()),
+        };
+        while self.ask(search).await? {}
+        self.ask(move |database| {
+            let import = database.import.take().ok_or_else(StoreError::over)?;
+            let (id, owner) = (import.subscription, &database.owner);
+            import.finish(&mut database.listings, &facts, held, |key| owner::is_known(owner, id, key))
+        })
+        .await
+    }
+
+    /// It was asked, and nothing is new.
+    ///
+    /// # Errors
+    /// The database cannot be written, or is too busy.
+    pub async fn note_unchanged(&self, id: SubscriptionId, at: Wall) -> Result<(), StoreError> {
+        self.ask(move |database| listing::note_unchanged(&database.listings, id, at)).await
+    }
+
+    /// Makes channels of what the owner wants and has no channel yet; unless there would be too many, which is answered
+    /// with their number.
+    ///
+    /// # Errors
+    /// The database cannot be written, or is too busy. Some channels may have been made.
+    pub async fn adopt(&self, id: SubscriptionId) -> Result<Adopted, EditError> {
+        let wanted = self.ask(|database| owner::wanted(&database.owner)).await?;
+        if wanted > CHANNELS_MAX {
+            return Ok(Adopted::TooMany(wanted));
+        }
+        self.ask(move |database| {
+            database.adoption = Some(Adoption::new(&database.owner, id)?);
+            Ok::<(), EditError>(())
+        })
+        .await?;
+        loop {
+            let step = |database: &mut Database| {
+                let Some(mut adoption) = database.adoption.take() else { return Err(StoreError::over()) };
+                let more = adoption.step(&mut database.owner)?;
+                let made = adoption.made;
+                if more {
+                    database.adoption = Some(adoption);
+                } else if made > 0 {
+                    // They have numbers that must survive; the next start tells if no copy can be made.
+                    schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
+                }
+                Ok((more, made))
+            };
+            if let (false, made) = self.ask(step).await? {
+                return Ok(Adopted::Made(made));
+            }
+        }
+    }
+
+    // ---- What the owner decides -------------------------------------------------------------------------------------
+
+    /// Change sets of a subscription, the newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn change_sets(&self, id: SubscriptionId) -> Result<Vec<ChangeSet>, StoreError> {
+        self.ask(move |database| listing::change_sets(&database.listings, id)).await
+    }
+
+    /// Differences of a change set after the position `after`, `limit` or more of them if there are so many, and where
+    /// to go on. Only of the newest ones is everything still known.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn differences(
+        &self,
+        id: SubscriptionId,
+        batch: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<Difference>, Option<i64>), StoreError> {
+        let (mut found, mut next) = (Vec::new(), Some(after));
+        while let Some(after) = next.filter(|_| found.len() < limit) {
+            let look = move |database: &mut Database| listing::differences(&database.listings, id, batch, after);
+            let (more, then) = self.ask(look).await?;
+            found.extend(more);
+            next = then;
+        }
+        Ok((found, next))
+    }
+
+    /// Decides on the newest change set. After an undo, changes of this subscription wait for the owner.
+    ///
+    /// # Errors
+    /// There is none to decide on, or nothing was changed.
+    pub async fn decide(&self, id: SubscriptionId, decision: Decision) -> Result<(), EditError> {
+        self.ask(move |database| {
+            let mut subscription = owner::subscription(&database.owner, id)?;
+            if !listing::decide(&mut database.listings, id, decision)? {
+                return Err(EditError::NotFound);
+            }
+            if decision == Decision::Undo && !subscription.held {
+                subscription.held = true;
+                owner::put(&database.owner, &subscription)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes channels; all of them or none.
+    ///
+    /// # Errors
+    /// What is wrong with it, or nothing was changed.
+    pub async fn edit(&self, channels: Vec<ChannelId>, edit: Edit) -> Result<(), EditError> {
+        self.ask(move |database| {
+            edits::edit(&mut database.owner, &channels, &edit)?;
+            schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
+            Ok(())
+        })
+        .await
+    }
+
+    /// What is known of channels besides their place in the lineup, in the order of the question.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn details(&self, channels: Vec<ChannelId>) -> Result<Vec<Detail>, StoreError> {
+        self.ask(move |database| edits::details(&database.owner, &channels)).await
+    }
+
+    /// A logo that is kept, by the fingerprint of its address. `day`: today, in days since 1970.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn logo(&self, fingerprint: i64, day: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(move |database| logos::find(&database.listings, fingerprint, day)).await
+    }
+
+    /// Keeps a logo.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn keep_logo(&self, fingerprint: i64, day: i64, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.ask(move |database| logos::keep(&mut database.listings, fingerprint, day, &bytes)).await
+    }
+
+    // ---- Itself -----------------------------------------------------------------------------------------------------
 
     /// Waits for the store's thread to come round to this question; as long as it takes.
     pub async fn ping(&self) -> Pulse {
         let (answer, answered) = oneshot::channel();
-        match self.0.try_send(Request::Ping { answer }) {
+        let work: Work = Box::new(move |_| answer.send(()).unwrap_or_default());
+        match self.0.try_send(Request::Work(work)) {
             Ok(()) if answered.await.is_ok() => Pulse::Alive,
             Ok(()) | Err(mpsc::TrySendError::Disconnected(_)) => Pulse::Stopped,
             Err(mpsc::TrySendError::Full(_)) => Pulse::Busy,
         }
     }
 
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.ask(|answer| Request::Do(Box::new(move |database| drop(answer.send(work(database)))))).await
+    /// Has the thread end after what was asked so far. Waits for room if there is none: it is for the end only.
+    pub fn stop(&self) {
+        self.0.send(Request::Stop).unwrap_or_default();
     }
 
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
+    /// Frees a lineup where it disturbs nobody: a large one takes its time.
+    pub fn discard(&self, lineup: Lineup) {
+        // If the thread has too much to do, it is freed here.
+        self.0.try_send(Request::Work(Box::new(move |_| drop(lineup)))).unwrap_or_default();
+    }
+
+    async fn ask<T, E>(&self, work: impl FnOnce(&mut Database) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(request(answer)).map_err(|_| StoreError::busy())?;
-        answered.await.unwrap_or_else(|_| Err(StoreError("the database has stopped".to_owned())))
+        // Who asked may have given up; that is his business.
+        let work: Work = Box::new(move |database| drop(answer.send(work(database))));
+        self.0.try_send(Request::Work(work)).map_err(|_| StoreError::busy())?;
+        answered.await.unwrap_or_else(|_| Err(StoreError("the database has stopped".to_owned()).into()))
     }
 }
 
-/// The store's thread.
-fn serve(database: &mut Connection, folder: &Path, inbox: &mpsc::Receiver<Request>) {
-    while let Ok(request) = inbox.recv() {
-        // Who asked may have given up; that is his business.
-        match request {
-            Request::Ping { answer } => answer.send(()).unwrap_or_default(),
-            Request::Do(work) => work(database),
-            Request::Lineup { origin, answer } => drop(answer.send(lineup(database, origin))),
-            Request::Marks { answer } => drop(answer.send(marks(database))),
-            Request::SetMark { channel, mark, answer } => drop(answer.send(set_mark(database, channel, mark))),
-            Request::Replace { entries, answer } => {
-                let before = lineup(database, Origin::Playlist).ok();
-                let after = replace_playlist(database, &entries);
-                let changed = after.as_ref().is_ok_and(|after| before.as_ref() != Some(after));
-                drop(answer.send(after));
-                if changed {
-                    // New channels have numbers that must survive, too; the next start tells if no copy can be made.
-                    schema::keep_copy(database, folder).unwrap_or_default();
-                }
-            }
-        }
-    }
+/// What became of new entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// So many channels were made.
+    Made(u32),
+    /// None, for the owner wants so many channels, which do not fit.
+    TooMany(usize),
 }
 
 /// The stored id; a new random one the first time.
@@ -244,46 +569,39 @@ fn device_id(database: &mut Connection) -> Result<DeviceId, StoreError> {
     Ok(id)
 }
 
-fn lineup(database: &mut Connection, origin: Origin) -> Result<Lineup, StoreError> {
-    if origin == Origin::Demo {
-        add_demo(database)?;
-    }
+fn demo_lineup(database: &mut Connection) -> Result<Lineup, StoreError> {
+    add_demo(database)?;
     let mut sources = sources(database)?;
     let mut statement = database.prepare_cached(
-        "SELECT id, number, name, grouping, logo, key FROM channel
-         WHERE origin = ?1 AND position IS NOT NULL ORDER BY position",
+        "SELECT id, number, name, grouping, logo FROM channel
+         WHERE origin = 'demo' AND position IS NOT NULL ORDER BY position",
     )?;
-    let rows = statement.query_map([origin.name()], |row| {
-        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get::<_, String>(5)?))
-    })?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
     let mut channels = Vec::new();
     for row in rows {
-        let (id, number, name, group, logo, key) = row?;
+        let (id, number, name, group, logo) = row?;
         // A row that this release cannot read stays for the release that can.
         let (Ok(number), Some(sources)) = (GuideNumber::from_str(&number), sources.remove(&id)) else { continue };
-        // An entry of a playlist is known by its id in the provider's guide and by its name.
-        let tvg_id = key.split_once('\u{1f}').map_or_else(String::new, |(tvg_id, _)| tvg_id.to_owned());
-        channels.push(Channel { id: ChannelId(id), number, name, group, logo, tvg_id, sources });
+        channels.push(Channel { id: ChannelId(id), number, name, group, logo, tvg_id: String::new(), sources });
     }
     Lineup::new(channels).map_err(|error| StoreError(format!("the stored lineup is contradictory: {error:?}")))
 }
 
 fn sources(database: &Connection) -> Result<BTreeMap<u32, Vec<Source>>, StoreError> {
-    let mut statement =
-        database.prepare_cached("SELECT channel_id, address, user_agent FROM source ORDER BY channel_id, position")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+    let mut statement = database.prepare_cached(
+        "SELECT s.channel_id, s.address FROM source s JOIN channel c ON c.id = s.channel_id AND c.origin = 'demo'
+         ORDER BY s.channel_id, s.position",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
     let mut sources: BTreeMap<u32, Vec<Source>> = BTreeMap::new();
     for row in rows {
-        let (channel, address, user_agent): (u32, String, Option<String>) = row?;
-        let source = match address.strip_prefix("demo:").and_then(|index| index.parse().ok()) {
-            Some(index) => Source::Demo(DemoIndex(index)),
-            None => match address.parse() {
-                Ok(url) => Source::Url { url, user_agent },
-                Err(_) => continue,
-            },
-        };
-        sources.entry(channel).or_default().push(source);
+        let (channel, address): (u32, String) = row?;
+        // A row that this release cannot read stays for the release that can.
+        let index = address.strip_prefix("demo:").and_then(|index| index.parse().ok());
+        sources.entry(channel).or_default().extend(index.map(|index| Source::Demo(DemoIndex(index))));
     }
+    sources.retain(|_, sources| !sources.is_empty());
     Ok(sources)
 }
 
@@ -340,65 +658,6 @@ fn add_demo(database: &mut Connection) -> Result<(), StoreError> {
         }
     }
     Ok(transaction.commit()?)
-}
-
-fn replace_playlist(database: &mut Connection, entries: &[Entry]) -> Result<Lineup, StoreError> {
-    let transaction = database.transaction()?;
-    merge(&transaction, entries)?;
-    transaction.commit()?;
-    lineup(database, Origin::Playlist)
-}
-
-/// A known channel: its id, and whether its address changed is decided by writing it again.
-fn merge(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), StoreError> {
-    let mut known: BTreeMap<String, i64> = BTreeMap::new();
-    // The demo channels may come back one day.
-    let mut taken: BTreeSet<GuideNumber> = DEMO.iter().map(|demo| demo.number).collect();
-    {
-        let mut statement = transaction.prepare("SELECT id, origin, key, number FROM channel")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if row.get::<_, String>(1)? == Origin::Playlist.name() {
-                known.insert(row.get(2)?, row.get(0)?);
-            }
-            taken.extend(GuideNumber::from_str(&row.get::<_, String>(3)?));
-        }
-    }
-    transaction.execute("UPDATE channel SET position = NULL WHERE origin = 'playlist'", [])?;
-    let mut insert = transaction.prepare(
-        "INSERT INTO channel (origin, key, number, name, grouping, logo, position)
-         VALUES ('playlist', ?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    let mut update =
-        transaction.prepare("UPDATE channel SET name = ?2, grouping = ?3, logo = ?4, position = ?5 WHERE id = ?1")?;
-    let mut forget = transaction.prepare("DELETE FROM source WHERE channel_id = ?1")?;
-    let mut source =
-        transaction.prepare("INSERT INTO source (channel_id, position, address, user_agent) VALUES (?1, 0, ?2, ?3)")?;
-    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    let mut next_free = 1;
-    for (position, entry) in (0i64..).zip(entries) {
-        let base = format!("{}\u{1f}{}", entry.tvg_id, entry.name);
-        let occurrence = seen.entry(base.clone()).or_default();
-        let key = format!("{base}\u{1f}{occurrence}");
-        *occurrence += 1;
-        let id = if let Some(id) = known.get(&key) {
-            update.execute(params![id, entry.name, entry.group, entry.logo, position])?;
-            forget.execute([id])?;
-            *id
-        } else {
-            let number = entry.number.filter(|number| !taken.contains(number)).unwrap_or_else(|| {
-                while taken.contains(&GuideNumber::whole(next_free)) {
-                    next_free += 1;
-                }
-                GuideNumber::whole(next_free)
-            });
-            taken.insert(number);
-            insert.execute(params![key, number.as_str(), entry.name, entry.group, entry.logo, position])?;
-            transaction.last_insert_rowid()
-        };
-        source.execute(params![id, entry.url.as_str(), entry.user_agent])?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The database file: opening, migrations, and what is done when it is damaged.
 
-use super::StoreError;
+use super::{Database, StoreError};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -41,6 +42,58 @@ const STEPS: [&str; 3] = [
     ) STRICT;
 ",
     "
+    -- The owner's layer. What subscriptions list is in a database of its own, which can be fetched again.
+    CREATE TABLE subscription (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,
+        username TEXT NOT NULL,
+        password TEXT NOT NULL,
+        user_agent TEXT,
+        refresh_s INTEGER NOT NULL,
+        streams_max INTEGER,
+        held INTEGER NOT NULL,          -- changes wait for the owner
+        ticked_only INTEGER NOT NULL,   -- only ticked groups become channels
+        from_settings INTEGER NOT NULL,
+        enabled INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE tick (
+        subscription_id INTEGER NOT NULL,
+        grouping TEXT NOT NULL,
+        PRIMARY KEY (subscription_id, grouping)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE number_range (
+        subscription_id INTEGER NOT NULL,
+        grouping TEXT NOT NULL,
+        number_from INTEGER NOT NULL,
+        PRIMARY KEY (subscription_id, grouping)
+    ) STRICT, WITHOUT ROWID;
+    -- Where channels come from now; the table source is the previous release's, and the demo channels'.
+    CREATE TABLE channel_source (
+        channel_id INTEGER NOT NULL REFERENCES channel (id),
+        position INTEGER NOT NULL,      -- in order of preference
+        subscription_id INTEGER NOT NULL,
+        key INTEGER NOT NULL,           -- names the entry in its list
+        PRIMARY KEY (channel_id, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX channel_source_entry ON channel_source (subscription_id, key);
+    -- What the owner says instead of the provider; NULL: nothing.
+    CREATE TABLE override (
+        channel_id INTEGER PRIMARY KEY REFERENCES channel (id),
+        name TEXT,
+        grouping TEXT,
+        logo TEXT,
+        moved_behind INTEGER,           -- a channel, or 0 for the top
+        moved_when INTEGER              -- later ones stand nearer
+    ) STRICT;
+    -- Numbers that channels had before; they stay theirs.
+    CREATE TABLE retired (
+        number TEXT PRIMARY KEY,
+        channel_id INTEGER NOT NULL REFERENCES channel (id)
+    ) STRICT, WITHOUT ROWID;
+",
+    "
     -- A row stays for ever: what the owner chose names its id.
     CREATE TABLE guide (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,9 +118,68 @@ const READABLE_FROM: i64 = 1;
 
 const FILE: &str = "tunerd.db";
 const COPY: &str = "tunerd.db.copy";
+/// What subscriptions list.
+const LISTINGS: &str = "listings.db";
 
 /// Opens the database in `folder`, and says what is wrong with it, if anything.
-pub(super) fn open(folder: &Path) -> Result<(Connection, Option<String>), StoreError> {
+pub(super) fn open(folder: &Path) -> Result<(Database, Option<String>), StoreError> {
+    let (owner, problem) = open_owner(folder)?;
+    let kept = owner.path().is_some_and(|path| !path.is_empty());
+    let path = folder.join(LISTINGS);
+    let opened = kept.then(|| open_listings(&path, &owner).or_else(|| renew_listings(&path, &owner))).flatten();
+    let listings = match opened {
+        Some(listings) => listings,
+        None => listings_in_memory(&owner)?,
+    };
+    Ok((Database { owner, listings, folder: folder.to_owned(), import: None, adoption: None }, problem))
+}
+
+/// Opens the listings twice: to be written, and attached to the owner's database, to be read.
+fn open_listings(path: &Path, owner: &Connection) -> Option<Connection> {
+    let open = || {
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let listings =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(io::Error::other)?;
+        let set_up = || {
+            // A power cut takes the last refresh at most; it is made again.
+            listings.execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096;
+                 PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY;
+                 PRAGMA trusted_schema = OFF;",
+            )?;
+            listings.busy_timeout(Duration::from_secs(2))?;
+            listings.execute_batch(super::listing::SCHEMA)?;
+            listings.query_row("SELECT count(*) FROM listing, sqlite_schema", [], |row| row.get::<_, u32>(0))?;
+            owner.execute("ATTACH ?1 AS listings", [path.to_string_lossy()])
+        };
+        set_up().map_err(io::Error::other)?;
+        Ok(listings)
+    };
+    open().map_err(|error: io::Error| tracing::warn!(%error, "what subscriptions list could not be read")).ok()
+}
+
+/// Begins anew with what can be fetched again.
+fn renew_listings(path: &Path, owner: &Connection) -> Option<Connection> {
+    for end in ["", "-wal", "-shm"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(end);
+        fs::remove_file(path).unwrap_or_default();
+    }
+    open_listings(path, owner)
+}
+
+fn listings_in_memory(owner: &Connection) -> Result<Connection, StoreError> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let uri = format!("file:listings-{}?mode=memory&cache=shared", NEXT.fetch_add(1, Ordering::Relaxed));
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+    let listings = Connection::open_with_flags(&uri, flags)?;
+    listings.execute_batch(super::listing::SCHEMA)?;
+    owner.execute("ATTACH ?1 AS listings", [&uri])?;
+    Ok(listings)
+}
+
+/// Opens the owner's database, and says what is wrong with it, if anything.
+fn open_owner(folder: &Path) -> Result<(Connection, Option<String>), StoreError> {
     let path = folder.join(FILE);
     let opened = lost(folder).and_then(|()| prepare(folder)).and_then(|()| open_file(&path));
     let problem = match opened {
@@ -125,7 +237,9 @@ fn open_file(path: &Path) -> Result<Connection, Damage> {
         _ => Damage::Unusable(error.to_string()),
     };
     refuse_newer(path)?;
-    let mut database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sort)?;
+    // The listings may be in memory, which has a URI for a name.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+    let mut database = Connection::open_with_flags(path, flags).map_err(sort)?;
     database
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;

@@ -1,4 +1,4 @@
-//! Channels are for life, and what is damaged is replaced.
+//! Channels are for life, whatever providers do; and what the owner chose is his.
 
 use super::*;
 use pure::model::source_url::SourceUrl;
@@ -8,15 +8,86 @@ fn entry(name: &str, number: Option<&str>, url: &str) -> Entry {
         name: name.to_owned(),
         number: number.map(|number| number.parse().unwrap()),
         tvg_id: String::new(),
+        tvg_name: String::new(),
+        tvg_shift_min: 0,
         group: String::new(),
         logo: String::new(),
         url: url.parse::<SourceUrl>().unwrap(),
         user_agent: None,
+        headers: pure::model::headers::Headers::default(),
+        catchup: pure::wire::m3u::Catchup::default(),
     }
 }
 
-fn database() -> Connection {
+fn database() -> Database {
     schema::open(Path::new("/dev/null/nowhere")).unwrap().0
+}
+
+/// One refresh, from beginning to end.
+fn refresh(
+    database: &mut Database,
+    id: SubscriptionId,
+    entries: &[Entry],
+    held: bool,
+) -> Result<Refreshed, StoreError> {
+    let mut after = Some(i64::MIN);
+    while let Some(from) = after {
+        after = listing::tidy(&mut database.listings, id, from)?;
+    }
+    let mut import = listing::begin(&mut database.listings, id)?;
+    for chunk in entries.chunks(100) {
+        import.stage(&mut database.listings, chunk)?;
+    }
+    while import.search(&mut database.listings)? {}
+    let owner = &database.owner;
+    import.finish(&mut database.listings, &Facts::default(), held, |key| owner::is_known(owner, id, key))
+}
+
+fn adopt(database: &mut Database, id: SubscriptionId) -> Result<(), EditError> {
+    let mut adoption = Adoption::new(&database.owner, id)?;
+    while adoption.step(&mut database.owner)? {}
+    Ok(())
+}
+
+/// A refresh of the settings' playlist, and what clients see then.
+fn replace_playlist(database: &mut Database, entries: &[Entry]) -> Result<Lineup, EditError> {
+    let id = settings(database);
+    refresh(database, id, entries, false)?;
+    adopt(database, id)?;
+    Ok(owner::lineup(&database.owner)?)
+}
+
+fn settings(database: &mut Database) -> SubscriptionId {
+    owner::follow_settings(database, Some("/list.m3u"), None, REFRESH_S_DEFAULT).unwrap().unwrap()
+}
+
+fn shown_now(database: &Database) -> Lineup {
+    owner::lineup(&database.owner).unwrap()
+}
+
+fn names(lineup: &Lineup) -> Vec<&str> {
+    lineup.channels().iter().map(|channel| channel.name.as_str()).collect()
+}
+
+/// Another subscription.
+fn another(database: &Database) -> SubscriptionId {
+    let mut subscription = Subscription {
+        id: SubscriptionId(0),
+        kind: pure::model::subscription::Kind::Playlist,
+        name: "Another".to_owned(),
+        address: "http://h/list.m3u".to_owned(),
+        username: String::new(),
+        password: String::new(),
+        user_agent: None,
+        refresh_s: REFRESH_S_DEFAULT,
+        streams_max: None,
+        held: false,
+        enabled: true,
+        ticked_only: false,
+        from_settings: false,
+    };
+    subscription.check().unwrap();
+    owner::put(&database.owner, &subscription).unwrap()
 }
 
 /// Number, name and id of each channel.
@@ -78,11 +149,11 @@ fn channels_of_the_same_name_are_told_apart_by_their_order() {
 #[test]
 fn demo_and_playlist_do_not_disturb_each_other() {
     let mut database = database();
-    let demo = lineup(&mut database, Origin::Demo).unwrap();
+    let demo = demo_lineup(&mut database.owner).unwrap();
     assert_eq!(numbers(&demo), ["1.1", "1.2", "1.3", "1.4"]);
     replace_playlist(&mut database, &[entry("A", Some("1.1"), "http://h/1")]).unwrap();
-    assert_eq!(shown(&lineup(&mut database, Origin::Demo).unwrap()), shown(&demo));
-    assert_eq!(numbers(&lineup(&mut database, Origin::Playlist).unwrap()), ["1"]);
+    assert_eq!(shown(&demo_lineup(&mut database.owner).unwrap()), shown(&demo));
+    assert_eq!(numbers(&shown_now(&database)), ["1"]);
 }
 
 #[test]
@@ -90,13 +161,14 @@ fn a_fault_in_the_middle_changes_nothing() {
     let mut database = database();
     let before = replace_playlist(&mut database, &[entry("A", None, "http://h/1")]).unwrap();
     database
+        .listings
         .execute_batch(
-            "CREATE TRIGGER no BEFORE INSERT ON channel WHEN NEW.name = 'C' BEGIN SELECT RAISE (ABORT, 'no'); END",
+            "CREATE TRIGGER no BEFORE INSERT ON entry WHEN NEW.name = 'C' BEGIN SELECT RAISE (ABORT, 'no'); END",
         )
         .unwrap();
     let entries = [entry("B", None, "http://h/2"), entry("C", None, "http://h/3")];
     assert!(replace_playlist(&mut database, &entries).is_err());
-    assert_eq!(shown(&lineup(&mut database, Origin::Playlist).unwrap()), shown(&before));
+    assert_eq!(shown(&shown_now(&database)), shown(&before));
 }
 
 #[test]
@@ -114,19 +186,354 @@ fn what_the_owner_thinks_survives_whatever_the_playlist_does() {
     let [news, sport] = ["News", "Sport"].map(|name| entry(name, None, "http://h/1"));
     let first = replace_playlist(&mut database, &[news.clone(), sport.clone()]).unwrap();
     let [news_id, sport_id] = [0, 1].map(|index: usize| first.channels()[index].id);
-    set_mark(&database, news_id, Mark::Favorite).unwrap();
-    set_mark(&database, sport_id, Mark::Favorite).unwrap();
-    set_mark(&database, sport_id, Mark::Hidden).unwrap();
+    set_mark(&database.owner, news_id, Mark::Favorite).unwrap();
+    set_mark(&database.owner, sport_id, Mark::Favorite).unwrap();
+    set_mark(&database.owner, sport_id, Mark::Hidden).unwrap();
     let wanted = BTreeMap::from([(news_id, Mark::Favorite), (sport_id, Mark::Hidden)]);
-    assert_eq!(marks(&database).unwrap(), wanted);
+    assert_eq!(marks(&database.owner).unwrap(), wanted);
     // Both go, and come back.
     replace_playlist(&mut database, &[entry("Film", None, "http://h/2")]).unwrap();
     replace_playlist(&mut database, &[sport, news]).unwrap();
-    assert_eq!(marks(&database).unwrap(), wanted);
-    set_mark(&database, news_id, Mark::Plain).unwrap();
-    set_mark(&database, news_id, Mark::Plain).unwrap();
-    assert_eq!(marks(&database).unwrap(), BTreeMap::from([(sport_id, Mark::Hidden)]));
-    assert!(set_mark(&database, ChannelId(99), Mark::Hidden).is_err(), "there is no such channel");
-    database.execute("INSERT INTO mark VALUES (?1, 'blue')", [news_id.0]).unwrap();
-    assert_eq!(marks(&database).unwrap().len(), 1, "a newer release's thoughts are left alone");
+    assert_eq!(marks(&database.owner).unwrap(), wanted);
+    set_mark(&database.owner, news_id, Mark::Plain).unwrap();
+    set_mark(&database.owner, news_id, Mark::Plain).unwrap();
+    assert_eq!(marks(&database.owner).unwrap(), BTreeMap::from([(sport_id, Mark::Hidden)]));
+    assert!(set_mark(&database.owner, ChannelId(99), Mark::Hidden).is_err(), "there is no such channel");
+    database.owner.execute("INSERT INTO mark VALUES (?1, 'blue')", [news_id.0]).unwrap();
+    assert_eq!(marks(&database.owner).unwrap().len(), 1, "a newer release's thoughts are left alone");
+}
+
+// ---- Two layers -----------------------------------------------------------------------------------------------------
+
+fn list(names: &[&str]) -> Vec<Entry> {
+    names.iter().map(|name| entry(name, None, &format!("http://h/{name}"))).collect()
+}
+
+fn grouped(name: &str, group: &str) -> Entry {
+    Entry { group: group.to_owned(), ..entry(name, None, &format!("http://h/{name}")) }
+}
+
+fn ids(lineup: &Lineup) -> Vec<ChannelId> {
+    lineup.channels().iter().map(|channel| channel.id).collect()
+}
+
+/// Everything in the tables of the owner, as text.
+fn owners(database: &Database) -> String {
+    let mut all = String::new();
+    for table in [
+        "meta",
+        "channel",
+        "source",
+        "mark",
+        "subscription",
+        "tick",
+        "number_range",
+        "channel_source",
+        "override",
+        "retired",
+    ] {
+        let mut statement = database.owner.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let row: Vec<_> = (0..columns).map(|column| format!("{:?}", row.get_ref(column).unwrap())).collect();
+            all += &[table, " ", &row.join(","), "\n"].concat();
+        }
+    }
+    all
+}
+
+#[test]
+fn a_refresh_cannot_touch_what_the_owner_chose() {
+    // At stake: an evening of editing three hundred channels. Edited in every way, refreshed in every way; the tables of
+    // the owner stay as they are to the byte, and the connection that a refresh has does not even know them.
+    let mut database = database();
+    let lineup = replace_playlist(&mut database, &list(&["A", "B", "C", "D", "E"])).unwrap();
+    let [a, b, c, d, fifth] = ids(&lineup)[..] else { panic!("{lineup:?}") };
+    let owner = &mut database.owner;
+    edits::edit(owner, &[a], &Edit::Name(Some("Mine".to_owned()))).unwrap();
+    edits::edit(owner, &[b], &Edit::Group(Some("My group".to_owned()))).unwrap();
+    edits::edit(owner, &[c, d], &Edit::NumberFrom("100".parse().unwrap())).unwrap();
+    edits::edit(owner, &[d, fifth], &Edit::Merge).unwrap();
+    edits::edit(owner, &[c], &Edit::MoveBehind(None)).unwrap();
+    set_mark(owner, b, Mark::Favorite).unwrap();
+    let id = settings(&mut database);
+    let (before, seen) = (owners(&database), shown_now(&database));
+    assert_eq!(names(&seen), ["C", "Mine", "B", "D"]);
+    assert_eq!(numbers(&seen), ["100", "1", "2", "101"]);
+    for entries in [
+        list(&["A", "B", "C", "D", "E"]),
+        list(&["E", "D", "C", "B", "A"]),
+        list(&["X", "Y"]),
+        list(&["A", "New", "B", "C", "D"]),
+        vec![entry("A renamed", None, "http://h/A"), grouped("B", "Elsewhere")],
+        list(&["A", "B", "C", "D", "E"]),
+    ] {
+        refresh(&mut database, id, &entries, false).unwrap();
+        assert_eq!(owners(&database), before);
+    }
+    assert_eq!(shown(&shown_now(&database)), shown(&seen));
+    assert!(database.listings.prepare("SELECT 1 FROM channel").is_err(), "it does not know the owner's tables");
+    // Who makes channels of what is new changes nothing that is there either.
+    refresh(&mut database, id, &list(&["A", "B", "C", "D", "E", "F"]), false).unwrap();
+    for table in ["channel", "override", "channel_source", "mark", "retired", "subscription"] {
+        for what in ["UPDATE", "DELETE"] {
+            let trigger = format!(
+                "CREATE TEMP TRIGGER no_{what}_{table} BEFORE {what} ON main.{table}
+                 BEGIN SELECT RAISE (ABORT, 'the owner has it'); END"
+            );
+            database.owner.execute_batch(&trigger).unwrap();
+        }
+    }
+    adopt(&mut database, id).unwrap();
+    assert_eq!(names(&shown_now(&database)), ["C", "Mine", "B", "D", "F"]);
+}
+
+#[test]
+fn numbers_are_never_given_to_somebody_else() {
+    let mut database = database();
+    let lineup = replace_playlist(&mut database, &list(&["A", "B", "C"])).unwrap();
+    let [a, b, c] = ids(&lineup)[..] else { panic!("{lineup:?}") };
+    let owner = &mut database.owner;
+    let number = |owner: &mut Connection, channels: &[ChannelId], from: &str| {
+        edits::edit(owner, channels, &Edit::NumberFrom(from.parse().unwrap()))
+    };
+    number(owner, &[a], "50").unwrap();
+    // 1 was the number of A, 2 is that of B: nobody else gets them, not even on request.
+    for taken in ["1", "2", "50", "1.1"] {
+        assert!(
+            matches!(number(owner, &[c], taken), Err(EditError::Field(error)) if error.field == "number_from"),
+            "{taken}"
+        );
+    }
+    assert!(number(owner, &[a, b], "65535.999999").is_err() && number(owner, &[a, b], "4294967295").is_err());
+    number(owner, &[a], "1").unwrap();
+    number(owner, &[b, a], "1").unwrap();
+    assert_eq!(numbers(&shown_now(&database)), ["2", "1", "3"], "among themselves they may swap");
+    // Neither does a new entry that asks for one.
+    let mut entries = list(&["A", "B"]);
+    entries.push(entry("D", Some("50"), "http://h/D"));
+    entries.push(entry("E", Some("3"), "http://h/E"));
+    let lineup = replace_playlist(&mut database, &entries).unwrap();
+    assert_eq!(numbers(&lineup), ["2", "1", "4", "5"]);
+}
+
+#[test]
+fn what_a_refresh_changed_is_told_and_can_be_taken_back() {
+    let mut database = database();
+    let id = settings(&mut database);
+    let mut first = list(&["A", "B", "C", "D"]);
+    replace_playlist(&mut database, &first).unwrap();
+    assert_eq!(refresh(&mut database, id, &first, false).unwrap(), Refreshed::Same);
+    let before = shown_now(&database);
+    // B is renamed, C moves to a group, D goes, N comes.
+    first[1].name = "B two".to_owned();
+    first[2].group = "G".to_owned();
+    first.pop();
+    first.insert(1, entry("N", None, "http://h/N"));
+    let changes = pure::model::subscription::Changes { new: 1, gone: 1, renamed: 1, moved: 1, changed: 0 };
+    assert_eq!(refresh(&mut database, id, &first, false).unwrap(), Refreshed::Applied(changes));
+    adopt(&mut database, id).unwrap();
+    let after = shown_now(&database);
+    assert_eq!(names(&after), ["A", "N", "B two", "C"]);
+    assert_eq!(numbers(&after), ["1", "5", "2", "3"], "who is renamed keeps his number");
+    let sets = listing::change_sets(&database.listings, id).unwrap();
+    let (found, _) = listing::differences(&database.listings, id, sets[0].batch, i64::MIN).unwrap();
+    let told: Vec<_> = found.iter().map(|d| (d.before.as_deref(), d.after.as_deref())).collect();
+    for difference in [(None, Some("N")), (Some("B"), Some("B two")), (Some("C"), Some("C")), (Some("D"), None)] {
+        assert!(told.contains(&difference), "{difference:?} {told:?}");
+    }
+    assert_eq!(told.len(), 4, "{told:?}");
+    // Back, and not again by itself.
+    assert!(listing::decide(&mut database.listings, id, Decision::Undo).unwrap());
+    assert_eq!(shown(&shown_now(&database)), shown(&before));
+    assert!(!listing::decide(&mut database.listings, id, Decision::Undo).unwrap(), "there is one step back only");
+    assert_eq!(refresh(&mut database, id, &first, false).unwrap(), Refreshed::Refused);
+    assert_eq!(shown(&shown_now(&database)), shown(&before));
+    // What comes next is compared with what there is.
+    assert_eq!(refresh(&mut database, id, &list(&["A", "B", "C", "D"]), false).unwrap(), Refreshed::Same);
+    assert_eq!(shown(&shown_now(&database)), shown(&before));
+}
+
+#[test]
+fn changes_wait_where_the_owner_wants_it() {
+    let mut database = database();
+    let id = another(&database);
+    let (one, two, three) = (list(&["A", "B"]), list(&["B", "C"]), list(&["A", "B", "Z"]));
+    assert!(matches!(refresh(&mut database, id, &one, true).unwrap(), Refreshed::Applied(_)), "the first has no rival");
+    adopt(&mut database, id).unwrap();
+    assert!(matches!(refresh(&mut database, id, &two, true).unwrap(), Refreshed::Waiting(_)));
+    assert_eq!(names(&shown_now(&database)), ["A", "B"]);
+    // A refresh that fails in the middle leaves it waiting or drops it, and shows nothing of itself.
+    assert!(listing::decide(&mut database.listings, id, Decision::Approve).unwrap());
+    adopt(&mut database, id).unwrap();
+    assert_eq!(names(&shown_now(&database)), ["B", "C"]);
+    assert!(matches!(refresh(&mut database, id, &three, true).unwrap(), Refreshed::Waiting(_)));
+    assert!(!listing::decide(&mut database.listings, id, Decision::Undo).unwrap(), "what waits is decided on first");
+    assert!(listing::decide(&mut database.listings, id, Decision::Refuse).unwrap());
+    assert!(!listing::decide(&mut database.listings, id, Decision::Approve).unwrap());
+    assert_eq!(refresh(&mut database, id, &three, true).unwrap(), Refreshed::Refused);
+    assert_eq!(names(&shown_now(&database)), ["B", "C"]);
+    let states: Vec<_> =
+        listing::change_sets(&database.listings, id).unwrap().iter().map(|set| set.state.name()).collect();
+    assert_eq!(states, ["refused", "applied", "applied"]);
+    // One that is cut off, and another one after it.
+    let mut import = listing::begin(&mut database.listings, id).unwrap();
+    import.stage(&mut database.listings, &list(&["Q", "B"])).unwrap();
+    drop(import);
+    assert_eq!(names(&shown_now(&database)), ["B", "C"]);
+    assert_eq!(refresh(&mut database, id, &two, false).unwrap(), Refreshed::Same);
+    assert_eq!(names(&shown_now(&database)), ["B", "C"]);
+}
+
+#[test]
+fn only_ticked_groups_become_channels_and_numbers_keep_to_their_range() {
+    let mut database = database();
+    let id = another(&database);
+    let entries = [grouped("A", "UK"), grouped("B", "DE"), grouped("C", "UK"), grouped("D", "")];
+    refresh(&mut database, id, &entries, false).unwrap();
+    owner::tick(&mut database.owner, id, Some(&["UK".to_owned()])).unwrap();
+    owner::set_range(&database.owner, id, "UK", Some(200)).unwrap();
+    adopt(&mut database, id).unwrap();
+    assert_eq!(
+        shown(&shown_now(&database)).iter().map(|(n, name, _)| (n.as_str(), name.as_str())).collect::<Vec<_>>(),
+        [("200", "A"), ("201", "C")]
+    );
+    let groups = owner::groups(&database.owner, id).unwrap();
+    let groups: Vec<_> = groups.iter().map(|g| (g.name.as_str(), g.entries, g.ticked, g.number_from)).collect();
+    assert_eq!(groups, [("", 1, false, None), ("DE", 1, false, None), ("UK", 2, true, Some(200))]);
+    owner::tick(&mut database.owner, id, Some(&["DE".to_owned(), String::new()])).unwrap();
+    adopt(&mut database, id).unwrap();
+    assert_eq!(names(&shown_now(&database)), ["B", "D"]);
+    owner::tick(&mut database.owner, id, None).unwrap();
+    assert_eq!(numbers(&shown_now(&database)), ["200", "1", "201", "2"], "everybody keeps his number");
+    assert_eq!(owner::wanted(&database.owner).unwrap(), 4);
+}
+
+#[test]
+fn sources_are_merged_and_split_again() {
+    let mut database = database();
+    let (one, two) = (settings(&mut database), another(&database));
+    replace_playlist(&mut database, &list(&["A", "B"])).unwrap();
+    refresh(&mut database, two, &[entry("A HD", None, "http://second/A")], false).unwrap();
+    adopt(&mut database, two).unwrap();
+    let before = shown_now(&database);
+    let [a, b, hd] = ids(&before)[..] else { panic!("{before:?}") };
+    edits::edit(&mut database.owner, &[a, hd], &Edit::Merge).unwrap();
+    let merged = shown_now(&database);
+    assert_eq!((names(&merged), merged.channels()[0].sources.len()), (vec!["A", "B"], 2));
+    // Nobody makes it a channel again, and when the first is gone the second is there.
+    adopt(&mut database, two).unwrap();
+    refresh(&mut database, one, &list(&["B"]), false).unwrap();
+    let alone = shown_now(&database);
+    assert_eq!((numbers(&alone), alone.by_id(a).unwrap().sources.len()), (vec!["2", "1"], 1));
+    refresh(&mut database, one, &list(&["A", "B"]), false).unwrap();
+    edits::edit(&mut database.owner, &[a], &Edit::SourceOrder(vec![1, 0])).unwrap();
+    assert_eq!(shown_now(&database).by_id(a).unwrap().name, "A HD");
+    edits::edit(&mut database.owner, &[a], &Edit::SourceOrder(vec![1, 0])).unwrap();
+    assert!(edits::edit(&mut database.owner, &[a], &Edit::SourceOrder(vec![1, 1])).is_err());
+    edits::edit(&mut database.owner, &[a], &Edit::Split).unwrap();
+    adopt(&mut database, two).unwrap();
+    assert_eq!(shown(&shown_now(&database)), shown(&before), "everybody is who he was");
+    assert!(edits::edit(&mut database.owner, &[b], &Edit::Merge).is_err());
+    assert!(edits::edit(&mut database.owner, &[b, b], &Edit::Merge).is_err());
+    assert!(edits::edit(&mut database.owner, &[ChannelId(999)], &Edit::Split).is_err());
+}
+
+#[test]
+fn what_is_moved_stands_where_it_was_put() {
+    let mut database = database();
+    let lineup = replace_playlist(&mut database, &list(&["A", "B", "C", "D"])).unwrap();
+    let [a, b, c, d] = ids(&lineup)[..] else { panic!("{lineup:?}") };
+    let owner = &mut database.owner;
+    edits::edit(owner, &[d, c], &Edit::MoveBehind(None)).unwrap();
+    assert_eq!(names(&owner::lineup(owner).unwrap()), ["D", "C", "A", "B"]);
+    edits::edit(owner, &[c], &Edit::MoveBehind(Some(a))).unwrap();
+    assert_eq!(names(&owner::lineup(owner).unwrap()), ["D", "A", "C", "B"]);
+    edits::edit(owner, &[b], &Edit::MoveBehind(Some(a))).unwrap();
+    assert_eq!(names(&owner::lineup(owner).unwrap()), ["D", "A", "B", "C"]);
+    // Behind each other is nowhere; nobody is lost.
+    edits::edit(owner, &[a], &Edit::MoveBehind(Some(b))).unwrap();
+    assert_eq!(owner::lineup(owner).unwrap().channels().len(), 4);
+    assert!(edits::edit(owner, &[a], &Edit::MoveBehind(Some(a))).is_err());
+    edits::edit(owner, &[a, b, c, d], &Edit::MoveBack).unwrap();
+    assert_eq!(names(&owner::lineup(owner).unwrap()), ["A", "B", "C", "D"]);
+    edits::edit(owner, &[a, b], &Edit::Replace { part: "A".to_owned(), with: "Z".to_owned() }).unwrap();
+    assert_eq!(names(&owner::lineup(owner).unwrap()), ["Z", "B", "C", "D"]);
+}
+
+#[test]
+fn what_the_previous_release_stored_is_there_before_the_network() {
+    let mut database = database();
+    // As it wrote it.
+    database
+        .owner
+        .execute_batch(
+            "INSERT INTO channel (origin, key, number, name, grouping, logo, position) VALUES
+             ('playlist', 'ard.de' || char(31) || 'Das Erste' || char(31) || '0', '7', 'Das Erste', 'DE', '', 1),
+             ('playlist', '' || char(31) || 'Gone' || char(31) || '0', '8', 'Gone', '', '', NULL),
+             ('playlist', '' || char(31) || 'First' || char(31) || '0', '9.1', 'First', '', '', 0);
+             INSERT INTO source VALUES (1, 0, 'http://h/1', 'VLC'), (2, 0, 'http://h/2', NULL), (3, 0, 'http://h/3', NULL);
+             INSERT INTO mark VALUES (1, 'favorite');",
+        )
+        .unwrap();
+    let id = settings(&mut database);
+    let lineup = shown_now(&database);
+    assert_eq!(shown(&lineup), [("9.1".into(), "First".into(), 3), ("7".into(), "Das Erste".into(), 1)]);
+    assert!(
+        matches!(&lineup.channels()[1].sources[..], [Source::Url { user_agent: Some(agent), .. }] if agent == "VLC")
+    );
+    let ard = Entry { tvg_id: "ard.de".to_owned(), ..entry("Das Erste", None, "http://h/1") };
+    refresh(&mut database, id, &[ard, entry("Gone", Some("1"), "http://h/2")], false).unwrap();
+    adopt(&mut database, id).unwrap();
+    assert_eq!(numbers(&shown_now(&database)), ["7", "8"]);
+}
+
+#[test]
+fn what_is_searched_comes_in_pages() {
+    let mut database = database();
+    let id = another(&database);
+    let entries: Vec<Entry> = (0..10_000).map(|n| entry(&format!("Ch\u{e4}nnel {n}"), None, "http://h/1")).collect();
+    refresh(&mut database, id, &entries, false).unwrap();
+    let (mut found, mut next) = (0, Some(i64::MIN));
+    while let Some(after) = next {
+        let (more, then) = owner::entries(&database.owner, id, None, "CH\u{c4}NNEL 99", after).unwrap();
+        (found, next) = (found + more.len(), then);
+    }
+    assert_eq!(found, 111);
+    assert!(matches!(owner::entries(&database.owner, SubscriptionId(9), None, "", 0), Err(EditError::NotFound)));
+}
+
+#[test]
+fn logos_that_nobody_asks_for_make_room() {
+    let mut database = database().listings;
+    let logo = vec![7; pure::limits::LOGO_BYTES_MAX];
+    let room = i64::try_from(pure::limits::LOGOS_BYTES_MAX / logo.len()).unwrap();
+    for fingerprint in 0..room {
+        logos::keep(&mut database, fingerprint, 100, &logo).unwrap();
+    }
+    assert_eq!(logos::find(&database, 0, 101).unwrap().as_ref(), Some(&logo), "it is used, and so not the oldest");
+    logos::keep(&mut database, room, 101, &logo).unwrap();
+    let kept = |fingerprint| logos::find(&database, fingerprint, 101).unwrap().is_some();
+    assert!(kept(0) && !kept(1) && kept(2) && kept(room));
+}
+
+#[test]
+fn the_order_is_that_of_the_list_and_costs_what_moved() {
+    let mut database = database();
+    let id = settings(&mut database);
+    let refreshed = |database: &mut Database, entries: &[&str]| {
+        let refreshed = refresh(database, id, &list(entries), false).unwrap();
+        adopt(database, id).unwrap();
+        assert_eq!(names(&shown_now(database)), entries);
+        match refreshed {
+            Refreshed::Applied(changes) => (changes.new, changes.gone, changes.changed),
+            _ => (0, 0, 0),
+        }
+    };
+    assert_eq!(refreshed(&mut database, &["A", "B", "C", "D"]), (4, 0, 0));
+    assert_eq!(refreshed(&mut database, &["A", "N", "B", "C", "D"]), (1, 0, 0), "there is room between two");
+    assert_eq!(refreshed(&mut database, &["A", "N", "C", "B", "D"]), (0, 0, 1), "one has moved");
+    assert_eq!(refreshed(&mut database, &["D", "C", "B", "N", "A"]), (0, 0, 4));
+    assert_eq!(refreshed(&mut database, &["D", "B", "N", "A"]), (0, 1, 0));
 }

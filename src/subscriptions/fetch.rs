@@ -3,10 +3,13 @@
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, LOCATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, ETAG, HOST, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    USER_AGENT,
+};
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
-use pure::limits::{PLAYLIST_BYTES_MAX, REDIRECTS_MAX};
+use pure::limits::{NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, REDIRECTS_MAX};
 use pure::model::source_url::{Scheme, SourceUrl};
 use std::io;
 use std::sync::Arc;
@@ -25,29 +28,48 @@ pub(super) fn too_large(bytes_max: u64) -> String {
     format!("it is larger than {} MiB", bytes_max / 1024 / 1024)
 }
 
-/// Gets `url` and gives its body to `take`, piece by piece, each with the length of the whole where the server says it.
-/// Errors are for people, and name no secret.
-pub(super) async fn get(
-    url: SourceUrl,
-    mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), String>,
-) -> Result<(), String> {
-    get_if(url, "playlist", &[], PLAYLIST_BYTES_MAX as u64, async |bytes: Bytes, whole| take(&bytes, whole))
-        .await
-        .map(drop)
+/// How something is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// What people call it.
+    pub(super) thing: &'static str,
+    /// How large it may be.
+    pub(super) bytes_max: u64,
+    /// What the provider wants to see; otherwise who we are.
+    pub(super) user_agent: Option<&'a str>,
+    /// What the server called the version that we have.
+    pub(super) etag: Option<&'a str>,
+    /// And when that changed.
+    pub(super) last_modified: Option<&'a str>,
 }
 
-/// The same for another `thing`, which we may have, under conditions that `If-…` headers tell, and with a `take` that may be
-/// slow. Gives the headers of what came; `None`: it is as it was.
-pub(super) async fn get_if(
+impl Default for Asking<'_> {
+    fn default() -> Self {
+        let bytes_max = PLAYLIST_BYTES_MAX as u64;
+        Self { thing: "playlist", bytes_max, user_agent: None, etag: None, last_modified: None }
+    }
+}
+
+/// What a server says of what it gave.
+#[derive(Debug, Default)]
+pub(super) struct Version {
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<String>,
+}
+
+/// Gets `url` and gives its body to `take`, piece by piece, each with the length of the whole where the server says it.
+/// `None`: it is the version that we have. Errors are for people, and name no secret.
+pub(super) async fn get(
     mut url: SourceUrl,
-    thing: &str,
-    conditions: &[(HeaderName, String)],
-    bytes_max: u64,
+    asking: Asking<'_>,
     mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
-) -> Result<Option<HeaderMap>, String> {
+) -> Result<Option<Version>, String> {
     for _ in 0..=REDIRECTS_MAX {
-        let response = ask(&url, conditions).await?;
+        let response = ask(&url, asking).await?;
         let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && (asking.etag.is_some() || asking.last_modified.is_some()) {
+            return Ok(None);
+        }
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or("its server redirects to nowhere")?;
@@ -59,14 +81,17 @@ pub(super) async fn get_if(
             url = next;
             continue;
         }
-        if status == StatusCode::NOT_MODIFIED && !conditions.is_empty() {
-            return Ok(None);
-        }
         if status != StatusCode::OK {
-            return Err(explain_status(status, thing));
+            return Err(explain_status(status, asking.thing));
         }
-        let headers = response.headers().clone();
-        return pour(response, bytes_max, &mut take).await.map(|()| Some(headers));
+        // Longer ones are no names but contents.
+        let said = |name: HeaderName| {
+            let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+            value.filter(|value| value.len() <= NAME_BYTES_MAX).map(ToOwned::to_owned)
+        };
+        let version = Version { etag: said(ETAG), last_modified: said(LAST_MODIFIED) };
+        pour(response, asking.bytes_max, &mut take).await?;
+        return Ok(Some(version));
     }
     Err(format!("its server redirects more than {REDIRECTS_MAX} times"))
 }
@@ -102,7 +127,7 @@ async fn pour(
     }
 }
 
-async fn ask(url: &SourceUrl, conditions: &[(HeaderName, String)]) -> Result<Response<Incoming>, String> {
+async fn ask(url: &SourceUrl, asking: Asking<'_>) -> Result<Response<Incoming>, String> {
     let address = (url.host(), url.port());
     let connecting = tokio::time::timeout(STEP, TcpStream::connect(address)).await;
     let stream = match connecting {
@@ -111,7 +136,7 @@ async fn ask(url: &SourceUrl, conditions: &[(HeaderName, String)]) -> Result<Res
         Ok(Ok(stream)) => stream,
     };
     match url.scheme() {
-        Scheme::Http => exchange(url, conditions, stream).await,
+        Scheme::Http => exchange(url, asking, stream).await,
         Scheme::Https => {
             let name = ServerName::try_from(url.host().to_owned())
                 .map_err(|_| format!("{} cannot have a certificate", url.host()))?;
@@ -119,7 +144,7 @@ async fn ask(url: &SourceUrl, conditions: &[(HeaderName, String)]) -> Result<Res
             match tokio::time::timeout(STEP, handshake).await {
                 Err(_) => Err(format!("{} does not finish the TLS handshake", url.host())),
                 Ok(Err(error)) => Err(format!("no secure connection to {}: {error}", url.host())),
-                Ok(Ok(stream)) => exchange(url, conditions, stream).await,
+                Ok(Ok(stream)) => exchange(url, asking, stream).await,
             }
         }
         Scheme::Udp => Err("a document cannot come over UDP".to_owned()),
@@ -149,11 +174,7 @@ fn tls_config() -> Result<Arc<ClientConfig>, String> {
         .map_err(|error| format!("TLS does not work here: {error}"))
 }
 
-async fn exchange<S>(
-    url: &SourceUrl,
-    conditions: &[(HeaderName, String)],
-    stream: S,
-) -> Result<Response<Incoming>, String>
+async fn exchange<S>(url: &SourceUrl, asking: Asking<'_>, stream: S) -> Result<Response<Incoming>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -170,12 +191,14 @@ where
     let mut request = Request::get(url.path_and_query())
         .header(HOST, host)
         .header(ACCEPT, "*/*")
-        .header(USER_AGENT, concat!("tunerd/", env!("CARGO_PKG_VERSION")));
+        .header(USER_AGENT, asking.user_agent.unwrap_or(concat!("tunerd/", env!("CARGO_PKG_VERSION"))));
+    for (name, value) in [(IF_NONE_MATCH, asking.etag), (IF_MODIFIED_SINCE, asking.last_modified)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
     if let Some(userinfo) = url.userinfo() {
         request = request.header(AUTHORIZATION, basic(userinfo));
-    }
-    for (name, value) in conditions {
-        request = request.header(name, value);
     }
     let request = request.body(Empty::new()).map_err(|_| "its address cannot be asked for".to_owned())?;
     match tokio::time::timeout(STEP, sender.send_request(request)).await {

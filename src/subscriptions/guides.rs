@@ -4,16 +4,15 @@
 //! says what happened. The served guide is made anew when something that it is made of changes, and otherwise a few
 //! times a day; until it is good, the old one is served. Where guides are kept and made: [`crate::store::guide`].
 
-use super::{fetch, open_plain};
+use super::fetch::{self, Asking, Version};
+use super::open_plain;
 use crate::clock;
-use crate::engine;
-use crate::observe::metrics::{GuideGauges, Metrics, Rebuilt};
-use crate::observe::problems::{Problems, Topic};
+use crate::observe::metrics::{GuideGauges, Rebuilt};
+use crate::observe::problems::Topic;
 use crate::store;
 use crate::store::guide::{Imported, Importing, Known, Matched, Offered, PACKED, PLAIN, Published, Validators, Wanted};
 use crate::store::guides::{Guide, Namer};
 use bytes::Bytes;
-use hyper::header::{ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use pure::limits::{
     GUIDE_BYTES_MAX, GUIDE_EVERY_MS, GUIDE_FETCH_MS_MAX, GUIDE_INBOX, GUIDE_JITTER_MS, GUIDE_PAUSE_MS, GUIDE_REMAKE_MS,
     GUIDE_RETRY_MS_MAX, GUIDE_RETRY_MS_MIN, GUIDE_WAIT_MS, GUIDES_MAX,
@@ -28,6 +27,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -118,7 +118,8 @@ struct Shared {
 pub struct Handle(Rc<Shared>);
 
 impl Handle {
-    pub(super) fn new(options: Options, folder: PathBuf) -> Self {
+    /// For the settings' guides, the one for clients being in `folder`.
+    pub fn new(options: Options, folder: PathBuf) -> Self {
         let (commands, inbox) = mpsc::channel(GUIDE_INBOX);
         Self(Rc::new(Shared {
             folder,
@@ -146,11 +147,12 @@ impl Handle {
         self.0.wanted.notify_one();
     }
 
-    /// Takes over what a playlist names.
+    /// Takes over what playlists name.
     pub(super) fn set_playlist_guides(&self, guides: &[SourceUrl]) {
-        let guides = guides.iter().map(|url| url.as_str().to_owned()).collect();
-        *self.0.playlist.borrow_mut() = Some(guides);
-        self.0.wanted.notify_one();
+        let guides = Some(guides.iter().map(|url| url.as_str().to_owned()).collect());
+        if self.0.playlist.replace(guides.clone()) != guides {
+            self.0.wanted.notify_one();
+        }
     }
 
     /// Has the served guide looked at: something that it is made of may have changed.
@@ -319,13 +321,8 @@ fn listed<'a>(lineup: &'a Lineup, marks: &'a super::Marks) -> impl Iterator<Item
 }
 
 /// Whom the guides' tasks talk to.
-pub(super) struct Rooms<'a> {
-    pub(super) subscriptions: &'a super::Handle,
-    pub(super) store: &'a store::Handle,
-    pub(super) guide: &'a store::guide::Handle,
-    pub(super) engine: &'a engine::Handle,
-    pub(super) problems: &'a Problems,
-    pub(super) metrics: &'a Metrics,
+struct Rooms<'a> {
+    subscriptions: &'a super::Handle,
 }
 
 impl Rooms<'_> {
@@ -338,8 +335,17 @@ impl Rooms<'_> {
     }
 }
 
+impl Deref for Rooms<'_> {
+    type Target = super::Rooms;
+
+    fn deref(&self) -> &super::Rooms {
+        &self.subscriptions.0.rooms
+    }
+}
+
 /// Fetches guides where that `may` be done, keeps what the owner wants, and makes the guide for clients; never ends.
-pub(super) async fn run(rooms: &Rooms<'_>, may_fetch: bool) {
+pub(super) async fn run(subscriptions: &super::Handle, may_fetch: bool) {
+    let rooms = &Rooms { subscriptions };
     match rooms.store.guide_choices().await {
         Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
         Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
@@ -479,7 +485,7 @@ async fn fetch_one(rooms: &Rooms<'_>, guide: &Guide) {
         validators = state.known.validators.clone();
     });
     let wall = clock::wall();
-    let loading = load(rooms.guide, guide, &validators, wall);
+    let loading = load(&rooms.guide, guide, &validators, wall);
     let loaded = tokio::time::timeout(Duration::from_millis(GUIDE_FETCH_MS_MAX), loading).await;
     let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} min", GUIDE_FETCH_MS_MAX / 60_000)));
     let now = clock::mono();
@@ -528,11 +534,16 @@ fn show_problems(rooms: &Rooms<'_>) {
                 Some(_) => "What it told before stays.",
                 None => "Its channels have no programmes until it works.",
             };
-            let address = super::show(&state.guide.address);
+            let address = shown(&state.guide.address);
             rooms.problems.set(Topic::Guide, format!("The guide {address} cannot be used: {why}. {meanwhile}"));
         }
         None => rooms.problems.clear(Topic::Guide),
     }
+}
+
+/// An address as people may see it: without its secrets.
+fn shown(address: &str) -> String {
+    address.parse::<SourceUrl>().map_or_else(|_| address.to_owned(), |url| url.to_string())
 }
 
 /// Reads a whole guide; `None`: it is as it was.
@@ -552,21 +563,19 @@ async fn load(
     };
     let found = match guide.address.parse::<SourceUrl>() {
         Ok(url) => {
-            let conditions = [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)];
-            let conditions = conditions.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-            let conditions: Vec<(HeaderName, String)> = conditions.collect();
-            fetch::get_if(url, "guide", &conditions, GUIDE_BYTES_MAX, take).await
+            let (etag, last_modified) = (validators.etag.as_deref(), validators.last_modified.as_deref());
+            let asking = Asking { etag, last_modified, thing: "guide", bytes_max: GUIDE_BYTES_MAX, user_agent: None };
+            fetch::get(url, asking, take).await
         }
-        Err(_) => read_file(Path::new(&guide.address), take).await.map(|()| Some(hyper::HeaderMap::new())),
+        Err(_) => read_file(Path::new(&guide.address), take).await.map(|()| Some(Version::default())),
     };
-    let headers = match found {
+    let Version { etag, last_modified } = match found {
         Ok(None) => return Ok(None),
-        Ok(Some(headers)) => headers,
-        Err(why) if why == REFUSED => hyper::HeaderMap::new(),
+        Ok(Some(version)) => version,
+        Err(why) if why == REFUSED => Version::default(),
         Err(why) => return Err(why),
     };
-    let get = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    let validators = Validators { etag: get(ETAG), last_modified: get(LAST_MODIFIED) };
+    let validators = Validators { etag, last_modified };
     let importing = importing.ok_or("it is empty")?;
     importing.finish(validators.clone()).await.map(|imported| Some((imported, validators)))
 }

@@ -1,39 +1,47 @@
-//! Fetches the playlist and turns it into the lineup.
+//! Keeps what the owner subscribed to fresh, and turns it into the lineup; what is on: [`guides`].
 //!
-//! A lineup that was loaded once is kept: whatever goes wrong with a later fetch, clients see the old channels and the
-//! page says what happened. How a playlist is read: `pure::wire::m3u`; where channels are kept: [`crate::store`].
+//! A lineup that was loaded once is kept: whatever goes wrong with a later refresh, clients see the old channels and the
+//! page says what happened. One refresh goes on at a time. How a playlist is read: `pure::wire::m3u`; how it gets to the
+//! store: `intake`; what the owner may ask: `desk`; where everything is kept: [`crate::store`]; when a refresh is due:
+//! `pure::rules::timetable`.
 
+mod desk;
 mod fetch;
 pub mod guides;
+mod intake;
+mod logos;
+mod xtream;
+
+pub use desk::{Error, View};
 
 use crate::clock;
 use crate::engine;
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
-use crate::store::{self, Origin};
-use pure::limits::{FETCH_MS_MAX, MARKS_INBOX, PLEX_CHANNELS_MAX};
+use crate::store::{self, Adopted, Origin};
+use bytes::Bytes;
+use fetch::Asking;
+use intake::{Intake, M3u};
+use pure::limits::{CHANNELS_MAX, FETCH_MS_MAX, PLEX_CHANNELS_MAX};
 use pure::model::lineup::{ChannelId, Mark};
 use pure::model::source_url::SourceUrl;
-use pure::time::Wall;
-use pure::wire::m3u::{Entry, Parser, Skipped, Summary};
-use std::cell::RefCell;
+use pure::model::subscription::{Facts, Kind, Listing, Refreshed, Subscription, SubscriptionId};
+use pure::rules::timetable;
+use pure::time::{Mono, Wall};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify};
 
-/// From a failed fetch to the next try; doubled each time.
-const RETRY_MS_MIN: u64 = 15_000;
-/// The longest pause between two tries.
-const RETRY_MS_MAX: u64 = 900_000;
 /// How much of a refresh is done once all is read.
 const READ_PERCENT: u64 = 95;
 
-/// How the last refresh went.
+/// How the last refreshes went, all together.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// One is going on.
@@ -42,9 +50,9 @@ pub struct Status {
     pub progress: u8,
     /// Entries that it has found so far.
     pub found_now: u32,
-    /// Entries found in the last one that worked.
+    /// Entries found in the last ones that worked.
     pub found: u32,
-    /// Entries left out of it, and why the first of them was.
+    /// Entries left out of them.
     pub skipped: u32,
     /// Why the first of them was left out.
     pub first_skipped: Option<String>,
@@ -67,44 +75,123 @@ impl Marks {
     }
 }
 
-/// A thought that is to be kept.
-struct Marking {
-    channel: ChannelId,
-    mark: Mark,
-    done: oneshot::Sender<Result<(), store::StoreError>>,
+/// How far a refresh is.
+#[derive(Debug, Default)]
+struct Progress {
+    found: Cell<u32>,
+    percent: Cell<u8>,
+    /// How many there were the last time.
+    expected: Cell<u32>,
+}
+
+impl Progress {
+    fn restart(&self, expected: u32) {
+        self.found.set(0);
+        self.percent.set(0);
+        self.expected.set(expected);
+    }
+
+    fn note(&self, found: u32, bytes: u64, whole: Option<u64>) {
+        self.found.set(found);
+        // Where the end is not known, it is probably as far away as it was the last time.
+        let (done, all) = match whole {
+            Some(whole) => (bytes, whole),
+            None => (found.into(), self.expected.get().into()),
+        };
+        // What is read has to be stored, too.
+        let percent = done.min(all) * READ_PERCENT / all.max(1);
+        self.percent.set(self.percent.get().max(u8::try_from(percent).unwrap_or(0)));
+    }
+}
+
+/// What is done about a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Queued,
+    Running,
+}
+
+/// A subscription and its refreshes.
+struct Job {
+    subscription: Subscription,
+    listing: Listing,
+    state: State,
+    failures: u32,
+    due: Option<Mono>,
+    skipped: u32,
+    first_skipped: Option<String>,
+    /// Why the last refresh failed.
+    error: Option<String>,
+    /// How many channels the owner wants in all, if that is too many.
+    too_many: Option<usize>,
+}
+
+impl Job {
+    fn new(subscription: Subscription, listing: Listing) -> Self {
+        Self {
+            subscription,
+            listing,
+            state: State::Idle,
+            failures: 0,
+            due: None,
+            skipped: 0,
+            first_skipped: None,
+            error: None,
+            too_many: None,
+        }
+    }
+
+    /// Whether there is somewhere to fetch it from.
+    fn can_fetch(&self) -> bool {
+        self.subscription.enabled && self.subscription.kind != Kind::Upload
+    }
+}
+
+/// What the settings say.
+#[derive(Clone, Default)]
+struct Written {
+    playlist: Option<String>,
+    groups: Option<Vec<String>>,
+}
+
+/// The rooms that we work with.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Where everything is kept.
+    pub store: store::Handle,
+    /// Where guides are kept and made.
+    pub guide: store::guide::Handle,
+    /// Whose lineup it is.
+    pub engine: engine::Handle,
+    /// What is wrong.
+    pub problems: Problems,
+    /// Counters.
+    pub metrics: Rc<Metrics>,
 }
 
 struct Shared {
-    playlist: RefCell<Option<String>>,
-    status: RefCell<Status>,
+    rooms: Rooms,
+    written: RefCell<Written>,
+    /// The settings' subscription is to be made what they say.
+    to_follow: Cell<bool>,
+    /// Everything is to be shown anew: somebody waits for it.
+    to_show: Cell<bool>,
+    /// What clients see is what the store has.
+    is_shown: Cell<bool>,
+    jobs: RefCell<BTreeMap<SubscriptionId, Job>>,
+    progress: Progress,
     marks: RefCell<Rc<Marks>>,
     wanted: Notify,
     /// Nobody waits for the refresh that is going on any more.
     unwanted: Notify,
-    marking: mpsc::Sender<Marking>,
-    to_mark: RefCell<Option<mpsc::Receiver<Marking>>>,
+    /// Held while something is imported.
+    importing: Mutex<()>,
+    /// Held while channels are made.
+    adopting: Mutex<()>,
+    logos: logos::Logos,
     guides: guides::Handle,
-}
-
-impl Shared {
-    fn begin(&self) -> bool {
-        let mut status = self.status.borrow_mut();
-        if !std::mem::replace(&mut status.in_progress, true) {
-            (status.progress, status.found_now) = (0, 0);
-            return true;
-        }
-        false
-    }
-
-    fn end(&self) {
-        self.status.borrow_mut().in_progress = false;
-    }
-
-    fn note_loaded(&self, summary: Summary) {
-        let mut status = self.status.borrow_mut();
-        (status.found, status.skipped) = (summary.entries, summary.skipped);
-        status.loaded_at = Some(clock::wall());
-    }
 }
 
 /// The subscriptions, as others see them.
@@ -112,18 +199,23 @@ impl Shared {
 pub struct Handle(Rc<Shared>);
 
 impl Handle {
-    /// For a playlist, or the demo channels; and for guides, the one for clients being in `folder`.
-    pub fn new(playlist: Option<String>, guides: guides::Options, folder: PathBuf) -> Self {
-        let (marking, to_mark) = mpsc::channel(MARKS_INBOX);
+    /// With the playlist and the groups of it that the settings name.
+    pub fn new(rooms: Rooms, playlist: Option<String>, groups: Option<Vec<String>>, guides: guides::Handle) -> Self {
         Self(Rc::new(Shared {
-            playlist: RefCell::new(playlist),
-            status: RefCell::default(),
+            rooms,
+            written: RefCell::new(Written { playlist, groups }),
+            to_follow: Cell::new(true),
+            to_show: Cell::new(true),
+            is_shown: Cell::new(false),
+            jobs: RefCell::default(),
+            progress: Progress::default(),
             marks: RefCell::default(),
             wanted: Notify::new(),
             unwanted: Notify::new(),
-            marking,
-            to_mark: RefCell::new(Some(to_mark)),
-            guides: guides::Handle::new(guides, folder),
+            importing: Mutex::new(()),
+            adopting: Mutex::new(()),
+            logos: logos::Logos::new(),
+            guides,
         }))
     }
 
@@ -132,16 +224,21 @@ impl Handle {
         &self.0.guides
     }
 
-    /// Asks for a refresh; one that is going on is enough. From now on one is in progress, until its channels are
-    /// there: clients ask for their lineup in the moment when it ends.
+    /// Asks for a refresh of everything; one that is going on is enough. From now on one is in progress, until its
+    /// channels are there: clients ask for their lineup in the moment when it ends.
     pub fn refresh(&self) {
-        if self.0.begin() {
-            self.0.wanted.notify_one();
+        for job in self.0.jobs.borrow_mut().values_mut().filter(|job| job.can_fetch() && job.state == State::Idle) {
+            job.state = State::Queued;
         }
+        self.0.to_show.set(true);
+        self.0.wanted.notify_one();
     }
 
-    /// Gives up the refresh that is going on, if there is one. The channels stay as they are.
+    /// Gives up refreshes that are going on or wait. The channels stay as they are.
     pub fn abort(&self) {
+        for job in self.0.jobs.borrow_mut().values_mut().filter(|job| job.state == State::Queued) {
+            job.state = State::Idle;
+        }
         self.0.unwanted.notify_waiters();
     }
 
@@ -155,292 +252,379 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn mark(&self, channel: ChannelId, mark: Mark) -> Result<(), store::StoreError> {
-        let (done, is_done) = oneshot::channel();
-        let asked = self.0.marking.try_send(Marking { channel, mark, done });
-        asked.map_err(|_| store::StoreError::busy())?;
-        is_done.await.unwrap_or_else(|_| Err(store::StoreError::busy()))
+        self.mark_all(vec![channel], mark).await
     }
 
-    /// Takes another playlist and fetches it.
-    pub fn set_playlist(&self, playlist: Option<String>) {
-        *self.0.playlist.borrow_mut() = playlist;
-        self.0.begin();
+    async fn mark_all(&self, channels: Vec<ChannelId>, mark: Mark) -> Result<(), store::StoreError> {
+        let handle = self.clone();
+        // To the end, even if who asked leaves in the middle: what is stored must also be shown.
+        let done = tokio::task::spawn_local(async move {
+            handle.0.rooms.store.set_marks(channels.clone(), mark).await?;
+            let old = handle.marks();
+            let mut by_channel = old.by_channel.clone();
+            for channel in channels {
+                match mark {
+                    Mark::Plain => by_channel.remove(&channel),
+                    Mark::Favorite | Mark::Hidden => by_channel.insert(channel, mark),
+                };
+            }
+            *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
+            handle.0.guides.make_anew();
+            Ok(())
+        });
+        done.await.unwrap_or_else(|_| Err(store::StoreError::busy()))
+    }
+
+    /// Takes what the settings say now, and fetches it.
+    pub fn set_playlist(&self, playlist: Option<String>, groups: Option<Vec<String>>) {
+        *self.0.written.borrow_mut() = Written { playlist, groups };
+        self.0.to_follow.set(true);
+        self.0.to_show.set(true);
         self.0.wanted.notify_one();
     }
 
-    /// How the last refresh went.
+    /// How the last refreshes went.
     pub fn status(&self) -> Status {
-        self.0.status.borrow().clone()
+        let jobs = self.0.jobs.borrow();
+        let enabled = || jobs.values().filter(|job| job.subscription.enabled);
+        Status {
+            in_progress: self.0.to_show.get() || enabled().any(|job| job.state != State::Idle),
+            progress: self.0.progress.percent.get(),
+            found_now: self.0.progress.found.get(),
+            found: enabled().map(|job| job.listing.entries).sum(),
+            skipped: enabled().map(|job| job.skipped).sum(),
+            first_skipped: enabled().find_map(|job| job.first_skipped.clone()),
+            loaded_at: enabled().filter_map(|job| job.listing.loaded_at).max(),
+        }
     }
 
-    /// Whether the lineup comes from a playlist.
+    /// Whether the lineup comes from a subscription.
     pub fn has_playlist(&self) -> bool {
-        self.0.playlist.borrow().is_some()
+        self.0.written.borrow().playlist.is_some() || self.0.jobs.borrow().values().any(|job| job.subscription.enabled)
     }
 }
 
-/// Loads what is stored, then fetches whenever somebody asks, and again after failures; never ends.
-pub async fn run(
-    handle: Handle,
-    store: store::Handle,
-    guide: store::guide::Handle,
-    engine: engine::Handle,
-    problems: Problems,
-    metrics: Rc<Metrics>,
-) {
+/// Shows what is stored, then fetches what is due and whatever somebody asks for; never ends.
+pub async fn run(handle: Handle) {
     // Before the first lineup: what is hidden must not be shown for a moment.
-    recall_marks(&handle, &store, &problems).await;
-    let rooms = guides::Rooms {
-        subscriptions: &handle,
-        store: &store,
-        guide: &guide,
-        engine: &engine,
-        problems: &problems,
-        metrics: &metrics,
-    };
+    recall_marks(&handle).await;
     tokio::select! {
-        () = guides::run(&rooms, true) => {}
-        () = keep_marks(&handle, &store) => {}
-        () = refresh(&handle, &store, &engine, &problems, &metrics) => {}
+        () = guides::run(&handle, true) => {}
+        () = refresh(&handle) => {}
     }
 }
 
-async fn recall_marks(handle: &Handle, store: &store::Handle, problems: &Problems) {
+async fn refresh(handle: &Handle) {
+    let shared = &handle.0;
+    loop {
+        if shared.to_follow.take() {
+            follow(handle).await;
+        }
+        let next = next_job(handle);
+        if let Some(id) = next {
+            // It is in progress by its own now.
+            shared.to_show.set(false);
+            refresh_one(handle, id).await;
+            continue;
+        }
+        if shared.to_show.get() && !has_jobs(handle) {
+            show_demo(handle).await;
+        }
+        shared.to_show.set(false);
+        if shared.to_follow.get() {
+            continue;
+        }
+        let due = shared.jobs.borrow().values().filter_map(|job| job.due).min();
+        tokio::select! {
+            () = shared.wanted.notified() => {}
+            () = clock::until(due) => {}
+        }
+    }
+}
+
+async fn recall_marks(handle: &Handle) {
+    let Rooms { store, problems, .. } = &handle.0.rooms;
     match store.marks().await {
         Ok(by_channel) => *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: 1 }),
         Err(error) => problems.set(Topic::Lineup, format!("Favourites could not be read: {error}")),
     }
 }
 
-/// Keeps what the owner thinks, while a playlist may be on its way; never ends.
-async fn keep_marks(handle: &Handle, store: &store::Handle) {
-    let inbox = handle.0.to_mark.borrow_mut().take();
-    let Some(mut inbox) = inbox else { return std::future::pending().await };
-    while let Some(Marking { channel, mark, done }) = inbox.recv().await {
-        let kept = store.set_mark(channel, mark).await;
-        if kept.is_ok() {
-            let old = handle.marks();
-            let mut by_channel = old.by_channel.clone();
-            match mark {
-                Mark::Plain => by_channel.remove(&channel),
-                Mark::Favorite | Mark::Hidden => by_channel.insert(channel, mark),
-            };
-            *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
-            handle.0.guides.make_anew();
-        }
-        // Who asked may be gone.
-        done.send(kept).unwrap_or_default();
-    }
+/// Whether channels are to be expected of a subscription. One that nothing was uploaded to is none yet.
+fn has_jobs(handle: &Handle) -> bool {
+    handle.0.jobs.borrow().values().any(|job| job.can_fetch() || job.subscription.enabled && job.listing.entries > 0)
 }
 
-async fn refresh(
-    handle: &Handle,
-    store: &store::Handle,
-    engine: &engine::Handle,
-    problems: &Problems,
-    metrics: &Metrics,
-) {
-    let mut retry_ms = RETRY_MS_MIN;
-    let mut restore = true;
-    loop {
-        let playlist = handle.0.playlist.borrow().clone();
-        let Some(playlist) = playlist else {
-            problems.clear(Topic::Playlist);
-            publish(engine, problems, metrics, store.lineup(Origin::Demo).await);
-            handle.0.end();
-            handle.0.wanted.notified().await;
-            restore = true;
-            continue;
-        };
-        if std::mem::take(&mut restore) {
-            // Channels that were known before the start are there at once, even while the network is not.
-            match store.lineup(Origin::Playlist).await {
-                Ok(stored) if stored.channels().is_empty() => {}
-                stored => publish(engine, problems, metrics, stored),
-            }
-        }
-        handle.0.begin();
-        let loaded = tokio::select! {
-            loaded = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(handle, &playlist)) => {
-                Some(loaded.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000))))
-            }
-            () = handle.0.unwanted.notified() => None,
-        };
-        let retry_at = match loaded {
-            // Somebody gave up. Without any channels there must be another try.
-            None => engine.lineup().is_none().then(|| clock::mono().plus_ms(retry_ms)),
-            Some(Ok((entries, summary))) => {
-                let asked_at = clock::mono();
-                let stored = store.replace_playlist(entries).await;
-                metrics.db_commit.add_ms(clock::mono().ms_since(asked_at));
-                publish(engine, problems, metrics, stored);
-                metrics.playlist_loads.add(1);
-                tracing::info!(channels = summary.entries, left_out = summary.skipped, "playlist loaded");
-                if summary.entries > PLEX_CHANNELS_MAX {
-                    tracing::warn!(
-                        "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {}; a second box with the \
-                         others helps, or a shorter playlist",
-                        summary.entries
-                    );
-                }
-                handle.0.note_loaded(summary);
-                problems.clear(Topic::Playlist);
-                retry_ms = RETRY_MS_MIN;
-                None
-            }
-            Some(Err(why)) => {
-                metrics.playlist_failures.add(1);
-                let meanwhile = match engine.lineup() {
-                    Some(_) => "The channels it had before stay.",
-                    None => "There are no channels until it works.",
-                };
-                problems.set(
-                    Topic::Playlist,
-                    format!("The playlist {} cannot be used: {why}. {meanwhile}", show(&playlist)),
-                );
-                let at = clock::mono().plus_ms(retry_ms);
-                retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
-                Some(at)
-            }
-        };
-        handle.0.end();
-        tokio::select! {
-            () = handle.0.wanted.notified() => {}
-            () = clock::until(retry_at) => {}
-        }
-    }
+/// The next subscription to refresh: one that somebody waits for, or one that is due.
+fn next_job(handle: &Handle) -> Option<SubscriptionId> {
+    let (now, jobs) = (clock::mono(), handle.0.jobs.borrow());
+    let queued = jobs.iter().find(|(_, job)| job.state == State::Queued);
+    let due = || jobs.iter().find(|(_, job)| job.can_fetch() && job.due.is_some_and(|due| due <= now));
+    queued.or_else(due).map(|(id, _)| *id)
 }
 
-/// Shows what is stored and fetches nothing, whoever asks; never ends. For safe mode: a playlist may be what the daemon
-/// failed on.
-///
-/// `sure`: the settings could be read. Otherwise nobody knows whether there is a playlist, and clients must not forget
-/// its channels for that.
-pub async fn run_stored(
-    handle: Handle,
-    sure: bool,
-    store: store::Handle,
-    guide: store::guide::Handle,
-    engine: engine::Handle,
-    problems: Problems,
-    metrics: Rc<Metrics>,
-) {
-    recall_marks(&handle, &store, &problems).await;
-    let rooms = guides::Rooms {
-        subscriptions: &handle,
-        store: &store,
-        guide: &guide,
-        engine: &engine,
-        problems: &problems,
-        metrics: &metrics,
+/// Makes the stored subscriptions what the settings say, and shows what they list already: channels that were known
+/// before the start are there at once, even while the network is not.
+async fn follow(handle: &Handle) {
+    let Rooms { store, problems, .. } = &handle.0.rooms;
+    let Written { playlist, groups } = handle.0.written.borrow().clone();
+    let followed = match store.follow_settings(playlist, groups).await {
+        Ok(followed) => followed,
+        Err(error) => {
+            problems.set(Topic::Lineup, format!("The settings' playlist could not be stored: {}", Error::from(error)));
+            None
+        }
     };
-    tokio::select! {
-        () = guides::run(&rooms, false) => {}
-        () = keep_marks(&handle, &store) => {}
-        () = show_stored(&handle, sure, &store, &engine, &problems, &metrics) => {}
+    reload(handle).await;
+    if has_jobs(handle) {
+        show(handle).await;
+    } else {
+        problems.clear(Topic::Playlist);
     }
-}
-
-async fn show_stored(
-    handle: &Handle,
-    sure: bool,
-    store: &store::Handle,
-    engine: &engine::Handle,
-    problems: &Problems,
-    metrics: &Metrics,
-) {
-    loop {
-        let stored = store.lineup(Origin::Playlist).await;
-        let has_some = stored.as_ref().is_ok_and(|stored| !stored.channels().is_empty());
-        let wanted = handle.has_playlist() || !sure && has_some;
-        let lineup = if wanted { stored } else { store.lineup(Origin::Demo).await };
-        publish(engine, problems, metrics, lineup);
-        handle.0.end();
-        handle.0.wanted.notified().await;
-    }
-}
-
-fn publish(
-    engine: &engine::Handle,
-    problems: &Problems,
-    metrics: &Metrics,
-    lineup: Result<pure::model::lineup::Lineup, store::StoreError>,
-) {
-    match lineup {
-        Ok(lineup) => {
-            engine.set_lineup(Rc::new(lineup));
-            metrics.rebuilt(Rebuilt::Lineup);
-            problems.clear(Topic::Lineup);
+    let now = clock::mono();
+    for (id, job) in handle.0.jobs.borrow_mut().iter_mut().filter(|(_, job)| job.can_fetch()) {
+        if Some(*id) == followed {
+            job.state = State::Queued;
+        } else if job.due.is_none() {
+            job.due = Some(first_due(now, job));
         }
-        Err(error) => problems.set(Topic::Lineup, format!("The lineup could not be stored or read: {error}")),
     }
 }
 
-/// A playlist as people may see it: addresses without their secrets.
-fn show(playlist: &str) -> String {
-    playlist.parse::<SourceUrl>().map_or_else(|_| playlist.to_owned(), |url| url.to_string())
+/// What was fetched lately before the start is not fetched again at once.
+fn first_due(now: Mono, job: &Job) -> Mono {
+    let Some(loaded_at) = job.listing.loaded_at.filter(|_| clock::wall_is_plausible()) else { return now };
+    let age_s = u64::try_from(clock::wall().0.saturating_sub(loaded_at.0)).unwrap_or(u64::MAX);
+    now.plus_ms(u64::from(job.subscription.refresh_s).saturating_sub(age_s).saturating_mul(1_000))
 }
 
-/// Reads a whole playlist from a file or an address; the error is for people.
-async fn load(handle: &Handle, playlist: &str) -> Result<(Vec<Entry>, Summary), String> {
-    let mut reading = Reading { handle, parser: Parser::new(), entries: Vec::new(), first_skipped: None, bytes: 0 };
-    match playlist.parse::<SourceUrl>() {
-        Ok(url) => fetch::get(url, |bytes, whole| reading.push(bytes, whole)).await?,
-        Err(_) => read_file(Path::new(playlist), &mut reading).await?,
+/// Reads the subscriptions again as they are stored; what goes on with them stays.
+async fn reload(handle: &Handle) {
+    match handle.0.rooms.store.subscriptions().await {
+        Ok(stored) => {
+            let mut jobs = handle.0.jobs.borrow_mut();
+            jobs.retain(|id, _| stored.iter().any(|(subscription, _)| subscription.id == *id));
+            for (subscription, listing) in stored {
+                match jobs.get_mut(&subscription.id) {
+                    Some(job) => (job.subscription, job.listing) = (subscription, listing),
+                    None => drop(jobs.insert(subscription.id, Job::new(subscription, listing))),
+                }
+            }
+            drop(jobs);
+            tell_guides(handle);
+        }
+        Err(error) => {
+            handle.0.rooms.problems.set(Topic::Lineup, format!("The subscriptions could not be read: {error}"));
+        }
     }
-    reading.finish()
 }
 
-struct Reading<'a> {
-    handle: &'a Handle,
-    parser: Parser,
-    entries: Vec<Entry>,
-    first_skipped: Option<String>,
-    /// Bytes that came so far.
-    bytes: u64,
-}
-
-impl Reading<'_> {
-    /// Takes a piece of a playlist that has so many bytes as a `whole`, if that is known.
-    fn push(&mut self, bytes: &[u8], whole: Option<u64>) -> Result<(), String> {
-        let Self { parser, entries, first_skipped, .. } = self;
-        let pushed = parser.push(bytes, &mut |result| sort(result, entries, first_skipped));
-        self.bytes += bytes.len() as u64;
-        let mut status = self.handle.0.status.borrow_mut();
-        status.found_now = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        // Where the end is not known, it is probably as far away as it was the last time.
-        let (done, all) = match whole {
-            Some(whole) => (self.bytes, whole),
-            None => (status.found_now.into(), status.found.into()),
-        };
-        // What is read has to be stored, too.
-        let percent = done.min(all) * READ_PERCENT / all.max(1);
-        status.progress = status.progress.max(u8::try_from(percent).unwrap_or(0));
-        pushed.map_err(|error| error.to_string())
-    }
-
-    fn finish(self) -> Result<(Vec<Entry>, Summary), String> {
-        let Self { handle, parser, mut entries, mut first_skipped, bytes: _ } = self;
-        let guides = parser.guides().to_vec();
-        let summary = parser.finish(&mut |result| sort(result, &mut entries, &mut first_skipped));
-        let summary = summary.map_err(|error| error.to_string())?;
-        handle.0.status.borrow_mut().first_skipped = first_skipped;
+/// Says which guides playlists name.
+fn tell_guides(handle: &Handle) {
+    let jobs = handle.0.jobs.borrow();
+    let enabled = || jobs.values().filter(|job| job.subscription.enabled);
+    let guides: Vec<SourceUrl> = enabled().flat_map(|job| job.listing.guides.iter().cloned()).collect();
+    // What was not read yet may name those that are known.
+    if !guides.is_empty() || enabled().all(|job| job.listing.loaded_at.is_some()) {
         handle.0.guides.set_playlist_guides(&guides);
-        Ok((entries, summary))
     }
 }
 
-/// Keeps an entry, or why the first of those left out was.
-fn sort(result: Result<Entry, Skipped>, entries: &mut Vec<Entry>, first_skipped: &mut Option<String>) {
-    match result {
-        Ok(entry) => entries.push(entry),
-        Err(skipped) if first_skipped.is_none() => *first_skipped = Some(skipped.to_string()),
-        Err(_) => {}
+// ---- One refresh ----------------------------------------------------------------------------------------------------
+
+/// How one ended.
+enum Ended {
+    /// Everything was read.
+    Whole(Facts),
+    /// The server says that it is as it was.
+    Unchanged,
+}
+
+async fn refresh_one(handle: &Handle, id: SubscriptionId) {
+    let shared = &handle.0;
+    let importing = shared.importing.lock().await;
+    let asked = {
+        let mut jobs = shared.jobs.borrow_mut();
+        let Some(job) = jobs.get_mut(&id) else { return };
+        (job.state, job.due) = (State::Running, None);
+        shared.progress.restart(job.listing.entries);
+        (job.subscription.clone(), job.listing.clone())
+    };
+    let (subscription, listing) = asked;
+    let mut intake = Intake::new(&shared.rooms.store, id, &shared.progress);
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(&subscription, &listing, &mut intake)) => {
+            Some(ended.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000))))
+        }
+        () = shared.unwanted.notified() => None,
+    };
+    let skipped = (intake.skipped, intake.first_skipped.take());
+    // What the store was given belongs to nothing from here on, unless it is told otherwise.
+    let ended = match ended {
+        None => {
+            // Somebody gave up. Without any channels there must be another try.
+            let again = shared.rooms.engine.lineup().is_none();
+            settle(handle, id, |job, now| job.due = again.then(|| after_failure(now, job)));
+            return;
+        }
+        Some(Ok(Ended::Unchanged)) => shared.rooms.store.note_unchanged(id, clock::wall()).await.map(|()| None),
+        Some(Ok(Ended::Whole(facts))) => store_all(handle, &subscription, facts).await.map(Some),
+        Some(Err(why)) => Err(store::StoreError::from(why)),
+    };
+    drop(importing);
+    match ended {
+        Ok(refreshed) => {
+            reload(handle).await;
+            if refreshed.is_some() {
+                (|| {
+                    let mut jobs = shared.jobs.borrow_mut();
+                    let Some(job) = jobs.get_mut(&id) else { return };
+                    (job.skipped, job.first_skipped) = skipped;
+                })();
+            }
+            // Also where nothing changed: an attempt to make channels may have failed the last time.
+            let made = adopt(handle, id).await;
+            let has_changed = matches!(refreshed, Some(Refreshed::Applied(_)));
+            // A lineup that is shown already is not made again.
+            if has_changed || made > 0 || !shared.is_shown.get() {
+                show(handle).await;
+            }
+            shared.rooms.metrics.playlist_loads.add(1);
+            settle(handle, id, |job, now| {
+                (job.failures, job.error) = (0, None);
+                let chance = now.0 ^ u64::from(job.subscription.id.0) << 32;
+                job.due = Some(timetable::after_success(now, job.subscription.refresh_s, chance));
+                tracing::info!(channels = job.listing.entries, left_out = job.skipped, "playlist loaded");
+            });
+        }
+        Err(why) => {
+            shared.rooms.metrics.playlist_failures.add(1);
+            settle(handle, id, |job, now| {
+                job.error = Some(why.to_string());
+                job.due = Some(after_failure(now, job));
+                job.failures = job.failures.saturating_add(1);
+            });
+        }
+    }
+    tell_failures(handle);
+}
+
+/// When to try again after one more failure.
+fn after_failure(now: Mono, job: &Job) -> Mono {
+    timetable::after_failure(now, job.failures.saturating_add(1), now.0 ^ u64::from(job.subscription.id.0) << 32)
+}
+
+fn settle(handle: &Handle, id: SubscriptionId, with: impl FnOnce(&mut Job, Mono)) {
+    let mut jobs = handle.0.jobs.borrow_mut();
+    if let Some(job) = jobs.get_mut(&id) {
+        // Somebody may have asked again meanwhile; one that has just ended is enough.
+        job.state = State::Idle;
+        with(job, clock::mono());
+    }
+}
+
+/// Ends a refresh in the store.
+async fn store_all(handle: &Handle, subscription: &Subscription, facts: Facts) -> Result<Refreshed, store::StoreError> {
+    let asked_at = clock::mono();
+    let refreshed = handle.0.rooms.store.finish(facts, subscription.held).await?;
+    handle.0.rooms.metrics.db_commit.add_ms(clock::mono().ms_since(asked_at));
+    match refreshed {
+        Refreshed::Applied(changes) | Refreshed::Waiting(changes) => {
+            let waits = matches!(refreshed, Refreshed::Waiting(_));
+            let (new, gone, renamed, moved) = (changes.new, changes.gone, changes.renamed, changes.moved);
+            tracing::info!(subscription = subscription.id.0, new, gone, renamed, moved, waits, "listing changed");
+        }
+        Refreshed::Same | Refreshed::Refused => {}
+    }
+    Ok(refreshed)
+}
+
+/// Makes channels of what is new, or says why that cannot be. How many there are.
+async fn adopt(handle: &Handle, id: SubscriptionId) -> u32 {
+    let Rooms { store, problems, .. } = &handle.0.rooms;
+    let _turn = handle.0.adopting.lock().await;
+    let (made, too_many) = match store.adopt(id).await {
+        Ok(Adopted::Made(made)) => (made, None),
+        Ok(Adopted::TooMany(wanted)) => (0, Some(wanted)),
+        Err(error) => {
+            problems.set(Topic::Lineup, format!("New channels could not be stored: {}", Error::from(error)));
+            return 0;
+        }
+    };
+    let mut jobs = handle.0.jobs.borrow_mut();
+    if let Some(job) = jobs.get_mut(&id) {
+        job.too_many = too_many;
+    }
+    let most = jobs.values().find_map(|job| Some((job.subscription.name.clone(), job.too_many?)));
+    match most {
+        None => problems.clear(Topic::Groups),
+        Some((name, wanted)) => problems.set(
+            Topic::Groups,
+            format!(
+                "New channels of {name} are not offered: that would make {wanted} channels, and this box offers at most \
+                 {CHANNELS_MAX}. Choose its groups with groups = [\"…\"] below [lineup] in the settings, or with \
+                 POST /api/subscriptions/tick; /api/subscriptions/groups lists them."
+            ),
+        ),
+    }
+    made
+}
+
+/// Says which subscriptions cannot be had.
+fn tell_failures(handle: &Handle) {
+    let Rooms { engine, problems, .. } = &handle.0.rooms;
+    let meanwhile = match engine.lineup() {
+        Some(_) => "The channels it had before stay.",
+        None => "There are no channels until it works.",
+    };
+    let jobs = handle.0.jobs.borrow();
+    let failing = jobs.values().filter(|job| job.subscription.enabled).filter_map(|job| {
+        let what = if job.subscription.kind == Kind::Playlist { "playlist" } else { "subscription" };
+        let why = job.error.as_ref()?;
+        Some(format!("The {what} {} cannot be used: {why}. {meanwhile}", job.subscription.shown()))
+    });
+    let failing: Vec<String> = failing.collect();
+    if failing.is_empty() {
+        problems.clear(Topic::Playlist);
+    } else {
+        problems.set(Topic::Playlist, failing.join(" "));
+    }
+}
+
+/// Reads a whole subscription; the error is for people.
+async fn load(subscription: &Subscription, listing: &Listing, intake: &mut Intake<'_>) -> Result<Ended, String> {
+    let facts = |account, guides| Facts { at: clock::wall(), account, guides, ..Facts::default() };
+    match subscription.kind {
+        Kind::Upload => Err("it was uploaded; upload it again".to_owned()),
+        Kind::Xtream => Ok(Ended::Whole(facts(Some(xtream::read(subscription, intake).await?), Vec::new()))),
+        Kind::HdHomeRun => Ok(Ended::Whole(facts(Some(xtream::read_lineup(subscription, intake).await?), Vec::new()))),
+        Kind::Playlist => {
+            let mut playlist = M3u::new(intake);
+            let version = if let Ok(url) = subscription.address.parse::<SourceUrl>() {
+                let asking = Asking {
+                    user_agent: subscription.user_agent.as_deref(),
+                    etag: listing.etag.as_deref(),
+                    last_modified: listing.last_modified.as_deref(),
+                    ..Asking::default()
+                };
+                let got = fetch::get(url, asking, async |bytes: Bytes, whole| playlist.push(&bytes, whole).await);
+                match got.await? {
+                    Some(version) => version,
+                    None => return Ok(Ended::Unchanged),
+                }
+            } else {
+                read_file(Path::new(&subscription.address), &mut playlist).await?;
+                fetch::Version::default()
+            };
+            let (guides, _) = playlist.finish().await?;
+            let fetch::Version { etag, last_modified } = version;
+            Ok(Ended::Whole(Facts { etag, last_modified, ..facts(None, guides) }))
+        }
     }
 }
 
 /// Reads a local file in pieces, so that nobody else waits long.
-async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String> {
+async fn read_file(path: &Path, playlist: &mut M3u<'_, '_>) -> Result<(), String> {
     let (mut file, whole) = open_plain(path)?;
     let mut left = pure::limits::PLAYLIST_BYTES_MAX;
     let mut piece = vec![0; 64 * 1024];
@@ -450,7 +634,7 @@ async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String>
             return Ok(());
         }
         left = left.checked_sub(len).ok_or_else(|| fetch::too_large(pure::limits::PLAYLIST_BYTES_MAX as u64))?;
-        reading.push(piece.get(..len).unwrap_or_default(), Some(whole))?;
+        playlist.push(piece.get(..len).unwrap_or_default(), Some(whole)).await?;
         tokio::task::yield_now().await;
     }
 }
@@ -465,4 +649,83 @@ fn open_plain(path: &Path) -> Result<(fs::File, u64), String> {
         return Err("it is a directory, not a file".to_owned());
     }
     if kind.is_file() { Ok((file, kind.len())) } else { Err("it is no plain file".to_owned()) }
+}
+
+// ---- What clients see -----------------------------------------------------------------------------------------------
+
+/// Shows what the subscriptions list. An empty lineup would make clients forget their channels: then the old one stays.
+async fn show(handle: &Handle) {
+    match handle.0.rooms.store.lineup(Origin::Playlist).await {
+        Ok(lineup) if lineup.channels().is_empty() => {}
+        lineup => {
+            handle.0.is_shown.set(lineup.is_ok());
+            let channels = lineup.as_ref().map_or(0, |lineup| lineup.channels().len());
+            let before = handle.0.rooms.engine.lineup().map_or(0, |lineup| lineup.channels().len());
+            publish(handle, lineup);
+            if channels > PLEX_CHANNELS_MAX && channels != before {
+                tracing::warn!(
+                    "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {channels}; choose groups, or let a \
+                     second box have the others"
+                );
+            }
+        }
+    }
+}
+
+async fn show_demo(handle: &Handle) {
+    handle.0.is_shown.set(false);
+    publish(handle, handle.0.rooms.store.lineup(Origin::Demo).await);
+}
+
+fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::StoreError>) {
+    let Rooms { store, guide: _, engine, problems, metrics } = &handle.0.rooms;
+    match lineup {
+        Ok(lineup) => {
+            let old = engine.lineup();
+            engine.set_lineup(Rc::new(lineup));
+            handle.0.guides.make_anew();
+            if let Some(old) = old.and_then(Rc::into_inner) {
+                store.discard(old);
+            }
+            metrics.rebuilt(Rebuilt::Lineup);
+            problems.clear(Topic::Lineup);
+        }
+        Err(error) => problems.set(Topic::Lineup, format!("The lineup could not be stored or read: {error}")),
+    }
+}
+
+/// Shows what is stored and fetches nothing, whoever asks; never ends. For safe mode: a playlist may be what the daemon
+/// failed on.
+///
+/// `sure`: the settings could be read. Otherwise nobody knows whether there is a playlist, and clients must not forget
+/// its channels for that.
+pub async fn run_stored(handle: Handle, sure: bool) {
+    recall_marks(&handle).await;
+    tokio::select! {
+        () = guides::run(&handle, false) => {}
+        () = show_stored(&handle, sure) => {}
+    }
+}
+
+async fn show_stored(handle: &Handle, sure: bool) {
+    loop {
+        if handle.0.to_follow.take() && sure {
+            let Written { playlist, groups } = handle.0.written.borrow().clone();
+            if let Err(error) = handle.0.rooms.store.follow_settings(playlist, groups).await {
+                let why = format!("The settings' playlist could not be stored: {}", Error::from(error));
+                handle.0.rooms.problems.set(Topic::Lineup, why);
+            }
+        }
+        reload(handle).await;
+        if has_jobs(handle) {
+            publish(handle, handle.0.rooms.store.lineup(Origin::Playlist).await);
+        } else {
+            show_demo(handle).await;
+        }
+        for job in handle.0.jobs.borrow_mut().values_mut() {
+            job.state = State::Idle;
+        }
+        handle.0.to_show.set(false);
+        handle.0.wanted.notified().await;
+    }
 }

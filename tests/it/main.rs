@@ -24,6 +24,7 @@ mod playlist;
 mod profiles;
 mod seam;
 mod start;
+mod subscriptions;
 mod transcode;
 mod traps;
 mod update;

@@ -234,7 +234,7 @@ fn a_bad_server_leaves_the_old_lineup() {
     let error = |status: &str| Manner::Fixed(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes());
     let mut huge = b"#EXTM3U\n".to_vec();
     let comment = [&b"#"[..], &[b'x'; 8_000], b"\n"].concat();
-    while huge.len() <= 32 * 1024 * 1024 {
+    while huge.len() <= 64 * 1024 * 1024 {
         huge.extend(&comment);
     }
     let promise = |len: usize| {
@@ -250,7 +250,7 @@ fn a_bad_server_leaves_the_old_lineup() {
         ("a redirect to nowhere", Manner::Fixed(b"HTTP/1.1 302 Found\r\n\r\n".to_vec()), &["redirects to nowhere"]),
         ("HTML", Manner::document("<html>login</html>"), &["a web page"]),
         ("empty", Manner::document(""), &["lists no channels"]),
-        ("more than 32 MiB", Manner::document(huge), &["32 MiB"]),
+        ("more than 64 MiB", Manner::document(huge), &["64 MiB"]),
         ("a broken connection", promise(100), &["broke in the middle"]),
         ("no HTTP", Manner::Fixed(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), &["does not speak HTTP"]),
         ("nothing at all", Manner::Fixed(Vec::new()), &["does not speak HTTP"]),

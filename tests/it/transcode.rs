@@ -38,7 +38,11 @@ fn candidates(names: &[&str]) -> Candidates {
 }
 
 fn url(server: &Server, path: &str) -> Source {
-    Source::Url { url: server.url(path).parse().unwrap(), user_agent: None }
+    Source::Url {
+        url: server.url(path).parse().unwrap(),
+        user_agent: None,
+        headers: pure::model::headers::Headers::default(),
+    }
 }
 
 /// Runs a recipe to its end.

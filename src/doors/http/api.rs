@@ -26,7 +26,7 @@ use pure::time::Mono;
 use serde::Serialize;
 use tracing::Level;
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(body) => answer::plain(status, answer::JSON, body),
         Err(_) => answer::plain(StatusCode::INTERNAL_SERVER_ERROR, answer::TEXT, ""),

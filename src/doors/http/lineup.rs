@@ -12,12 +12,15 @@ use super::identity::CHANNEL_MAP;
 use super::route::{Asked, has, query};
 use crate::clock;
 use crate::engine::Formats;
-use hyper::Response;
+use crate::subscriptions::Error;
 use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Response, StatusCode};
 use pure::limits::{DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX};
 use pure::model::channel_map::{MuxPlan, Place};
+use pure::model::fingerprint::Fingerprint;
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{Channel, Lineup, Mark, Source};
+use pure::model::lineup::{Channel, ChannelId, Lineup, Mark, Source};
 use pure::wire::ts::Codec;
 use pure::wire::xml::Escaped;
 use serde::Serialize;
@@ -240,6 +243,7 @@ struct Writer {
     form: Form,
     out: Vec<u8>,
     is_first: bool,
+    base: BaseUrl,
 }
 
 impl Writer {
@@ -253,7 +257,7 @@ impl Writer {
                 format!("#EXTM3U url-tvg=\"{base}/xmltv.xml\" x-tvg-url=\"{base}/xmltv.xml\"\n").into_bytes()
             }
         };
-        Self { form, out, is_first: true }
+        Self { form, out, is_first: true, base: base.clone() }
     }
 
     fn write(&mut self, channel: &Channel, program: &Program<'_>) -> Result<(), ()> {
@@ -265,8 +269,8 @@ impl Writer {
                 serde_json::to_writer(&mut self.out, program).map_err(drop)?;
             }
             Form::Xml => self.out.extend(xml(program).into_bytes()),
-            Form::M3u => self.out.extend(m3u(channel, program).into_bytes()),
-            Form::Playlist => self.out.extend(playlist(channel, program).into_bytes()),
+            Form::M3u => self.out.extend(m3u(channel, program, &self.base).into_bytes()),
+            Form::Playlist => self.out.extend(playlist(channel, program, &self.base).into_bytes()),
         }
         Ok(())
     }
@@ -308,17 +312,47 @@ fn xml(program: &Program<'_>) -> String {
     text
 }
 
-fn m3u(channel: &Channel, program: &Program<'_>) -> String {
+/// Where clients get a channel's logo: from us, unless its own server can be asked over TLS, which pages that came over TLS
+/// insist on. Another logo has another address, so that clients fetch it anew.
+fn logo(channel: &Channel, base: &BaseUrl) -> String {
+    if channel.logo.is_empty() || channel.logo.starts_with("https://") {
+        return channel.logo.clone();
+    }
+    format!("{base}/logos/{}/{:016x}", channel.id.0, Fingerprint::EMPTY.with(&channel.logo).number())
+}
+
+/// The logo of a channel.
+pub(super) async fn serve_logo(app: &App, channel: u32, fingerprint: u64) -> Response<Body> {
+    let Some(lineup) = app.engine.lineup() else { return loading() };
+    let channel = lineup.by_id(ChannelId(channel));
+    let logo = channel.map(|channel| channel.logo.clone()).filter(|logo| !logo.is_empty());
+    let Some(logo) = logo.filter(|logo| Fingerprint::EMPTY.with(logo).number() == fingerprint) else {
+        return answer::not_found();
+    };
+    match app.subscriptions.logo(&logo).await {
+        Ok((bytes, kind)) => {
+            let mut answer = answer::plain(StatusCode::OK, kind, bytes);
+            let forever = HeaderValue::from_static("public, max-age=2592000, immutable");
+            answer.headers_mut().insert(CACHE_CONTROL, forever);
+            answer
+        }
+        Err(Error::Later(_)) => answer::later("Other logos are being fetched.\n", 5),
+        Err(_) => answer::not_found(),
+    }
+}
+
+fn m3u(channel: &Channel, program: &Program<'_>, base: &BaseUrl) -> String {
     let number = program.guide_number;
     let head = format!("#EXTINF:-1 channel-id=\"{number}\" channel-number=\"{number}\" tvg-id=\"{number}\"");
     let name = format!("{number} {}", clean(&channel.name));
-    entry(head, channel, &name, program)
+    entry(head, channel, &name, program, base)
 }
 
 /// The number stands in an attribute of its own, and the name is the name.
-fn playlist(channel: &Channel, program: &Program<'_>) -> String {
+fn playlist(channel: &Channel, program: &Program<'_>, base: &BaseUrl) -> String {
     let number = program.guide_number;
-    entry(format!("#EXTINF:-1 tvg-id=\"{number}\" tvg-chno=\"{number}\""), channel, &clean(&channel.name), program)
+    let head = format!("#EXTINF:-1 tvg-id=\"{number}\" tvg-chno=\"{number}\"");
+    entry(head, channel, &clean(&channel.name), program, base)
 }
 
 /// A quote would end the attribute, a line break the entry.
@@ -326,9 +360,9 @@ fn clean(text: &str) -> String {
     text.replace('"', "'").replace(['\r', '\n'], " ")
 }
 
-fn entry(mut text: String, channel: &Channel, name: &str, program: &Program<'_>) -> String {
+fn entry(mut text: String, channel: &Channel, name: &str, program: &Program<'_>, base: &BaseUrl) -> String {
     for (attribute, value) in
-        [("tvg-name", &channel.name), ("tvg-logo", &channel.logo), ("group-title", &channel.group)]
+        [("tvg-name", &channel.name), ("tvg-logo", &logo(channel, base)), ("group-title", &channel.group)]
     {
         if !value.is_empty() {
             write!(text, " {attribute}=\"{}\"", clean(value)).unwrap_or_default();

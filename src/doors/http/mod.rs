@@ -12,6 +12,7 @@ mod guides;
 pub mod identity;
 mod lineup;
 mod media;
+mod owner;
 mod page;
 mod pages;
 mod route;
@@ -333,7 +334,7 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<
             app.metrics.http_requests.add(1);
             let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
             let asked = route::Asked { reach: app.reach(local, peer, host), peer };
-            match route::respond(&app, &asked, &request).await {
+            match route::respond(&app, &asked, request).await {
                 route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
                 route::Outcome::Play(playing) => {
                     *takeover.playing.borrow_mut() = Some(playing);

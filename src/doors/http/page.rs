@@ -1,7 +1,7 @@
 //! The page, embedded; nothing of it comes from elsewhere.
 
 use super::answer::{self, Body};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{Request, Response, StatusCode};
 
@@ -41,7 +41,7 @@ const RELEASE: u64 = {
 };
 
 /// Serves a file; a browser that has this release's already is told so.
-pub(super) fn serve(asset: &'static Asset, request: &Request<Incoming>) -> Response<Body> {
+pub(super) fn serve(asset: &'static Asset, request: &Request<()>) -> Response<Body> {
     let release = HeaderValue::try_from(format!("\"{RELEASE:016x}\"")).unwrap_or(HeaderValue::from_static("\"\""));
     let mut response = if request.headers().get(IF_NONE_MATCH) == Some(&release) {
         answer::plain(StatusCode::NOT_MODIFIED, asset.content_type, "")

@@ -4,16 +4,18 @@ use super::answer::{self, Body};
 use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
-use super::{App, Playing, Reach, api, device, guide, page, pages};
+use super::owner::Ask;
+use super::{App, Playing, Reach, api, device, guide, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
+use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, TARGET_BYTES_MAX};
 use pure::model::channel_map::{MuxPlan, RfProgramme};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
+use pure::model::subscription::Decision;
 use pure::rules::clients::Asked as Wish;
 use pure::rules::pool::SlotIndex;
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
@@ -61,6 +63,8 @@ enum Route<'a> {
     EncodersTry,
     LogEntries,
     LogEntry { id: &'a str },
+    Owner(Ask),
+    Logo { channel: u32, fingerprint: u64 },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
 }
 
@@ -93,7 +97,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 31] = [
+const TABLE: [(&str, Route<'static>); 48] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -125,6 +129,23 @@ const TABLE: [(&str, Route<'static>); 31] = [
     ("/api/guides/choose", Route::GuideChange(Change::Choose)),
     ("/api/encoders/try", Route::EncodersTry),
     ("/api/logs/entries", Route::LogEntries),
+    ("/api/subscriptions", Route::Owner(Ask::List)),
+    ("/api/subscriptions/add", Route::Owner(Ask::Add)),
+    ("/api/subscriptions/edit", Route::Owner(Ask::Edit)),
+    ("/api/subscriptions/remove", Route::Owner(Ask::Remove)),
+    ("/api/subscriptions/refresh", Route::Owner(Ask::Refresh)),
+    ("/api/subscriptions/cancel", Route::Owner(Ask::Cancel)),
+    ("/api/subscriptions/upload", Route::Owner(Ask::Upload)),
+    ("/api/subscriptions/groups", Route::Owner(Ask::Groups)),
+    ("/api/subscriptions/tick", Route::Owner(Ask::Tick)),
+    ("/api/subscriptions/range", Route::Owner(Ask::Range)),
+    ("/api/subscriptions/entries", Route::Owner(Ask::Entries)),
+    ("/api/subscriptions/changes", Route::Owner(Ask::Changes)),
+    ("/api/subscriptions/approve", Route::Owner(Ask::Decide(Decision::Approve))),
+    ("/api/subscriptions/refuse", Route::Owner(Ask::Decide(Decision::Refuse))),
+    ("/api/subscriptions/undo", Route::Owner(Ask::Decide(Decision::Undo))),
+    ("/api/channels", Route::Owner(Ask::Channels)),
+    ("/api/channels/edit", Route::Owner(Ask::ChannelsEdit)),
 ];
 
 /// In front of the id of a log line.
@@ -156,13 +177,25 @@ const _: () = {
 fn route(path: &str) -> Option<Route<'_>> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     let fixed = TABLE.iter().find(|(fixed, _)| *fixed == path).map(|(_, route)| *route);
-    fixed.or_else(|| page::asset(path).map(Route::Asset)).or_else(|| log_entry(path)).or_else(|| stream(path))
+    fixed
+        .or_else(|| page::asset(path).map(Route::Asset))
+        .or_else(|| log_entry(path))
+        .or_else(|| logo(path))
+        .or_else(|| stream(path))
 }
 
 /// `/api/logs/entry/{id}`, and `/api/logs/{id}` for the same. Whether there is such a line is not known here.
 fn log_entry(path: &str) -> Option<Route<'_>> {
     let id = LOG_ENTRY.iter().find_map(|prefix| path.strip_prefix(prefix))?;
     LogId::parse(id).map(|_| Route::LogEntry { id })
+}
+
+/// `/logos/17/0123456789abcdef`.
+fn logo(path: &str) -> Option<Route<'_>> {
+    let (channel, fingerprint) = path.strip_prefix("/logos/")?.split_once('/')?;
+    let is_plain = fingerprint.len() == 16 && channel.bytes().all(|byte| byte.is_ascii_digit());
+    let fingerprint = u64::from_str_radix(fingerprint, 16).ok().filter(|_| is_plain)?;
+    Some(Route::Logo { channel: channel.parse().ok()?, fingerprint })
 }
 
 /// `/auto/v5.1`, `/tuner0/v5.1`, `/auto/ch473000000-1` and `/tuner0/ch14`.
@@ -236,6 +269,8 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::PlaylistRefresh
         | Route::EncodersTry
         | Route::LogEntries
+        | Route::Owner(_)
+        | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
 }
@@ -247,37 +282,49 @@ fn is_known(method: &Method) -> bool {
 }
 
 /// Answers a request, or lets it play.
-pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming>) -> Outcome {
+pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>) -> Outcome {
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES_MAX) {
         return Outcome::Answer(answer::plain(StatusCode::URI_TOO_LONG, answer::TEXT, ""));
     }
     let body_bytes = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if body_bytes.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts, ());
+    let route = route(request.uri().path());
+    // An uploaded playlist is counted while it is read, and never held.
+    let is_upload = matches!(route, Some(Route::Owner(Ask::Upload)));
+    let bytes_max = if is_upload { PLAYLIST_BYTES_MAX } else { BODY_BYTES_MAX };
+    if body_bytes.is_some_and(|bytes: u64| bytes > bytes_max as u64) {
         return Outcome::Answer(answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""));
     }
     if !is_known(request.method()) {
         return Outcome::Answer(answer::no_such_method());
     }
-    let Some(route) = route(request.uri().path()) else { return Outcome::Answer(answer::not_found()) };
+    let Some(route) = route else { return Outcome::Answer(answer::not_found()) };
     if let Some(wish) = wish(route) {
         let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
         app.clients.saw(asked.peer.ip(), wish, agent);
     }
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_ours =
-        matches!(route, Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_));
+    let is_ours = match route {
+        Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
+        Route::Owner(ask) => ask.is_change(),
+        _ => false,
+    };
     let is_change = is_ours || route == Route::LineupPost;
     let answer = match route {
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
-        Route::LineupPost if is_browser(request) => answer::forbidden(),
-        _ if is_ours && is_foreign(request) => answer::forbidden(),
+        Route::LineupPost if is_browser(&request) => answer::forbidden(),
+        Route::Owner(_) if is_foreign(&request) => answer::forbidden(),
+        _ if is_ours && is_foreign(&request) => answer::forbidden(),
         Route::LineupPost => lineup::post(app, query).await,
         Route::ChannelRetry => api::channel_retry(app, query),
         Route::PlaylistRefresh => api::playlist_refresh(app),
         Route::EncodersTry => api::encoders_try(app),
-        Route::Asset(asset) => page::serve(asset, request),
+        Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
+        Route::Owner(ask) => owner::respond(app, ask, query, body).await,
+        Route::Asset(asset) => page::serve(asset, &request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
         Route::LineupStatus => lineup::status(app),
@@ -298,13 +345,13 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: &Request<Incoming
         Route::ApiClients => api::clients(app),
         Route::LogEntries => api::log_entries(app, query),
         Route::LogEntry { id } => api::log_entry(app, id),
-        Route::Stream { tuner, what } => return play(app, asked, request, tuner, what).await,
+        Route::Stream { tuner, what } => return play(app, asked, &request, tuner, what).await,
     };
     Outcome::Answer(answer)
 }
 
 /// A page of somebody else must not make the owner's browser knock here.
-fn is_foreign(request: &Request<Incoming>) -> bool {
+fn is_foreign(request: &Request<()>) -> bool {
     let headers = request.headers();
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
     headers.get(ORIGIN).is_some_and(|origin| {
@@ -313,18 +360,12 @@ fn is_foreign(request: &Request<Incoming>) -> bool {
 }
 
 /// Whether a browser sent it, whose owner may not know what he asks: programs say neither of these (S11).
-fn is_browser(request: &Request<Incoming>) -> bool {
+fn is_browser(request: &Request<()>) -> bool {
     let headers = request.headers();
     headers.contains_key(ORIGIN) || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn play(
-    app: &App,
-    asked: &Asked,
-    request: &Request<Incoming>,
-    tuner: Option<SlotIndex>,
-    what: Tuned<'_>,
-) -> Outcome {
+async fn play(app: &App, asked: &Asked, request: &Request<()>, tuner: Option<SlotIndex>, what: Tuned<'_>) -> Outcome {
     let Some(lineup) = app.engine.lineup() else { return Outcome::Answer(lineup::loading()) };
     let is_there = tuner.is_none_or(|tuner| usize::from(tuner.0) < app.engine.tuners_len());
     let Some(channel) = what.find(&lineup).filter(|_| is_there) else {

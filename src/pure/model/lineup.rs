@@ -4,6 +4,7 @@
 //! stored: the daemon's `store`; how a playlist becomes entries: [`crate::wire::m3u`].
 
 use crate::model::guide_number::GuideNumber;
+use crate::model::headers::Headers;
 use crate::model::source_url::SourceUrl;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -28,6 +29,8 @@ pub enum Source {
         url: SourceUrl,
         /// The user agent its provider wants to see, if any.
         user_agent: Option<String>,
+        /// What else he wants to see.
+        headers: Headers,
     },
 }
 

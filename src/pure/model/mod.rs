@@ -2,11 +2,14 @@
 pub mod channel_map;
 pub mod device_id;
 pub mod encoder;
+pub mod fingerprint;
 pub mod guide;
 pub mod guide_number;
+pub mod headers;
 pub mod lineup;
 pub mod pid_filter;
 pub mod profile;
 pub mod recipe;
 pub mod source_url;
 pub mod subnet;
+pub mod subscription;

@@ -5,9 +5,10 @@
 //!
 //! The invariant (S30, S31): every argument comes from a template of this file, except two, each in a place of its own
 //! where FFmpeg takes it for a value and nothing else: the address, right after `-i`, and the name of the channel, after
-//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`. Rates, sizes and
-//! devices are numbers of our own tables. No shell, no "extra arguments". Which demuxers and protocols may open an
-//! address is listed exactly, so that a playlist or a picture served in place of a stream is not followed.
+//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`, and the headers that
+//! he wants to see a fourth, after `-headers`. Rates, sizes and devices are numbers of our own tables. No shell, no
+//! "extra arguments". Which demuxers and protocols may open an address is listed exactly, so that a playlist or a
+//! picture served in place of a stream is not followed.
 
 mod demo;
 mod transcode;
@@ -171,11 +172,14 @@ impl Recipe {
                 self.push(&DEMO_INPUT);
                 self.push_value("-i", demo_channel(*index).graph());
             }
-            Source::Url { url, user_agent } => {
+            Source::Url { url, user_agent, headers } => {
                 let reader = Reader::of(url);
                 self.push(reader.input());
                 if reader != Reader::Udp {
                     self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
+                    if !headers.is_empty() {
+                        self.push_value("-headers", headers.to_lines());
+                    }
                 }
                 self.push_value("-i", url.as_str().to_owned());
             }
@@ -361,10 +365,12 @@ fn service_name(channel_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::headers::{HeaderName, Headers};
     use std::string::ToString;
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
-        let source = Source::Url { url: url.parse().unwrap(), user_agent: user_agent.map(ToString::to_string) };
+        let user_agent = user_agent.map(ToString::to_string);
+        let source = Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default() };
         recipe(&source, "Das Erste", treatment)
     }
 
@@ -474,6 +480,22 @@ mod tests {
         assert_eq!(demo_channel(DemoIndex(200)).name, DEMO[0].name, "an index of a later release still plays");
     }
 
+    #[test]
+    fn headers_are_one_argument() {
+        let mut headers = Headers::default();
+        headers.set(HeaderName::Referer, "http://r/ -y");
+        let source = Source::Url { url: "http://a/b".parse().unwrap(), user_agent: None, headers };
+        let made = recipe(&source, "A", Treatment::Copy);
+        let at = made.args().iter().position(|arg| arg == "-headers").unwrap();
+        assert_eq!(made.args()[at + 1], "Referer: http://r/ -y\r\n");
+        assert_eq!(made.args()[at + 2], "-i");
+        let udp: SourceUrl = "udp://239.0.0.1:1234".parse().unwrap();
+        let mut headers = Headers::default();
+        headers.set(HeaderName::Cookie, "s=1");
+        let made = recipe(&Source::Url { url: udp, user_agent: None, headers }, "A", Treatment::Copy);
+        assert!(!made.args().iter().any(|arg| arg == "-headers"), "datagrams have none");
+    }
+
     /// What is at stake: an address that becomes an option (S30). Tried with addresses that are as odd as the parser
     /// lets them be: all but three values of a reader's arguments are the same for all of them.
     #[test]
@@ -509,8 +531,8 @@ mod tests {
                                 let url =
                                     if suffix.is_empty() { url } else { format!("http://{host}/x{suffix}?{end}") };
                                 let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
-                                let source =
-                                    Source::Url { url: url.clone(), user_agent: agent.map(ToString::to_string) };
+                                let user_agent = agent.map(ToString::to_string);
+                                let source = Source::Url { url: url.clone(), user_agent, headers: Headers::default() };
                                 let made = recipe(&source, name, treatment);
                                 assert_eq!(made.args().len(), plain.args().len());
                                 for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {

@@ -5,6 +5,8 @@
 //! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails, and
 //! [`encoders`] by whom pictures are encoded.
 //!
+//! [`timetable`] says when a subscription is refreshed.
+//!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
 //!
@@ -30,3 +32,4 @@ pub mod pool;
 pub mod replies;
 pub mod throttle;
 pub mod timeline;
+pub mod timetable;

@@ -4,15 +4,18 @@
 //! ask for the same (where the lineup is made); HLS, which is one stream and FFmpeg's to read.
 //!
 //! The dialect has no specification. What is read is what providers write and players agree on: `#EXTINF` with
-//! attributes in either quotes or none, `#EXTGRP`, VLC's `#EXTVLCOPT:http-user-agent`, Kodi's `|User-Agent=…` behind an
-//! address. Other lines that begin with `#` are comments. The header may be missing, lines may end in any way, text may
-//! be UTF-8 or Latin-1.
+//! attributes in either quotes or none, `#EXTGRP`, VLC's `#EXTVLCOPT:http-user-agent` and `http-referrer`, Kodi's
+//! `|User-Agent=…&Referer=…` behind an address and in `#KODIPROP:…stream_headers=`. Other lines that begin with `#` are
+//! comments. The header may be missing or name guides, lines may end in any way, text may be UTF-8 or Latin-1.
 //!
 //! The invariant: memory is bounded by one line and one entry, time is linear, and however the bytes are cut into
 //! pieces, the same entries come out. Nothing is dropped without being reported as [`Skipped`] and counted.
 
-use crate::limits::{CHANNELS_MAX, NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, PLAYLIST_GUIDES_MAX, PLAYLIST_LINE_BYTES_MAX};
+use crate::limits::{
+    ENTRIES_MAX, NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, PLAYLIST_GUIDES_MAX, PLAYLIST_LINE_BYTES_MAX, URL_BYTES_MAX,
+};
 use crate::model::guide_number::GuideNumber;
+use crate::model::headers::{HeaderName, Headers};
 use crate::model::source_url::{Scheme, SourceUrl, SourceUrlError};
 use alloc::borrow::Cow;
 use alloc::format;
@@ -29,6 +32,10 @@ pub struct Entry {
     pub number: Option<GuideNumber>,
     /// Its id in the provider's guide; empty when none.
     pub tvg_id: String,
+    /// Its name in the provider's guide; empty when none.
+    pub tvg_name: String,
+    /// How much later than its guide says it broadcasts, in minutes.
+    pub tvg_shift_min: i16,
     /// Its group; empty when none.
     pub group: String,
     /// The HTTP address of its logo; empty when none.
@@ -37,6 +44,21 @@ pub struct Entry {
     pub url: SourceUrl,
     /// The user agent its provider wants to see, if any.
     pub user_agent: Option<String>,
+    /// What else its provider wants to see.
+    pub headers: Headers,
+    /// How what was broadcast before can be had.
+    pub catchup: Catchup,
+}
+
+/// How what was broadcast before can be had, as the playlist says it: for players that know what to do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catchup {
+    /// The kind, such as `default`, `append`, `shift`, `xc`; empty when it cannot be had.
+    pub kind: String,
+    /// For how many days.
+    pub days: u16,
+    /// A template of its address; empty when the kind needs none.
+    pub source: String,
 }
 
 /// Something in a playlist that is no channel for us.
@@ -87,8 +109,8 @@ pub enum PlaylistError {
         /// The first of them.
         first: Option<Skipped>,
     },
-    /// More than [`CHANNELS_MAX`] entries.
-    TooManyChannels,
+    /// More than [`ENTRIES_MAX`] entries.
+    TooManyEntries,
     /// More than [`PLAYLIST_BYTES_MAX`] bytes.
     TooLong,
 }
@@ -158,7 +180,10 @@ struct Pending {
     number: String,
     group: String,
     logo: String,
+    shift: String,
     user_agent: Option<String>,
+    headers: Headers,
+    catchup: Catchup,
 }
 
 /// Who is told of each entry.
@@ -173,7 +198,7 @@ impl Parser {
         Self::default()
     }
 
-    /// The guides that its head has named so far.
+    /// The guides that the header names so far, at most [`PLAYLIST_GUIDES_MAX`].
     pub fn guides(&self) -> &[SourceUrl] {
         &self.guides
     }
@@ -298,37 +323,39 @@ impl Parser {
             if self.pending.group.is_empty() {
                 self.pending.group = cut(rest);
             }
-        } else if let Some(user_agent) = strip_prefix(text, "#EXTVLCOPT:http-user-agent=") {
-            self.pending.user_agent = clean_user_agent(unquote(user_agent));
-        } else if let Some(head) = strip_prefix(text, "#EXTM3U") {
+        } else if let Some((name, value)) = strip_prefix(text, "#EXTVLCOPT:http-").and_then(|rest| rest.split_once('='))
+        {
+            self.pending.set_header(name, unquote(value));
+        } else if let Some((key, value)) = strip_prefix(text, "#KODIPROP:").and_then(|rest| rest.split_once('=')) {
+            if KODI_HEADERS.iter().any(|known| key.trim().eq_ignore_ascii_case(known)) {
+                self.pending.set_headers(value);
+            }
+        } else if let Some(rest) = strip_prefix(text, "#EXTM3U") {
             self.sight = Sight::Playlist;
-            self.read_guides(head);
+            self.read_header(rest);
         } else if HLS_TAGS.iter().any(|tag| strip_prefix(text, tag).is_some()) {
             return Err(PlaylistError::HlsStream);
         }
         Ok(())
     }
 
-    /// `url-tvg="…"`, `x-tvg-url="…"`: one address, or several with commas between them.
-    fn read_guides(&mut self, head: &str) {
-        for key in ["url-tvg=", "tvg-url="] {
-            let Some(value) = head.split(key).nth(1) else { continue };
-            let value = match value.chars().next() {
-                Some(quote @ ('"' | '\'')) => value.split(quote).nth(1).unwrap_or_default(),
-                _ => value.split_whitespace().next().unwrap_or_default(),
-            };
-            for address in value.split(',') {
-                let Ok(url) = address.trim().parse::<SourceUrl>() else { continue };
-                let is_web = matches!(url.scheme(), Scheme::Http | Scheme::Https);
-                if is_web && !self.guides.contains(&url) && self.guides.len() < PLAYLIST_GUIDES_MAX {
-                    self.guides.push(url);
+    /// Keeps the guides' addresses; a header may name several, with commas between them.
+    fn read_header(&mut self, text: &str) {
+        each_attribute(text, |key, value| {
+            if ["url-tvg", "x-tvg-url", "tvg-url"].iter().any(|known| key.eq_ignore_ascii_case(known)) {
+                for address in value.split(',') {
+                    let Ok(url) = address.trim().parse::<SourceUrl>() else { continue };
+                    let is_new = url.scheme() != Scheme::Udp && !self.guides.contains(&url);
+                    if is_new && self.guides.len() < PLAYLIST_GUIDES_MAX {
+                        self.guides.push(url);
+                    }
                 }
             }
-        }
+        });
     }
 
     fn read_address(&mut self, text: &str, on: Listener<'_>) -> Result<(), PlaylistError> {
-        let pending = core::mem::take(&mut self.pending);
+        let mut pending = core::mem::take(&mut self.pending);
         let (address, suffix) = text.split_once('|').unwrap_or((text, ""));
         let url: SourceUrl = match address.trim().parse() {
             Ok(url) => url,
@@ -342,15 +369,16 @@ impl Parser {
             }
         };
         self.sight = Sight::Playlist;
-        if usize::try_from(self.summary.entries).is_ok_and(|entries| entries >= CHANNELS_MAX) {
-            return Err(PlaylistError::TooManyChannels);
+        if usize::try_from(self.summary.entries).is_ok_and(|entries| entries >= ENTRIES_MAX) {
+            return Err(PlaylistError::TooManyEntries);
         }
         self.summary.entries += 1;
         let number = pending.number.trim().parse().ok();
         if number.is_none() && !pending.number.trim().is_empty() {
             self.summary.numbers_refused += 1;
         }
-        let name = [pending.name, pending.tvg_name, name_from(&url)]
+        pending.set_headers(suffix);
+        let name = [pending.name, pending.tvg_name.clone(), name_from(&url)]
             .into_iter()
             .find(|name| !name.is_empty())
             .unwrap_or_else(|| format!("Channel {}", self.summary.entries));
@@ -358,10 +386,14 @@ impl Parser {
             name,
             number,
             tvg_id: pending.tvg_id,
+            tvg_name: pending.tvg_name,
+            tvg_shift_min: minutes_from(&pending.shift),
             group: pending.group,
             logo: pending.logo,
             url,
-            user_agent: user_agent_from(suffix).or(pending.user_agent),
+            user_agent: pending.user_agent,
+            headers: pending.headers,
+            catchup: pending.catchup,
         }));
         Ok(())
     }
@@ -417,29 +449,34 @@ impl Parser {
 /// Source: RFC 8216, sections 4.3.3.1, 4.3.3.2 and 4.3.4.2.
 const HLS_TAGS: [&str; 3] = ["#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-STREAM-INF"];
 
+/// Kodi's properties that hold headers, written like what follows the bar behind an address.
+const KODI_HEADERS: [&str; 3] = [
+    "inputstream.adaptive.stream_headers",
+    "inputstream.adaptive.manifest_headers",
+    "inputstream.adaptive.common_headers",
+];
+
 impl Pending {
     /// Reads what follows `#EXTINF:`, a duration, attributes, a comma and the name.
     fn read_extinf(&mut self, text: &str) {
-        let mut rest = text.trim_start_matches(|c: char| !c.is_whitespace() && c != ',');
-        loop {
-            rest = rest.trim_start();
-            if let Some(name) = rest.strip_prefix(',') {
-                self.name = cut(name);
-                return;
-            }
-            let key_len = rest.find(|c: char| c.is_whitespace() || matches!(c, ',' | '=')).unwrap_or(rest.len());
-            let (key, after) = rest.split_at_checked(key_len).unwrap_or((rest, ""));
-            let Some(value) = after.strip_prefix('=') else {
-                if after.is_empty() {
-                    return;
-                }
-                // A word that is no attribute.
-                rest = after;
-                continue;
-            };
-            let (value, after) = split_value(value);
-            self.set(key, value);
-            rest = after;
+        let attributes = text.trim_start_matches(|c: char| !c.is_whitespace() && c != ',');
+        if let Some(name) = each_attribute(attributes, |key, value| self.set(key, value)) {
+            self.name = cut(name);
+        }
+    }
+
+    /// `User-Agent=…&Referer=…`, percent-encoded.
+    fn set_headers(&mut self, text: &str) {
+        for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
+            self.set_header(name, &percent_decode(value));
+        }
+    }
+
+    fn set_header(&mut self, name: &str, value: &str) {
+        if name.trim().eq_ignore_ascii_case("user-agent") {
+            self.user_agent = clean_user_agent(value).or(self.user_agent.take());
+        } else if let Some(name) = HeaderName::find(name) {
+            self.headers.set(name, value);
         }
     }
 
@@ -453,7 +490,15 @@ impl Pending {
             self.number = cut(value);
         } else if is("group-title") {
             self.group = cut(value);
-        } else if is("tvg-logo") {
+        } else if is("tvg-shift") {
+            self.shift = cut(value);
+        } else if is("catchup") || is("catchup-type") {
+            self.catchup.kind = cut(value);
+        } else if is("catchup-source") {
+            self.catchup.source = cut_to(value, URL_BYTES_MAX);
+        } else if is("catchup-days") || is("timeshift") || is("tvg-rec") {
+            self.catchup.days = value.trim().parse().unwrap_or(self.catchup.days);
+        } else if is("tvg-logo") || (is("logo") && self.logo.is_empty()) {
             let logo = value.trim().parse().ok().filter(|logo: &SourceUrl| logo.scheme() != Scheme::Udp);
             self.logo = logo.map(|logo| logo.as_str().to_string()).unwrap_or_default();
         }
@@ -473,13 +518,47 @@ fn split_value(text: &str) -> (&str, &str) {
     (value.trim_start_matches(['"', '\'']), after)
 }
 
-/// The user agent in what Kodi puts behind an address: `User-Agent=…&Referer=…`, percent-encoded.
-fn user_agent_from(suffix: &str) -> Option<String> {
-    suffix
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| key.trim().eq_ignore_ascii_case("user-agent"))
-        .and_then(|(_, value)| clean_user_agent(&percent_decode(value)))
+/// Tells `on` of each attribute, up to the comma that a name follows, which is given back.
+fn each_attribute(text: &str, mut on: impl FnMut(&str, &str)) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start();
+        if let Some(name) = rest.strip_prefix(',') {
+            return Some(name);
+        }
+        let key_len = rest.find(|c: char| c.is_whitespace() || matches!(c, ',' | '=')).unwrap_or(rest.len());
+        let (key, after) = rest.split_at_checked(key_len).unwrap_or((rest, ""));
+        let Some(value) = after.strip_prefix('=') else {
+            if after.is_empty() {
+                return None;
+            }
+            // A word that is no attribute.
+            rest = after;
+            continue;
+        };
+        let (value, after) = split_value(value);
+        on(key, value);
+        rest = after;
+    }
+}
+
+/// `-1.5` hours are -90 minutes. What is no number within two days is none.
+fn minutes_from(hours: &str) -> i16 {
+    let hours = hours.trim();
+    let (sign, digits) = match hours.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, hours.strip_prefix('+').unwrap_or(hours)),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let Some(whole) = whole.parse::<i16>().ok().filter(|whole| (0..=48).contains(whole)) else { return 0 };
+    // Guides are shifted by quarters of an hour at most.
+    let part = match part.get(..part.len().min(2)).unwrap_or_default() {
+        "25" => 15,
+        "5" | "50" => 30,
+        "75" => 45,
+        _ => 0,
+    };
+    sign * (whole * 60 + part)
 }
 
 fn clean_user_agent(text: &str) -> Option<String> {
@@ -526,9 +605,13 @@ fn percent_decode(text: &str) -> Cow<'_, str> {
 
 /// The text without control characters and blank ends, at most [`NAME_BYTES_MAX`] bytes, cut at a character.
 fn cut(text: &str) -> String {
+    cut_to(text, NAME_BYTES_MAX)
+}
+
+fn cut_to(text: &str, bytes_max: usize) -> String {
     let mut kept = String::new();
     for c in text.trim().chars().filter(|c| !c.is_control()) {
-        if kept.len() + c.len_utf8() > NAME_BYTES_MAX {
+        if kept.len() + c.len_utf8() > bytes_max {
             break;
         }
         kept.push(c);
@@ -587,9 +670,9 @@ impl fmt::Display for PlaylistError {
                     None => Ok(()),
                 }
             }
-            Self::TooManyChannels => write!(
+            Self::TooManyEntries => write!(
                 f,
-                "the playlist lists more than {CHANNELS_MAX} channels; ask your provider for a shorter list, most can \
+                "the playlist lists more than {ENTRIES_MAX} entries; ask your provider for a shorter list, most can \
                  filter by country or group"
             ),
             Self::TooLong => write!(
@@ -660,10 +743,57 @@ mod tests {
             name: name.to_string(),
             number: None,
             tvg_id: String::new(),
+            tvg_name: String::new(),
+            tvg_shift_min: 0,
             group: String::new(),
             logo: String::new(),
             url: url.parse().unwrap(),
             user_agent: None,
+            headers: Headers::default(),
+            catchup: Catchup::default(),
+        }
+    }
+
+    #[test]
+    fn every_dialect_of_headers_and_attributes_is_read() {
+        let text = "#EXTM3U url-tvg=\"http://g/1.xml.gz, http://g/2.xml\" x-tvg-url='http://g/3.xml' m3u-autoload=1\n\
+            #EXTINF:-1 tvg-id=a tvg-name=\"A one\" tvg-shift=-1.5 logo=\"http://l/a.png\" catchup=\"append\" \
+            catchup-days=7 catchup-source=\"?utc={utc}&lutc={lutc}\",A\n\
+            #EXTVLCOPT:http-user-agent=\"VLC/3\"\n#EXTVLCOPT:http-referrer=http://r/\n#EXTVLCOPT:network-caching=1\n\
+            #KODIPROP:inputstream.adaptive.stream_headers=Origin=http%3A%2F%2Fo&X-Other=1\n\
+            http://h/a.ts|Cookie=s%3D1&Referer=http%3A%2F%2Flast\n\
+            #EXTINF:-1,B\nhttp://h/b.ts\n";
+        let mut parser = Parser::new();
+        let mut told = Vec::new();
+        parser.push(text.as_bytes(), &mut |entry| told.push(entry.unwrap())).unwrap();
+        let guides: Vec<&str> = parser.guides().iter().map(SourceUrl::as_str).collect();
+        assert_eq!(guides, ["http://g/1.xml.gz", "http://g/2.xml", "http://g/3.xml"]);
+        let first = &told[0];
+        assert_eq!(
+            (first.tvg_name.as_str(), first.tvg_shift_min, first.logo.as_str()),
+            ("A one", -90, "http://l/a.png")
+        );
+        assert_eq!(first.user_agent.as_deref(), Some("VLC/3"));
+        assert_eq!(first.headers.to_lines(), "Referer: http://last\r\nOrigin: http://o\r\nCookie: s=1\r\n");
+        let source = "?utc={utc}&lutc={lutc}".to_string();
+        assert_eq!(first.catchup, Catchup { kind: "append".to_string(), days: 7, source });
+        assert_eq!(told[1], entry("B", "http://h/b.ts"), "what was said of one entry is not said of the next");
+    }
+
+    #[test]
+    fn shifts_are_quarters_of_hours() {
+        for (text, minutes) in [
+            ("", 0),
+            ("1", 60),
+            ("+2", 120),
+            ("-1.5", -90),
+            ("0.25", 15),
+            ("5.75", 345),
+            ("49", 0),
+            ("x", 0),
+            ("--1", 0),
+        ] {
+            assert_eq!(minutes_from(text), minutes, "{text}");
         }
     }
 
@@ -693,6 +823,7 @@ mod tests {
                 Ok(Entry {
                     number: Some(GuideNumber::whole(1)),
                     tvg_id: "ard.de".to_string(),
+                    tvg_name: "ARD".to_string(),
                     group: "Vollprogramm, HD".to_string(),
                     logo: "http://example.com/ard.png".to_string(),
                     user_agent: Some("VLC/3.0".to_string()),
@@ -702,6 +833,7 @@ mod tests {
                     number: Some(GuideNumber::subchannel(5, 10)),
                     group: "News".to_string(),
                     user_agent: Some("Kodi/21 x".to_string()),
+                    headers: Headers::from_lines("Referer: http://a"),
                     ..entry("Nachrichten für alle", "http://example.com/n.m3u8")
                 }),
                 Ok(Entry { group: "Local".to_string(), ..entry("Multicast", "udp://239.0.0.1:1234") }),
@@ -950,10 +1082,10 @@ mod tests {
     fn limits_hold() {
         let entry_line = b"http://a/\n";
         let mut parser = Parser::new();
-        for _ in 0..CHANNELS_MAX {
+        for _ in 0..ENTRIES_MAX {
             parser.push(entry_line, &mut |_| ()).unwrap();
         }
-        assert_eq!(parser.push(entry_line, &mut |_| ()), Err(PlaylistError::TooManyChannels));
+        assert_eq!(parser.push(entry_line, &mut |_| ()), Err(PlaylistError::TooManyEntries));
 
         let mut parser = Parser::new();
         let piece = vec![b'x'; 1 << 20];
@@ -975,7 +1107,7 @@ mod tests {
     fn every_refusal_is_a_sentence() {
         for error in [
             PlaylistError::HlsStream,
-            PlaylistError::TooManyChannels,
+            PlaylistError::TooManyEntries,
             PlaylistError::TooLong,
             PlaylistError::Empty { skipped: 0, first: None },
             PlaylistError::NotAPlaylist(Seen::Html),

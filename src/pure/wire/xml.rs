@@ -132,6 +132,7 @@ impl fmt::Display for XmltvTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::headers::Headers;
     use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
     use alloc::string::{String, ToString};
     use alloc::vec;
@@ -153,7 +154,11 @@ mod tests {
     }
 
     fn url() -> Source {
-        Source::Url { url: "http://joe:hunter2@example.com/".parse().unwrap(), user_agent: None }
+        Source::Url {
+            url: "http://joe:hunter2@example.com/".parse().unwrap(),
+            user_agent: None,
+            headers: Headers::default(),
+        }
     }
 
     fn written(channels: &[Listed]) -> String {

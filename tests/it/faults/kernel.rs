@@ -139,7 +139,7 @@ fn on_a_full_disk(options: &str, fill: impl Fn(&std::path::Path)) {
     let told = daemon.status()["problems"].to_string() + &daemon.log();
     let kept = daemon.channels().len() == 3_002;
     assert!(kept || told.contains("store") || told.contains("full") || told.contains("disk"), "{told}");
-    assert!(viewer.has_picture());
+    wait_until("there is a picture", Duration::from_secs(5), || viewer.has_picture());
     for file in fs::read_dir(&inside).unwrap().flatten() {
         if file.file_name().to_str().unwrap().starts_with("fill") {
             fs::remove_file(file.path()).unwrap();
@@ -152,8 +152,8 @@ fn on_a_full_disk(options: &str, fill: impl Fn(&std::path::Path)) {
 
 #[test]
 fn k05_a_full_disk_stops_no_stream() {
-    on_a_full_disk("size=1m", |disk| {
-        let _ = fs::write(disk.join("fill"), vec![0; 2 * 1024 * 1024]);
+    on_a_full_disk("size=8m", |disk| {
+        let _ = fs::write(disk.join("fill"), vec![0; 16 * 1024 * 1024]);
     });
 }
 
