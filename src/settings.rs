@@ -24,6 +24,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// File or address of the playlist; `None`: the demo channels.
     pub playlist: Option<String>,
+    /// Whether streams may come from this box itself.
+    pub this_box: bool,
     /// Files or addresses of guides, besides those that the playlist names.
     pub guides: Vec<String>,
     /// How many days of guide clients get.
@@ -222,6 +224,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct LineupTable {
     playlist: Option<String>,
+    this_box: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -357,6 +360,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         name,
         state_dir,
         playlist,
+        this_box: file.lineup.this_box.unwrap_or(false),
         guides,
         guide_days: check_range("guide.days", file.guide.days.unwrap_or(7), 1, 14)?,
         guide_mismatch_percent: check_range(
@@ -497,7 +501,7 @@ mod tests {
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
         assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
-        assert_eq!(settings.reboot, None);
+        assert_eq!((settings.reboot, settings.this_box), (None, false));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 

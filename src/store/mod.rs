@@ -14,6 +14,7 @@ use pure::model::device_id::DeviceId;
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Mark, Source};
 use pure::model::recipe::DEMO;
+use pure::rules::reach::Reach;
 use pure::wire::m3u::Entry;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,7 @@ enum Request {
     },
     Replace {
         entries: Vec<Entry>,
+        reach: Reach,
         answer: oneshot::Sender<Result<Lineup, StoreError>>,
     },
     Marks {
@@ -150,12 +152,12 @@ impl Handle {
     }
 
     /// Makes `entries` the playlist's channels, in their order: known ones keep id and number, new ones get theirs,
-    /// and those that are gone keep theirs for when they come back.
+    /// and those that are gone keep theirs for when they come back. `reach`: how far their addresses may lead.
     ///
     /// # Errors
     /// Nothing was changed.
-    pub async fn replace_playlist(&self, entries: Vec<Entry>) -> Result<Lineup, StoreError> {
-        self.ask(|answer| Request::Replace { entries, answer }).await
+    pub async fn replace_playlist(&self, entries: Vec<Entry>, reach: Reach) -> Result<Lineup, StoreError> {
+        self.ask(|answer| Request::Replace { entries, reach, answer }).await
     }
 
     /// What the owner thinks of channels; those without a row are plain.
@@ -211,9 +213,9 @@ fn serve(database: &mut Connection, folder: &Path, inbox: &mpsc::Receiver<Reques
             Request::Lineup { origin, answer } => drop(answer.send(lineup(database, origin))),
             Request::Marks { answer } => drop(answer.send(marks(database))),
             Request::SetMark { channel, mark, answer } => drop(answer.send(set_mark(database, channel, mark))),
-            Request::Replace { entries, answer } => {
+            Request::Replace { entries, reach, answer } => {
                 let before = lineup(database, Origin::Playlist).ok();
-                let after = replace_playlist(database, &entries);
+                let after = replace_playlist(database, &entries, reach);
                 let changed = after.as_ref().is_ok_and(|after| before.as_ref() != Some(after));
                 drop(answer.send(after));
                 if changed {
@@ -269,16 +271,19 @@ fn lineup(database: &mut Connection, origin: Origin) -> Result<Lineup, StoreErro
 }
 
 fn sources(database: &Connection) -> Result<BTreeMap<u32, Vec<Source>>, StoreError> {
-    let mut statement =
-        database.prepare_cached("SELECT channel_id, address, user_agent FROM source ORDER BY channel_id, position")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+    let mut statement = database
+        .prepare_cached("SELECT channel_id, address, user_agent, reach FROM source ORDER BY channel_id, position")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?)))?;
     let mut sources: BTreeMap<u32, Vec<Source>> = BTreeMap::new();
     for row in rows {
-        let (channel, address, user_agent): (u32, String, Option<String>) = row?;
+        let (channel, address, user_agent, reach): (u32, String, Option<String>, Option<String>) = row?;
         let source = match address.strip_prefix("demo:").and_then(|index| index.parse().ok()) {
             Some(index) => Source::Demo(DemoIndex(index)),
             None => match address.parse() {
-                Ok(url) => Source::Url { url, user_agent },
+                Ok(url) => {
+                    let reach = Reach::from_name(reach.as_deref().unwrap_or_default());
+                    Source::Url { url, user_agent, reach }
+                }
                 Err(_) => continue,
             },
         };
@@ -342,15 +347,15 @@ fn add_demo(database: &mut Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-fn replace_playlist(database: &mut Connection, entries: &[Entry]) -> Result<Lineup, StoreError> {
+fn replace_playlist(database: &mut Connection, entries: &[Entry], reach: Reach) -> Result<Lineup, StoreError> {
     let transaction = database.transaction()?;
-    merge(&transaction, entries)?;
+    merge(&transaction, entries, reach)?;
     transaction.commit()?;
     lineup(database, Origin::Playlist)
 }
 
 /// A known channel: its id, and whether its address changed is decided by writing it again.
-fn merge(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), StoreError> {
+fn merge(transaction: &Transaction<'_>, entries: &[Entry], reach: Reach) -> Result<(), StoreError> {
     let mut known: BTreeMap<String, i64> = BTreeMap::new();
     // The demo channels may come back one day.
     let mut taken: BTreeSet<GuideNumber> = DEMO.iter().map(|demo| demo.number).collect();
@@ -372,8 +377,8 @@ fn merge(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), StoreEr
     let mut update =
         transaction.prepare("UPDATE channel SET name = ?2, grouping = ?3, logo = ?4, position = ?5 WHERE id = ?1")?;
     let mut forget = transaction.prepare("DELETE FROM source WHERE channel_id = ?1")?;
-    let mut source =
-        transaction.prepare("INSERT INTO source (channel_id, position, address, user_agent) VALUES (?1, 0, ?2, ?3)")?;
+    let mut source = transaction
+        .prepare("INSERT INTO source (channel_id, position, address, user_agent, reach) VALUES (?1, 0, ?2, ?3, ?4)")?;
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut next_free = 1;
     for (position, entry) in (0i64..).zip(entries) {
@@ -396,7 +401,7 @@ fn merge(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), StoreEr
             insert.execute(params![key, number.as_str(), entry.name, entry.group, entry.logo, position])?;
             transaction.last_insert_rowid()
         };
-        source.execute(params![id, entry.url.as_str(), entry.user_agent])?;
+        source.execute(params![id, entry.url.as_str(), entry.user_agent, reach.name()])?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -56,6 +56,11 @@ const STEPS: [&str; 3] = [
         guide_channel TEXT,                     -- NULL: the best match; empty: nothing
         offset_s INTEGER NOT NULL
     ) STRICT;
+",
+    "
+    -- How far an address may lead; NULL is the internet only. Of guides it holds for those that a playlist names.
+    ALTER TABLE source ADD COLUMN reach TEXT;
+    ALTER TABLE guide ADD COLUMN reach TEXT;
 ",
 ];
 

@@ -4,9 +4,10 @@
 //! says what happened. The served guide is made anew when something that it is made of changes, and otherwise a few
 //! times a day; until it is good, the old one is served. Where guides are kept and made: [`crate::store::guide`].
 
-use super::{fetch, open_plain};
+use super::{fetch, open_plain, too_large};
 use crate::clock;
 use crate::engine;
+use crate::fetch::{Ask, Fetcher};
 use crate::observe::metrics::{GuideGauges, Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store;
@@ -22,6 +23,7 @@ use pure::model::guide::{Choice, GuideId, Listed};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup, Mark};
 use pure::model::source_url::SourceUrl;
+use pure::rules::reach::Reach;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -92,8 +94,8 @@ struct Shared {
     /// Where the guide for clients is.
     folder: PathBuf,
     options: RefCell<Options>,
-    /// What the playlist names; `None`: it was not read yet.
-    playlist: RefCell<Option<Vec<String>>>,
+    /// What the playlist names, and how far that may lead; `None`: it was not read yet.
+    playlist: RefCell<Option<(Vec<String>, Reach)>>,
     guides: RefCell<Vec<GuideState>>,
     choices: RefCell<BTreeMap<ChannelId, Choice>>,
     served: RefCell<Option<Rc<Served>>>,
@@ -146,10 +148,10 @@ impl Handle {
         self.0.wanted.notify_one();
     }
 
-    /// Takes over what a playlist names.
-    pub(super) fn set_playlist_guides(&self, guides: &[SourceUrl]) {
+    /// Takes over what a playlist names, and how far that may lead.
+    pub(super) fn set_playlist_guides(&self, guides: &[SourceUrl], reach: Reach) {
         let guides = guides.iter().map(|url| url.as_str().to_owned()).collect();
-        *self.0.playlist.borrow_mut() = Some(guides);
+        *self.0.playlist.borrow_mut() = Some((guides, reach));
         self.0.wanted.notify_one();
     }
 
@@ -385,7 +387,8 @@ async fn obey(rooms: &Rooms<'_>) {
                 done.send(kept).unwrap_or_default();
             }
             Command::Name { addresses, done } => {
-                let named = rooms.store.name_guides(Namer::Owner, addresses).await.map_err(|error| error.to_string());
+                let named = rooms.store.name_guides(Namer::Owner, addresses, Reach::default()).await;
+                let named = named.map_err(|error| error.to_string());
                 if named.is_ok() {
                     name(rooms).await;
                     rooms.shared().wanted.notify_one();
@@ -404,9 +407,9 @@ async fn obey(rooms: &Rooms<'_>) {
 async fn name(rooms: &Rooms<'_>) {
     let shared = rooms.shared();
     let (settings, playlist) = (shared.options.borrow().addresses.clone(), shared.playlist.borrow().clone());
-    let mut named = rooms.store.name_guides(Namer::Settings, settings).await;
-    if let Some(playlist) = playlist {
-        named = rooms.store.name_guides(Namer::Playlist, playlist).await;
+    let mut named = rooms.store.name_guides(Namer::Settings, settings, Reach::default()).await;
+    if let Some((playlist, reach)) = playlist {
+        named = rooms.store.name_guides(Namer::Playlist, playlist, reach).await;
     }
     let named = match named {
         Ok(named) => named,
@@ -421,7 +424,10 @@ async fn name(rooms: &Rooms<'_>) {
     let is_same = before.iter().map(|state| state.guide.id).eq(named.iter().map(|guide| guide.id));
     let states = named.into_iter().map(|guide| {
         if let Some(state) = before.iter().find(|state| state.guide.id == guide.id) {
-            return GuideState { guide, ..state.clone() };
+            // Where its address may lead further, or less far, than it did, that is tried at once.
+            let is_same = (state.guide.namer, state.guide.reach) == (guide.namer, guide.reach);
+            let next_at = if is_same { state.next_at } else { now };
+            return GuideState { guide, next_at, ..state.clone() };
         }
         let known = known.get(&guide.id).cloned().unwrap_or_default();
         // What was fetched before the start need not be fetched again at once; nor what the clock knows nothing of.
@@ -479,7 +485,7 @@ async fn fetch_one(rooms: &Rooms<'_>, guide: &Guide) {
         validators = state.known.validators.clone();
     });
     let wall = clock::wall();
-    let loading = load(rooms.guide, guide, &validators, wall);
+    let loading = load(rooms, guide, &validators, wall);
     let loaded = tokio::time::timeout(Duration::from_millis(GUIDE_FETCH_MS_MAX), loading).await;
     let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} min", GUIDE_FETCH_MS_MAX / 60_000)));
     let now = clock::mono();
@@ -537,7 +543,7 @@ fn show_problems(rooms: &Rooms<'_>) {
 
 /// Reads a whole guide; `None`: it is as it was.
 async fn load(
-    thread: &store::guide::Handle,
+    rooms: &Rooms<'_>,
     guide: &Guide,
     validators: &Validators,
     now: Wall,
@@ -545,7 +551,7 @@ async fn load(
     let mut importing: Option<Importing> = None;
     let take = async |bytes: Bytes, _whole: Option<u64>| {
         if importing.is_none() {
-            importing = Some(thread.import(guide.id, now)?);
+            importing = Some(rooms.guide.import(guide.id, now)?);
         }
         let Some(importing) = &importing else { return Ok(()) };
         importing.push(bytes).await.map_err(|()| REFUSED.to_owned())
@@ -555,7 +561,13 @@ async fn load(
             let conditions = [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)];
             let conditions = conditions.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
             let conditions: Vec<(HeaderName, String)> = conditions.collect();
-            fetch::get_if(url, "guide", &conditions, GUIDE_BYTES_MAX, take).await
+            let fetcher: &Fetcher = &rooms.subscriptions.0.fetcher;
+            let reach = match guide.namer {
+                Namer::Owner | Namer::Settings => fetcher.typed(),
+                Namer::Playlist => guide.reach,
+            };
+            let ask = Ask { conditions: &conditions, ..Ask::new(&url, reach) };
+            fetch(fetcher, ask, "guide", GUIDE_BYTES_MAX, take).await.map(|answer| answer.map(|answer| answer.headers))
         }
         Err(_) => read_file(Path::new(&guide.address), take).await.map(|()| Some(hyper::HeaderMap::new())),
     };
@@ -586,7 +598,7 @@ async fn read_file(
         if len == 0 {
             return Ok(());
         }
-        left = left.checked_sub(len as u64).ok_or_else(|| fetch::too_large(GUIDE_BYTES_MAX))?;
+        left = left.checked_sub(len as u64).ok_or_else(|| too_large(GUIDE_BYTES_MAX))?;
         take(Bytes::copy_from_slice(piece.get(..len).unwrap_or_default()), Some(whole)).await?;
         tokio::task::yield_now().await;
     }

@@ -3,17 +3,19 @@
 //! A lineup that was loaded once is kept: whatever goes wrong with a later fetch, clients see the old channels and the
 //! page says what happened. How a playlist is read: `pure::wire::m3u`; where channels are kept: [`crate::store`].
 
-mod fetch;
 pub mod guides;
 
 use crate::clock;
 use crate::engine;
+use crate::fetch::{Answer, Ask, Fetcher, Kind};
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store::{self, Origin};
-use pure::limits::{FETCH_MS_MAX, MARKS_INBOX, PLEX_CHANNELS_MAX};
+use hyper::body::Bytes;
+use pure::limits::{FETCH_MS_MAX, MARKS_INBOX, PLAYLIST_BYTES_MAX, PLEX_CHANNELS_MAX};
 use pure::model::lineup::{ChannelId, Mark};
 use pure::model::source_url::SourceUrl;
+use pure::rules::reach::Reach;
 use pure::time::Wall;
 use pure::wire::m3u::{Entry, Parser, Skipped, Summary};
 use std::cell::RefCell;
@@ -75,6 +77,7 @@ struct Marking {
 }
 
 struct Shared {
+    fetcher: Fetcher,
     playlist: RefCell<Option<String>>,
     status: RefCell<Status>,
     marks: RefCell<Rc<Marks>>,
@@ -113,9 +116,10 @@ pub struct Handle(Rc<Shared>);
 
 impl Handle {
     /// For a playlist, or the demo channels; and for guides, the one for clients being in `folder`.
-    pub fn new(playlist: Option<String>, guides: guides::Options, folder: PathBuf) -> Self {
+    pub fn new(playlist: Option<String>, guides: guides::Options, folder: PathBuf, fetcher: Fetcher) -> Self {
         let (marking, to_mark) = mpsc::channel(MARKS_INBOX);
         Self(Rc::new(Shared {
+            fetcher,
             playlist: RefCell::new(playlist),
             status: RefCell::default(),
             marks: RefCell::default(),
@@ -269,9 +273,9 @@ async fn refresh(
         let retry_at = match loaded {
             // Somebody gave up. Without any channels there must be another try.
             None => engine.lineup().is_none().then(|| clock::mono().plus_ms(retry_ms)),
-            Some(Ok((entries, summary))) => {
+            Some(Ok((entries, summary, reach))) => {
                 let asked_at = clock::mono();
-                let stored = store.replace_playlist(entries).await;
+                let stored = store.replace_playlist(entries, reach).await;
                 metrics.db_commit.add_ms(clock::mono().ms_since(asked_at));
                 publish(engine, problems, metrics, stored);
                 metrics.playlist_loads.add(1);
@@ -381,14 +385,63 @@ fn show(playlist: &str) -> String {
     playlist.parse::<SourceUrl>().map_or_else(|_| playlist.to_owned(), |url| url.to_string())
 }
 
-/// Reads a whole playlist from a file or an address; the error is for people.
-async fn load(handle: &Handle, playlist: &str) -> Result<(Vec<Entry>, Summary), String> {
+/// Reads a whole playlist from a file or an address, and says how far its entries may lead; the error is for people.
+async fn load(handle: &Handle, playlist: &str) -> Result<(Vec<Entry>, Summary, Reach), String> {
     let mut reading = Reading { handle, parser: Parser::new(), entries: Vec::new(), first_skipped: None, bytes: 0 };
-    match playlist.parse::<SourceUrl>() {
-        Ok(url) => fetch::get(url, |bytes, whole| reading.push(bytes, whole)).await?,
-        Err(_) => read_file(Path::new(playlist), &mut reading).await?,
+    let reach = if let Ok(url) = playlist.parse::<SourceUrl>() {
+        let ask = Ask::new(&url, handle.0.fetcher.typed());
+        let take = async |bytes: Bytes, whole| reading.push(&bytes, whole);
+        let answer = fetch(&handle.0.fetcher, ask, "playlist", PLAYLIST_BYTES_MAX as u64, take).await?;
+        // Its entries lead no further than to where it lies itself.
+        answer.ok_or("its server says that it is as it was")?.reach
+    } else {
+        read_file(Path::new(playlist), &mut reading).await?;
+        handle.0.fetcher.typed()
+    };
+    let (entries, summary) = reading.finish(reach)?;
+    Ok((entries, summary, reach))
+}
+
+/// Reads a `thing` from an address and gives its body to `take`, piece by piece, each with the length of the whole where
+/// the server says it. What is left of the answer is given back; `None`: it is as it was. The error is for people.
+async fn fetch(
+    fetcher: &Fetcher,
+    ask: Ask<'_>,
+    thing: &str,
+    bytes_max: u64,
+    mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
+) -> Result<Option<Answer>, String> {
+    let mut session = fetcher.session();
+    let mut answer = match session.get(ask).await {
+        Ok(answer) => answer,
+        Err(error) => match error.kind {
+            Kind::Status(304, _) if !ask.conditions.is_empty() => return Ok(None),
+            Kind::Status(status, _) => return Err(format!("{error}: {}", explain_status(status, thing))),
+            _ => return Err(error.to_string()),
+        },
+    };
+    let mut left = bytes_max;
+    while let Some(bytes) = answer.piece().await.map_err(|error| error.to_string())? {
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| too_large(bytes_max))?;
+        take(bytes, answer.whole).await?;
+        tokio::task::yield_now().await;
     }
-    reading.finish()
+    Ok(Some(answer))
+}
+
+/// What is said when a document has no end in sight.
+fn too_large(bytes_max: u64) -> String {
+    format!("it is larger than {} MiB", bytes_max / 1024 / 1024)
+}
+
+fn explain_status(status: u16, thing: &str) -> String {
+    match status {
+        401 | 403 => "it refuses the login, which may have expired".to_owned(),
+        404 | 410 => format!("there is no such {thing}"),
+        429 => "it was asked too often".to_owned(),
+        500.. => "it has trouble of its own".to_owned(),
+        _ => format!("which is no {thing}"),
+    }
 }
 
 struct Reading<'a> {
@@ -419,13 +472,13 @@ impl Reading<'_> {
         pushed.map_err(|error| error.to_string())
     }
 
-    fn finish(self) -> Result<(Vec<Entry>, Summary), String> {
+    fn finish(self, reach: Reach) -> Result<(Vec<Entry>, Summary), String> {
         let Self { handle, parser, mut entries, mut first_skipped, bytes: _ } = self;
         let guides = parser.guides().to_vec();
         let summary = parser.finish(&mut |result| sort(result, &mut entries, &mut first_skipped));
         let summary = summary.map_err(|error| error.to_string())?;
         handle.0.status.borrow_mut().first_skipped = first_skipped;
-        handle.0.guides.set_playlist_guides(&guides);
+        handle.0.guides.set_playlist_guides(&guides, reach);
         Ok((entries, summary))
     }
 }
@@ -442,14 +495,14 @@ fn sort(result: Result<Entry, Skipped>, entries: &mut Vec<Entry>, first_skipped:
 /// Reads a local file in pieces, so that nobody else waits long.
 async fn read_file(path: &Path, reading: &mut Reading<'_>) -> Result<(), String> {
     let (mut file, whole) = open_plain(path)?;
-    let mut left = pure::limits::PLAYLIST_BYTES_MAX;
+    let mut left = PLAYLIST_BYTES_MAX;
     let mut piece = vec![0; 64 * 1024];
     loop {
         let len = file.read(&mut piece).map_err(|error| format!("the file cannot be read ({error})"))?;
         if len == 0 {
             return Ok(());
         }
-        left = left.checked_sub(len).ok_or_else(|| fetch::too_large(pure::limits::PLAYLIST_BYTES_MAX as u64))?;
+        left = left.checked_sub(len).ok_or_else(|| too_large(PLAYLIST_BYTES_MAX as u64))?;
         reading.push(piece.get(..len).unwrap_or_default(), Some(whole))?;
         tokio::task::yield_now().await;
     }

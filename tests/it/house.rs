@@ -9,12 +9,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("observe", &["clock"]),
     ("settings", &[]),
+    ("fetch", &["clock"]),
     ("board", &[]),
     ("store", &["clock"]),
-    ("engine", &["clock", "observe"]),
+    ("engine", &["clock", "observe", "fetch"]),
     ("ladder", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
-    ("subscriptions", &["clock", "observe", "store", "engine"]),
+    ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("doors", &["clock", "observe", "engine", "subscriptions"]),
 ];
 

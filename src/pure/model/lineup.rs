@@ -5,6 +5,7 @@
 
 use crate::model::guide_number::GuideNumber;
 use crate::model::source_url::SourceUrl;
+use crate::rules::reach::Reach;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -28,6 +29,8 @@ pub enum Source {
         url: SourceUrl,
         /// The user agent its provider wants to see, if any.
         user_agent: Option<String>,
+        /// How far it may lead: no further than whoever named it.
+        reach: Reach,
     },
 }
 

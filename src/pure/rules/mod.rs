@@ -5,6 +5,8 @@
 //! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails, and
 //! [`encoders`] by whom pictures are encoded.
 //!
+//! [`reach`] says how far an address may lead, [`window`] which segment of a playlist is next.
+//!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
 //!
@@ -27,6 +29,8 @@ pub mod guide_shift;
 pub mod health;
 pub mod outage;
 pub mod pool;
+pub mod reach;
 pub mod replies;
 pub mod throttle;
 pub mod timeline;
+pub mod window;

@@ -133,6 +133,7 @@ impl fmt::Display for XmltvTime {
 mod tests {
     use super::*;
     use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
+    use crate::rules::reach::Reach;
     use alloc::string::{String, ToString};
     use alloc::vec;
     use std::vec::Vec;
@@ -153,7 +154,7 @@ mod tests {
     }
 
     fn url() -> Source {
-        Source::Url { url: "http://joe:hunter2@example.com/".parse().unwrap(), user_agent: None }
+        Source::Url { url: "http://joe:hunter2@example.com/".parse().unwrap(), user_agent: None, reach: Reach::Public }
     }
 
     fn written(channels: &[Listed]) -> String {
