@@ -16,7 +16,7 @@ mod schema;
 
 use listing::Import;
 use owner::Adoption;
-use pure::limits::{CHANNELS_MAX, REFRESH_S_DEFAULT, STORE_INBOX};
+use pure::limits::{CHANNELS_MAX, STORE_INBOX};
 use pure::model::device_id::DeviceId;
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Mark, Source};
@@ -236,10 +236,7 @@ impl Handle {
         playlist: Option<String>,
         groups: Option<Vec<String>>,
     ) -> Result<Option<SubscriptionId>, EditError> {
-        let follow = move |database: &mut Database| {
-            owner::follow_settings(database, playlist.as_deref(), groups.as_deref(), REFRESH_S_DEFAULT)
-        };
-        self.ask(follow).await
+        self.ask(move |database| owner::follow_settings(database, playlist.as_deref(), groups.as_deref())).await
     }
 
     /// Keeps a subscription that was checked, a new one if its id is 0.
@@ -605,38 +602,28 @@ fn sources(database: &Connection) -> Result<BTreeMap<u32, Vec<Source>>, StoreErr
     Ok(sources)
 }
 
-const FAVORITE: &str = "favorite";
-const HIDDEN: &str = "hidden";
-
 fn marks(database: &Connection) -> Result<BTreeMap<ChannelId, Mark>, StoreError> {
     let mut statement = database.prepare_cached("SELECT channel_id, mark FROM mark")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
     let mut marks = BTreeMap::new();
     for row in rows {
         let (channel, mark) = row?;
-        let mark = match mark.as_str() {
-            FAVORITE => Mark::Favorite,
-            HIDDEN => Mark::Hidden,
-            // Of a release that knows more.
-            _ => continue,
-        };
-        marks.insert(ChannelId(channel), mark);
+        // Others are of a release that knows more.
+        if let Some(mark) = Mark::find(&mark) {
+            marks.insert(ChannelId(channel), mark);
+        }
     }
     Ok(marks)
 }
 
 fn set_mark(database: &Connection, channel: ChannelId, mark: Mark) -> Result<(), StoreError> {
-    let text = match mark {
-        Mark::Plain => {
-            database.execute("DELETE FROM mark WHERE channel_id = ?1", [channel.0])?;
-            return Ok(());
-        }
-        Mark::Favorite => FAVORITE,
-        Mark::Hidden => HIDDEN,
-    };
+    if mark == Mark::Plain {
+        database.execute("DELETE FROM mark WHERE channel_id = ?1", [channel.0])?;
+        return Ok(());
+    }
     database.execute(
         "INSERT INTO mark (channel_id, mark) VALUES (?1, ?2) ON CONFLICT (channel_id) DO UPDATE SET mark = ?2",
-        params![channel.0, text],
+        params![channel.0, mark.name()],
     )?;
     Ok(())
 }

@@ -489,7 +489,6 @@ pub(super) fn follow_settings(
     database: &mut Database,
     playlist: Option<&str>,
     groups: Option<&[String]>,
-    refresh_s: u32,
 ) -> Result<Option<SubscriptionId>, EditError> {
     let stored = subscriptions(&database.owner)?.into_iter().find(|subscription| subscription.from_settings);
     let Some(playlist) = playlist else {
@@ -497,21 +496,8 @@ pub(super) fn follow_settings(
         database.owner.execute("UPDATE subscription SET enabled = 0 WHERE from_settings", [])?;
         return Ok(None);
     };
-    let mut wanted = stored.clone().unwrap_or(Subscription {
-        id: SubscriptionId(0),
-        kind: Kind::Playlist,
-        name: String::new(),
-        address: String::new(),
-        username: String::new(),
-        password: String::new(),
-        user_agent: None,
-        refresh_s,
-        streams_max: None,
-        held: false,
-        enabled: true,
-        ticked_only: false,
-        from_settings: true,
-    });
+    let new = || Subscription { from_settings: true, ..Subscription::new(Kind::Playlist) };
+    let mut wanted = stored.clone().unwrap_or_else(new);
     (wanted.address, wanted.enabled) = (playlist.to_owned(), true);
     wanted.check()?;
     let id = if stored.as_ref() == Some(&wanted) { wanted.id } else { put(&database.owner, &wanted)? };

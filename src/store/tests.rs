@@ -58,7 +58,7 @@ fn replace_playlist(database: &mut Database, entries: &[Entry]) -> Result<Lineup
 }
 
 fn settings(database: &mut Database) -> SubscriptionId {
-    owner::follow_settings(database, Some("/list.m3u"), None, REFRESH_S_DEFAULT).unwrap().unwrap()
+    owner::follow_settings(database, Some("/list.m3u"), None).unwrap().unwrap()
 }
 
 fn shown_now(database: &Database) -> Lineup {
@@ -72,19 +72,9 @@ fn names(lineup: &Lineup) -> Vec<&str> {
 /// Another subscription.
 fn another(database: &Database) -> SubscriptionId {
     let mut subscription = Subscription {
-        id: SubscriptionId(0),
-        kind: pure::model::subscription::Kind::Playlist,
         name: "Another".to_owned(),
         address: "http://h/list.m3u".to_owned(),
-        username: String::new(),
-        password: String::new(),
-        user_agent: None,
-        refresh_s: REFRESH_S_DEFAULT,
-        streams_max: None,
-        held: false,
-        enabled: true,
-        ticked_only: false,
-        from_settings: false,
+        ..Subscription::new(pure::model::subscription::Kind::Playlist)
     };
     subscription.check().unwrap();
     owner::put(&database.owner, &subscription).unwrap()

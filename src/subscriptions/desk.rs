@@ -114,9 +114,7 @@ impl Handle {
             reload(&handle).await;
             if let Some(job) = handle.0.jobs.borrow_mut().get_mut(&id).filter(|job| job.can_fetch()) {
                 job.failures = 0;
-                if job.state == State::Idle {
-                    job.state = State::Queued;
-                }
+                job.queue();
             }
             handle.settle(None).await;
             Ok(id)
@@ -159,9 +157,7 @@ impl Handle {
                 "it is uploaded or switched off; there is nothing to fetch",
             )));
         }
-        if job.state == State::Idle {
-            job.state = State::Queued;
-        }
+        job.queue();
         self.0.wanted.notify_one();
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! One HTTP GET, with redirects, TLS, and a bound on everything.
+//! A document, by one HTTP GET with redirects and TLS or from a local file, and a bound on everything.
 
+use crate::store::guide::Validators;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1;
@@ -11,7 +12,11 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use pure::limits::{NAME_BYTES_MAX, PLAYLIST_BYTES_MAX, REDIRECTS_MAX};
 use pure::model::source_url::{Scheme, SourceUrl};
-use std::io;
+use pure::wire::percent;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,11 +55,48 @@ impl Default for Asking<'_> {
     }
 }
 
-/// What a server says of what it gave.
-#[derive(Debug, Default)]
-pub(super) struct Version {
-    pub(super) etag: Option<String>,
-    pub(super) last_modified: Option<String>,
+/// The same as [`get`], also from a local file if `address` is its path.
+pub(super) async fn read(
+    address: &str,
+    asking: Asking<'_>,
+    take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
+) -> Result<Option<Validators>, String> {
+    match address.parse::<SourceUrl>() {
+        Ok(url) => get(url, asking, take).await,
+        Err(_) => read_file(Path::new(address), asking.bytes_max, take).await.map(|()| Some(Validators::default())),
+    }
+}
+
+/// In pieces, so that nobody else waits long.
+async fn read_file(
+    path: &Path,
+    bytes_max: u64,
+    mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
+) -> Result<(), String> {
+    let (mut file, whole) = open_plain(path)?;
+    let mut left = bytes_max;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let len = file.read(&mut piece).map_err(|error| format!("the file cannot be read ({error})"))?;
+        if len == 0 {
+            return Ok(());
+        }
+        left = left.checked_sub(len as u64).ok_or_else(|| too_large(bytes_max))?;
+        take(Bytes::copy_from_slice(piece.get(..len).unwrap_or_default()), Some(whole)).await?;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Opens a plain file, and says how long it is.
+fn open_plain(path: &Path) -> Result<(fs::File, u64), String> {
+    // A pipe without writer would block for ever.
+    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| format!("the file cannot be opened ({error})"))?;
+    let kind = file.metadata().map_err(|error| format!("the file cannot be looked at ({error})"))?;
+    if kind.is_dir() {
+        return Err("it is a directory, not a file".to_owned());
+    }
+    if kind.is_file() { Ok((file, kind.len())) } else { Err("it is no plain file".to_owned()) }
 }
 
 /// Gets `url` and gives its body to `take`, piece by piece, each with the length of the whole where the server says it.
@@ -63,7 +105,7 @@ pub(super) async fn get(
     mut url: SourceUrl,
     asking: Asking<'_>,
     mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
-) -> Result<Option<Version>, String> {
+) -> Result<Option<Validators>, String> {
     for _ in 0..=REDIRECTS_MAX {
         let response = ask(&url, asking).await?;
         let status = response.status();
@@ -89,7 +131,7 @@ pub(super) async fn get(
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
             value.filter(|value| value.len() <= NAME_BYTES_MAX).map(ToOwned::to_owned)
         };
-        let version = Version { etag: said(ETAG), last_modified: said(LAST_MODIFIED) };
+        let version = Validators { etag: said(ETAG), last_modified: said(LAST_MODIFIED) };
         pour(response, asking.bytes_max, &mut take).await?;
         return Ok(Some(version));
     }
@@ -211,22 +253,7 @@ where
 fn basic(userinfo: &str) -> String {
     use base64::Engine as _;
     let userinfo = if userinfo.contains(':') { userinfo.to_owned() } else { format!("{userinfo}:") };
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(percent_decode(&userinfo)))
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let pair = match after {
-            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        decoded.push(pair.map_or(*first, |(high, low)| high << 4 | low));
-        rest = after.get(if pair.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    decoded
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(percent::decode(&userinfo)))
 }
 
 #[cfg(test)]
@@ -236,7 +263,5 @@ mod tests {
     #[test]
     fn a_login_in_an_address_becomes_a_header() {
         assert_eq!(basic("Aladdin:open%20sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-        assert_eq!(percent_decode("a%2"), b"a%2");
-        assert_eq!(percent_decode("%zz%41"), b"%zzA");
     }
 }

@@ -4,8 +4,7 @@
 //! says what happened. The served guide is made anew when something that it is made of changes, and otherwise a few
 //! times a day; until it is good, the old one is served. Where guides are kept and made: [`crate::store::guide`].
 
-use super::fetch::{self, Asking, Version};
-use super::open_plain;
+use super::fetch::{self, Asking};
 use crate::clock;
 use crate::observe::metrics::{GuideGauges, Rebuilt};
 use crate::observe::problems::Topic;
@@ -20,15 +19,15 @@ use pure::limits::{
 use pure::model::guide::{Choice, GuideId, Listed};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup, Mark};
-use pure::model::source_url::SourceUrl;
+use pure::model::source_url::{self, SourceUrl};
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -534,16 +533,11 @@ fn show_problems(rooms: &Rooms<'_>) {
                 Some(_) => "What it told before stays.",
                 None => "Its channels have no programmes until it works.",
             };
-            let address = shown(&state.guide.address);
+            let address = source_url::shown(&state.guide.address);
             rooms.problems.set(Topic::Guide, format!("The guide {address} cannot be used: {why}. {meanwhile}"));
         }
         None => rooms.problems.clear(Topic::Guide),
     }
-}
-
-/// An address as people may see it: without its secrets.
-fn shown(address: &str) -> String {
-    address.parse::<SourceUrl>().map_or_else(|_| address.to_owned(), |url| url.to_string())
 }
 
 /// Reads a whole guide; `None`: it is as it was.
@@ -561,45 +555,20 @@ async fn load(
         let Some(importing) = &importing else { return Ok(()) };
         importing.push(bytes).await.map_err(|()| REFUSED.to_owned())
     };
-    let found = match guide.address.parse::<SourceUrl>() {
-        Ok(url) => {
-            let (etag, last_modified) = (validators.etag.as_deref(), validators.last_modified.as_deref());
-            let asking = Asking { etag, last_modified, thing: "guide", bytes_max: GUIDE_BYTES_MAX, user_agent: None };
-            fetch::get(url, asking, take).await
-        }
-        Err(_) => read_file(Path::new(&guide.address), take).await.map(|()| Some(Version::default())),
-    };
-    let Version { etag, last_modified } = match found {
+    let (etag, last_modified) = (validators.etag.as_deref(), validators.last_modified.as_deref());
+    let asking = Asking { etag, last_modified, thing: "guide", bytes_max: GUIDE_BYTES_MAX, user_agent: None };
+    let validators = match fetch::read(&guide.address, asking, take).await {
         Ok(None) => return Ok(None),
-        Ok(Some(version)) => version,
-        Err(why) if why == REFUSED => Version::default(),
+        Ok(Some(validators)) => validators,
+        Err(why) if why == REFUSED => Validators::default(),
         Err(why) => return Err(why),
     };
-    let validators = Validators { etag, last_modified };
     let importing = importing.ok_or("it is empty")?;
     importing.finish(validators.clone()).await.map(|imported| Some((imported, validators)))
 }
 
 /// The guide's thread has said why.
 const REFUSED: &str = "";
-
-async fn read_file(
-    path: &Path,
-    mut take: impl AsyncFnMut(Bytes, Option<u64>) -> Result<(), String>,
-) -> Result<(), String> {
-    let (mut file, whole) = open_plain(path)?;
-    let mut left = GUIDE_BYTES_MAX;
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        let len = file.read(&mut piece).map_err(|error| format!("the file cannot be read ({error})"))?;
-        if len == 0 {
-            return Ok(());
-        }
-        left = left.checked_sub(len as u64).ok_or_else(|| fetch::too_large(GUIDE_BYTES_MAX))?;
-        take(Bytes::copy_from_slice(piece.get(..len).unwrap_or_default()), Some(whole)).await?;
-        tokio::task::yield_now().await;
-    }
-}
 
 // ---- Making ---------------------------------------------------------------------------------------------------------
 

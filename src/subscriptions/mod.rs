@@ -18,6 +18,7 @@ use crate::clock;
 use crate::engine;
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
+use crate::store::guide::Validators;
 use crate::store::{self, Adopted, Origin};
 use bytes::Bytes;
 use fetch::Asking;
@@ -30,10 +31,6 @@ use pure::rules::timetable;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
@@ -143,6 +140,13 @@ impl Job {
         }
     }
 
+    /// Has it refreshed; one that is going on is enough.
+    fn queue(&mut self) {
+        if self.state == State::Idle {
+            self.state = State::Queued;
+        }
+    }
+
     /// Whether there is somewhere to fetch it from.
     fn can_fetch(&self) -> bool {
         self.subscription.enabled && self.subscription.kind != Kind::Upload
@@ -227,9 +231,7 @@ impl Handle {
     /// Asks for a refresh of everything; one that is going on is enough. From now on one is in progress, until its
     /// channels are there: clients ask for their lineup in the moment when it ends.
     pub fn refresh(&self) {
-        for job in self.0.jobs.borrow_mut().values_mut().filter(|job| job.can_fetch() && job.state == State::Idle) {
-            job.state = State::Queued;
-        }
+        self.0.jobs.borrow_mut().values_mut().filter(|job| job.can_fetch()).for_each(Job::queue);
         self.0.to_show.set(true);
         self.0.wanted.notify_one();
     }
@@ -366,20 +368,12 @@ fn next_job(handle: &Handle) -> Option<SubscriptionId> {
 /// Makes the stored subscriptions what the settings say, and shows what they list already: channels that were known
 /// before the start are there at once, even while the network is not.
 async fn follow(handle: &Handle) {
-    let Rooms { store, problems, .. } = &handle.0.rooms;
-    let Written { playlist, groups } = handle.0.written.borrow().clone();
-    let followed = match store.follow_settings(playlist, groups).await {
-        Ok(followed) => followed,
-        Err(error) => {
-            problems.set(Topic::Lineup, format!("The settings' playlist could not be stored: {}", Error::from(error)));
-            None
-        }
-    };
+    let followed = store_settings(handle).await;
     reload(handle).await;
     if has_jobs(handle) {
         show(handle).await;
     } else {
-        problems.clear(Topic::Playlist);
+        handle.0.rooms.problems.clear(Topic::Playlist);
     }
     let now = clock::mono();
     for (id, job) in handle.0.jobs.borrow_mut().iter_mut().filter(|(_, job)| job.can_fetch()) {
@@ -389,6 +383,16 @@ async fn follow(handle: &Handle) {
             job.due = Some(first_due(now, job));
         }
     }
+}
+
+/// Makes the stored subscription of the settings what they say, and gives it if there is one.
+async fn store_settings(handle: &Handle) -> Option<SubscriptionId> {
+    let Rooms { store, problems, .. } = &handle.0.rooms;
+    let Written { playlist, groups } = handle.0.written.borrow().clone();
+    store.follow_settings(playlist, groups).await.unwrap_or_else(|error| {
+        problems.set(Topic::Lineup, format!("The settings' playlist could not be stored: {}", Error::from(error)));
+        None
+    })
 }
 
 /// What was fetched lately before the start is not fetched again at once.
@@ -476,11 +480,9 @@ async fn refresh_one(handle: &Handle, id: SubscriptionId) {
         Ok(refreshed) => {
             reload(handle).await;
             if refreshed.is_some() {
-                (|| {
-                    let mut jobs = shared.jobs.borrow_mut();
-                    let Some(job) = jobs.get_mut(&id) else { return };
+                if let Some(job) = shared.jobs.borrow_mut().get_mut(&id) {
                     (job.skipped, job.first_skipped) = skipped;
-                })();
+                }
             }
             // Also where nothing changed: an attempt to make channels may have failed the last time.
             let made = adopt(handle, id).await;
@@ -600,55 +602,21 @@ async fn load(subscription: &Subscription, listing: &Listing, intake: &mut Intak
         Kind::HdHomeRun => Ok(Ended::Whole(facts(Some(xtream::read_lineup(subscription, intake).await?), Vec::new()))),
         Kind::Playlist => {
             let mut playlist = M3u::new(intake);
-            let version = if let Ok(url) = subscription.address.parse::<SourceUrl>() {
-                let asking = Asking {
-                    user_agent: subscription.user_agent.as_deref(),
-                    etag: listing.etag.as_deref(),
-                    last_modified: listing.last_modified.as_deref(),
-                    ..Asking::default()
-                };
-                let got = fetch::get(url, asking, async |bytes: Bytes, whole| playlist.push(&bytes, whole).await);
-                match got.await? {
-                    Some(version) => version,
-                    None => return Ok(Ended::Unchanged),
-                }
-            } else {
-                read_file(Path::new(&subscription.address), &mut playlist).await?;
-                fetch::Version::default()
+            let asking = Asking {
+                user_agent: subscription.user_agent.as_deref(),
+                etag: listing.etag.as_deref(),
+                last_modified: listing.last_modified.as_deref(),
+                ..Asking::default()
+            };
+            let take = async |bytes: Bytes, whole| playlist.push(&bytes, whole).await;
+            let Some(validators) = fetch::read(&subscription.address, asking, take).await? else {
+                return Ok(Ended::Unchanged);
             };
             let (guides, _) = playlist.finish().await?;
-            let fetch::Version { etag, last_modified } = version;
+            let Validators { etag, last_modified } = validators;
             Ok(Ended::Whole(Facts { etag, last_modified, ..facts(None, guides) }))
         }
     }
-}
-
-/// Reads a local file in pieces, so that nobody else waits long.
-async fn read_file(path: &Path, playlist: &mut M3u<'_, '_>) -> Result<(), String> {
-    let (mut file, whole) = open_plain(path)?;
-    let mut left = pure::limits::PLAYLIST_BYTES_MAX;
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        let len = file.read(&mut piece).map_err(|error| format!("the file cannot be read ({error})"))?;
-        if len == 0 {
-            return Ok(());
-        }
-        left = left.checked_sub(len).ok_or_else(|| fetch::too_large(pure::limits::PLAYLIST_BYTES_MAX as u64))?;
-        playlist.push(piece.get(..len).unwrap_or_default(), Some(whole)).await?;
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Opens a plain file, and says how long it is.
-fn open_plain(path: &Path) -> Result<(fs::File, u64), String> {
-    // A pipe without writer would block for ever.
-    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-    let file = opened.map_err(|error| format!("the file cannot be opened ({error})"))?;
-    let kind = file.metadata().map_err(|error| format!("the file cannot be looked at ({error})"))?;
-    if kind.is_dir() {
-        return Err("it is a directory, not a file".to_owned());
-    }
-    if kind.is_file() { Ok((file, kind.len())) } else { Err("it is no plain file".to_owned()) }
 }
 
 // ---- What clients see -----------------------------------------------------------------------------------------------
@@ -710,11 +678,7 @@ pub async fn run_stored(handle: Handle, sure: bool) {
 async fn show_stored(handle: &Handle, sure: bool) {
     loop {
         if handle.0.to_follow.take() && sure {
-            let Written { playlist, groups } = handle.0.written.borrow().clone();
-            if let Err(error) = handle.0.rooms.store.follow_settings(playlist, groups).await {
-                let why = format!("The settings' playlist could not be stored: {}", Error::from(error));
-                handle.0.rooms.problems.set(Topic::Lineup, why);
-            }
+            store_settings(handle).await;
         }
         reload(handle).await;
         if has_jobs(handle) {

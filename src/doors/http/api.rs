@@ -29,7 +29,7 @@ use tracing::Level;
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(body) => answer::plain(status, answer::JSON, body),
-        Err(_) => answer::plain(StatusCode::INTERNAL_SERVER_ERROR, answer::TEXT, ""),
+        Err(_) => answer::broken(),
     }
 }
 

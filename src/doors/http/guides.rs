@@ -10,7 +10,7 @@ use crate::subscriptions::guides::{GuideState, matched};
 use hyper::{Response, StatusCode};
 use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX};
 use pure::model::guide::{Choice, Chosen, GuideId};
-use pure::model::source_url::{Scheme, SourceUrl};
+use pure::model::source_url::{self, Scheme, SourceUrl};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -77,12 +77,11 @@ impl GuideView {
     /// `shifts`: guides that seem to be later than others.
     fn new(state: &GuideState, shifts: &[(GuideId, GuideId, i64)]) -> Self {
         let GuideState { guide, known, last, problem, in_progress, .. } = state;
-        let address = guide.address.parse::<SourceUrl>().map_or_else(|_| guide.address.clone(), |url| url.to_string());
         let shift = shifts.iter().find(|(shifted, ..)| *shifted == guide.id);
         let is_zoneless = last.is_some_and(|last| last.summary.zoneless * 2 > last.summary.programmes);
         Self {
             id: guide.id.0,
-            address,
+            address: source_url::shown(&guide.address),
             named_by: guide.namer.name(),
             offset_minutes: guide.offset_s / 60,
             in_progress: *in_progress,

@@ -12,12 +12,13 @@ use crate::subscriptions::{Error, View};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, BULK_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX, REFRESH_S_DEFAULT};
+use pure::limits::{BODY_BYTES_MAX, BULK_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
 use pure::model::lineup::{Channel, ChannelId, Mark};
 use pure::model::source_url::{Scheme, SourceUrl};
 use pure::model::subscription::{
     ChangeSet, Decision, Detail, Difference, Edit, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId,
 };
+use pure::wire::percent;
 use serde::{Deserialize, Serialize};
 
 /// What may be asked.
@@ -120,20 +121,7 @@ fn id(asked: &str) -> Result<SubscriptionId, Error> {
 
 /// Decodes a part of a query, as forms write it.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let pair = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-        let (byte, skip) = match (first, pair) {
-            (b'%', Some(byte)) => (byte, 2),
-            (b'+', _) => (b' ', 0),
-            _ => (*first, 0),
-        };
-        bytes.push(byte);
-        rest = after.get(skip..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&percent::decode(&text.replace('+', " "))).into_owned()
 }
 
 fn words(asked: &str, key: &str) -> Option<String> {
@@ -284,21 +272,7 @@ async fn add(app: &App, body: Incoming) -> Answer {
     let written: Written = read(body).await?;
     let kind = written.kind.as_deref().and_then(Kind::find);
     let kind = kind.ok_or_else(|| wrong("kind", "playlist, upload, xtream or hdhomerun"))?;
-    let mut subscription = Subscription {
-        id: SubscriptionId(0),
-        kind,
-        name: String::new(),
-        address: String::new(),
-        username: String::new(),
-        password: String::new(),
-        user_agent: None,
-        refresh_s: REFRESH_S_DEFAULT,
-        streams_max: None,
-        held: false,
-        enabled: true,
-        ticked_only: false,
-        from_settings: false,
-    };
+    let mut subscription = Subscription::new(kind);
     written.apply(&mut subscription);
     let id = app.subscriptions.put(subscription).await?;
     Ok(json(StatusCode::CREATED, &Added { id: id.0 }))
@@ -491,11 +465,7 @@ impl ChannelView {
             name: channel.name.clone(),
             group: channel.group.clone(),
             logo: channel.logo.clone(),
-            mark: match mark {
-                Mark::Plain => "plain",
-                Mark::Favorite => "favorite",
-                Mark::Hidden => "hidden",
-            },
+            mark: mark.name(),
             listed_name: detail.listed_name.filter(|_| detail.own_name),
             listed_group: detail.listed_group.filter(|_| detail.own_group),
             moved: detail.moved,
@@ -643,12 +613,7 @@ async fn channels_edit(app: &App, body: Incoming) -> Answer {
         return Err(wrong("channels", format!("1 to {BULK_MAX} ids")));
     }
     if let Some(mark) = written.mark {
-        let mark = match mark.as_str() {
-            "plain" => Mark::Plain,
-            "favorite" => Mark::Favorite,
-            "hidden" => Mark::Hidden,
-            _ => return Err(wrong("mark", "plain, favorite or hidden")),
-        };
+        let mark = Mark::find(&mark).ok_or_else(|| wrong("mark", "plain, favorite or hidden"))?;
         let lineup = app.engine.lineup();
         let unknown = channels.iter().find(|id| lineup.as_ref().is_none_or(|lineup| lineup.by_id(**id).is_none()));
         if let Some(unknown) = unknown {

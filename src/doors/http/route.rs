@@ -19,6 +19,7 @@ use pure::model::subscription::Decision;
 use pure::rules::clients::Asked as Wish;
 use pure::rules::pool::SlotIndex;
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
+use pure::wire::percent;
 use std::net::SocketAddr;
 
 /// Who asks, and how he reaches us.
@@ -223,19 +224,7 @@ pub(super) fn query<'a>(query: &'a str, key: &str) -> Option<&'a str> {
 
 /// The same with `%20` and the like decoded; none where that makes no text.
 pub(super) fn query_text(text: &str, key: &str) -> Option<String> {
-    let mut decoded = Vec::new();
-    let mut rest = query(text, key)?.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
-            decoded.push(u8::try_from(high * 16 + low).ok()?);
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            decoded.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(percent::decode(query(text, key)?)).ok()
 }
 
 /// Whether `key` stands in a query, with a value or without.

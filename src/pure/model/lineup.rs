@@ -74,6 +74,24 @@ pub enum Mark {
     Hidden,
 }
 
+impl Mark {
+    const ALL: [Self; 3] = [Self::Plain, Self::Favorite, Self::Hidden];
+
+    /// In the database and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Favorite => "favorite",
+            Self::Hidden => "hidden",
+        }
+    }
+
+    /// The mark of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mark| mark.name() == name)
+    }
+}
+
 /// The channels we offer, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineup {

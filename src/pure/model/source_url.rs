@@ -99,6 +99,11 @@ pub enum SourceUrlError {
     NotHttp,
 }
 
+/// What may be an address, or the path of a file, as people may see it: without secrets.
+pub fn shown(text: &str) -> String {
+    text.parse::<SourceUrl>().map_or_else(|_| text.to_string(), |url| url.to_string())
+}
+
 impl SourceUrl {
     /// All of it, **with name, password and tokens**: for FFmpeg's arguments, the fetcher and the store only; never for
     /// a log, a page or an error. Those use `Display`.

@@ -4,10 +4,10 @@
 //! a refresh; what the owner chose (subscriptions, ticked groups, channels with their numbers, names and order) is
 //! written by him. Where both are stored: the daemon's `store`.
 
-use crate::limits::{NAME_BYTES_MAX, REFRESH_S_MAX, REFRESH_S_MIN};
+use crate::limits::{NAME_BYTES_MAX, REFRESH_S_DEFAULT, REFRESH_S_MAX, REFRESH_S_MIN};
 use crate::model::guide_number::GuideNumber;
 use crate::model::lineup::ChannelId;
-use crate::model::source_url::{Scheme, SourceUrl};
+use crate::model::source_url::{self, Scheme, SourceUrl};
 use crate::time::Wall;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -106,6 +106,25 @@ impl FieldError {
 }
 
 impl Subscription {
+    /// One that is not kept yet, with nothing written.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            id: SubscriptionId(0),
+            kind,
+            name: String::new(),
+            address: String::new(),
+            username: String::new(),
+            password: String::new(),
+            user_agent: None,
+            refresh_s: REFRESH_S_DEFAULT,
+            streams_max: None,
+            held: false,
+            enabled: true,
+            ticked_only: false,
+            from_settings: false,
+        }
+    }
+
     /// Checks what a person may write, and writes it the one way we write it.
     ///
     /// # Errors
@@ -155,7 +174,7 @@ impl Subscription {
 
     /// As people may see its address: without secrets.
     pub fn shown(&self) -> String {
-        self.address.parse::<SourceUrl>().map_or_else(|_| self.address.clone(), |url| url.to_string())
+        source_url::shown(&self.address)
     }
 }
 
@@ -403,24 +422,9 @@ pub struct Detail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::REFRESH_S_DEFAULT;
 
     fn playlist(address: &str) -> Subscription {
-        Subscription {
-            id: SubscriptionId(0),
-            kind: Kind::Playlist,
-            name: String::new(),
-            address: address.to_owned(),
-            username: String::new(),
-            password: String::new(),
-            user_agent: None,
-            refresh_s: REFRESH_S_DEFAULT,
-            streams_max: None,
-            held: false,
-            enabled: true,
-            ticked_only: false,
-            from_settings: false,
-        }
+        Subscription { address: address.to_owned(), ..Subscription::new(Kind::Playlist) }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::limits::{
 use crate::model::guide_number::GuideNumber;
 use crate::model::headers::{HeaderName, Headers};
 use crate::model::source_url::{Scheme, SourceUrl, SourceUrlError};
+use crate::wire::percent;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -587,20 +588,7 @@ fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.split_at_checked(2);
-        let decoded = digits.filter(|_| *first == b'%').and_then(|(digits, after)| {
-            let high = char::from(*digits.first()?).to_digit(16)?;
-            let low = char::from(*digits.last()?).to_digit(16)?;
-            Some((u8::try_from(high * 16 + low).ok()?, after))
-        });
-        let (byte, after) = decoded.unwrap_or((*first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+    String::from_utf8(percent::decode(text)).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The text without control characters and blank ends, at most [`NAME_BYTES_MAX`] bytes, cut at a character.

@@ -4,6 +4,7 @@ pub mod json_items;
 pub mod log_id;
 pub mod m3u;
 pub mod markup;
+pub mod percent;
 pub mod rtp;
 pub mod ssdp;
 pub mod ts;
