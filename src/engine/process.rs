@@ -631,7 +631,7 @@ mod tests {
 
     fn program(name: &str, arguments: &[&str], work: Work) -> Result<Child, StartError> {
         let facts = BoardFacts { ffmpeg_present: true, fds_limit: 1_024, ..BoardFacts::default() };
-        let wish = Wish { channel: ChannelId(1), class: SourceClass::Live, work };
+        let wish = Wish { channel: ChannelId(1), source: 0, account: None, class: SourceClass::Live, work };
         let (permit, _) = Gate::new(1, Rules::DEFAULT).commit(Mono(0), &facts, wish, 0).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         start(permit, Path::new(name), &arguments, work)

@@ -285,6 +285,10 @@ pub struct RelayStats {
     pub last_picture_at: Option<Mono>,
     /// When its clock last moved; `None` before that.
     pub last_clock_at: Option<Mono>,
+    /// How far its clock has run; `None` as long as it has none.
+    pub played_ms: Option<u64>,
+    /// The longest that it was ever silent between two packets.
+    pub silent_ms_max: u64,
 }
 
 impl RelayStats {
@@ -298,6 +302,8 @@ impl RelayStats {
             last_packet_at: None,
             last_picture_at: None,
             last_clock_at: None,
+            played_ms: None,
+            silent_ms_max: 0,
         }
     }
 
@@ -427,7 +433,10 @@ impl Relay {
         stats.bytes += ring.head - before;
         stats.continuity_errors = ring.inspector.counters().continuity_errors;
         if arrived.packets {
+            let silent_ms = stats.last_packet_at.map_or(0, |last_at| now.ms_since(last_at));
+            stats.silent_ms_max = stats.silent_ms_max.max(silent_ms);
             stats.last_packet_at = Some(now);
+            stats.played_ms = ring.inspector.clock_ran_ms();
             if self.gap.get() == Gap::Closing {
                 self.gap.set(Gap::None);
             }

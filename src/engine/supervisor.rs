@@ -12,7 +12,7 @@ use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words
 use crate::clock;
 use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId, Source};
+use pure::model::lineup::{Channel, ChannelId, Origin, Source};
 use pure::model::profile::Profile;
 use pure::model::recipe::{Treatment, recipe, source_class};
 use pure::rules::admission::Work;
@@ -23,6 +23,7 @@ use pure::rules::encoders::blame::{Ended, How};
 use pure::rules::failure::End;
 use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
 use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::sources::{Sources, Supply};
 use pure::time::Mono;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,8 +47,8 @@ pub(super) struct Supervisor {
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
-    /// Channels whose source has to be encoded, as was seen.
-    to_encode: BTreeSet<ChannelId>,
+    /// Sources that have to be encoded, as was seen.
+    to_encode: BTreeSet<Origin>,
     drained: Option<oneshot::Sender<()>>,
     /// Something was noted since the channels were last shown.
     channels_changed: bool,
@@ -66,6 +67,7 @@ pub(super) struct Supervisor {
 struct Playing {
     /// As the lineup had it when the child was started.
     channel: Channel,
+    source: u8,
     profile: Profile,
     /// Why we have it end, if we do.
     ending: Option<How>,
@@ -145,11 +147,10 @@ impl Supervisor {
             Command::Ask { viewer, channel, profile, tuner, peer, answer } => {
                 self.shared.wanted.notify_waiters();
                 let found = self.channel(channel);
-                let source = found.as_ref().and_then(|channel| Some((channel, channel.sources.first()?)));
-                let wish = source.ok_or(Refusal::TuneFailed { retry_ms: 0 });
-                let wish = wish.and_then(|(channel, source)| Ok((self.work(channel, profile)?, source_class(source))));
-                let (work, class) = match wish {
-                    Ok(wish) => wish,
+                let nothing = Refusal::TuneFailed { retry_ms: 0 };
+                let sources = found.ok_or(nothing).and_then(|channel| self.sources(&channel, profile));
+                let sources = match sources {
+                    Ok(sources) => sources,
                     Err(refusal) => {
                         answer.send(Err(refusal)).unwrap_or_default();
                         return;
@@ -159,7 +160,7 @@ impl Supervisor {
                 let since = clock::mono();
                 let closed = Rc::default();
                 self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, since, closed });
-                self.dispatch(Event::Ask { viewer, channel, tuner, work, class });
+                self.dispatch(Event::Ask { viewer, tuner, sources });
             }
             Command::Pulse { done } => {
                 let now = clock::mono();
@@ -236,7 +237,8 @@ impl Supervisor {
                     channel_id,
                     "{name} has formats that clients do not play; starting it again, encoding"
                 );
-                self.to_encode.extend(own);
+                let origin = |playing: &Playing| Origin { channel: playing.channel.id, source: playing.source };
+                self.to_encode.extend(playing.as_ref().filter(|_| own.is_some()).map(origin));
                 Event::Unsuited { slot, generation }
             }
             What::Useless { failure, why } => {
@@ -307,7 +309,9 @@ impl Supervisor {
             let (generation, stats) = (relay.generation(), relay.stats());
             if let Some(output_at) = stats.last_packet_at {
                 let picture_at = stats.last_picture_at.unwrap_or(Mono(0));
-                self.on_pool(Event::Heard { slot, generation, output_at, picture_at }, more);
+                let (played_ms, silent_ms_max) = (stats.played_ms, stats.silent_ms_max);
+                let heard = Event::Heard { slot, generation, output_at, picture_at, played_ms, silent_ms_max };
+                self.on_pool(heard, more);
             }
         }
     }
@@ -332,9 +336,9 @@ impl Supervisor {
 
     fn perform(&mut self, effect: Effect, more: &mut VecDeque<Event>) {
         match effect {
-            Effect::Start { slot, generation, channel, work, kind, continues, permit } => {
-                let attempt = (slot, generation);
-                if !self.start(attempt, channel, work, kind, continues, permit) {
+            Effect::Start { slot, generation, channel, source, work, kind, continues, permit } => {
+                let (attempt, origin) = ((slot, generation), Origin { channel, source });
+                if !self.start(attempt, origin, work, kind, continues, permit) {
                     more.push_back(Event::SpawnFailed { slot, generation });
                 }
             }
@@ -397,7 +401,7 @@ impl Supervisor {
     fn start(
         &mut self,
         (slot, generation): (SlotIndex, Generation),
-        id: ChannelId,
+        Origin { channel: id, source }: Origin,
         work: Work,
         kind: Kind,
         continues: bool,
@@ -407,7 +411,11 @@ impl Supervisor {
             tracing::warn!(slot = slot.0, "the channel left the lineup before it could start");
             return false;
         };
-        let Some(source) = channel.sources.first() else { return false };
+        let place = source;
+        let Some(source) = channel.sources.get(usize::from(place)) else {
+            tracing::warn!(slot = slot.0, "the source left its channel before it could start");
+            return false;
+        };
         let encoding = self.shared.encoding.clone();
         let (treatment, choice) = match work {
             Work::Copy => (Treatment::Copy, None),
@@ -435,7 +443,7 @@ impl Supervisor {
                 group.set(Some(child.group()));
                 let relay = Rc::clone(self.relay(slot));
                 if let Some(playing) = self.playing.get_mut(usize::from(slot.0)) {
-                    *playing = Some(Playing { channel, profile: work.profile(), ending: None });
+                    *playing = Some(Playing { channel, source: place, profile: work.profile(), ending: None });
                 }
                 if let Some((encoding, choice)) = encoding.zip(choice) {
                     encoding.started(slot, id, work.profile(), choice);
@@ -518,33 +526,41 @@ impl Supervisor {
         }
     }
 
-    /// What a child has to do that plays a channel in a profile.
-    fn work(&self, channel: &Channel, profile: Profile) -> Result<Work, Refusal> {
-        let Some(encoding) = &self.shared.encoding else { return Ok(self.work_of(channel)) };
+    /// Where a channel's picture in a profile can come from.
+    fn sources(&self, channel: &Channel, profile: Profile) -> Result<Sources, Refusal> {
+        let transcode = self.transcode(channel, profile)?;
+        let supplies = (0..).zip(&channel.sources).map(|(source, of)| {
+            let origin = Origin { channel: channel.id, source };
+            let (work, account) = match of {
+                Source::Url { account, .. } if self.to_encode.contains(&origin) => (Work::Encode, *account),
+                Source::Url { account, .. } => (Work::Copy, *account),
+                Source::Demo(_) => (Work::Encode, None),
+            };
+            Supply { class: source_class(of), work: transcode.unwrap_or(work), account }
+        });
+        Sources::new(channel.id, supplies).ok_or(Refusal::TuneFailed { retry_ms: 0 })
+    }
+
+    /// What a child has to do that plays a channel in a profile; `None`: whatever its source needs.
+    fn transcode(&self, channel: &Channel, profile: Profile) -> Result<Option<Work>, Refusal> {
+        let Some(encoding) = &self.shared.encoding else { return Ok(None) };
         let (now, channel_id, name) = (clock::mono(), channel.id.0, &channel.name);
         // Who joins needs no encoder, and what encodes for nobody gives its own away.
         let plays = self.pool.slots(now).any(|slot| slot.channel == Some(channel.id) && slot.profile == profile);
         let gives_away = || self.pool.slots(now).any(|slot| slot.profile != Profile::None && slot.viewers == 0);
         match encoding.choose(channel.id, profile) {
-            Ok(None) => Ok(self.work_of(channel)),
-            Ok(Some(_)) => Ok(Work::Transcode(profile)),
-            Err(_) if plays => Ok(Work::Transcode(profile)),
-            Err(Cannot::Busy) if gives_away() => Ok(Work::Transcode(profile)),
+            Ok(None) => Ok(None),
+            Ok(Some(_)) => Ok(Some(Work::Transcode(profile))),
+            Err(_) if plays => Ok(Some(Work::Transcode(profile))),
+            Err(Cannot::Busy) if gives_away() => Ok(Some(Work::Transcode(profile))),
             Err(Cannot::Busy) => {
                 tracing::info!(channel_id, %profile, "{name} was refused: {}", Cannot::Busy.words());
                 Err(Refusal::Busy { retry_ms: ENCODERS_BUSY_MS })
             }
             Err(cannot @ (Cannot::NoEncoder | Cannot::TooSlow)) => {
                 tracing::info!(channel_id, %profile, "{name} plays as it is: {}", cannot.words());
-                Ok(self.work_of(channel))
+                Ok(None)
             }
-        }
-    }
-
-    fn work_of(&self, channel: &Channel) -> Work {
-        match channel.sources.first() {
-            Some(Source::Url { .. }) if !self.to_encode.contains(&channel.id) => Work::Copy,
-            _ => Work::Encode,
         }
     }
 

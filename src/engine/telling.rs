@@ -14,17 +14,21 @@ use pure::time::Mono;
 /// child that a failure is about.
 pub(super) fn tell(now: Mono, note: Note, channel: &str, said: &str) {
     match note {
-        Note::Failed { slot, generation, channel: ChannelId(channel_id), failure, failures_len } => tracing::warn!(
-            slot = slot.0,
-            generation = generation.0,
+        Note::Failed { slot, generation, channel: ChannelId(channel_id), source, failure, failures_len } => {
+            tracing::warn!(
+                slot = slot.0,
+                generation = generation.0,
+                channel_id,
+                source,
+                failures = failures_len,
+                said,
+                "{channel} failed: {}",
+                failure.words()
+            );
+        }
+        Note::Opened { channel: ChannelId(channel_id), source, failure, until } => tracing::warn!(
             channel_id,
-            failures = failures_len,
-            said,
-            "{channel} failed: {}",
-            failure.words()
-        ),
-        Note::Opened { channel: ChannelId(channel_id), failure, until } => tracing::warn!(
-            channel_id,
+            source,
             "{channel} rests for {} s: {}; {}",
             until.ms_since(now).div_ceil(1_000),
             failure.words(),
@@ -74,6 +78,7 @@ fn why_short(deny: Deny) -> Option<&'static str> {
         Deny::Short(Short::Ffmpeg) => Some("FFmpeg is missing"),
         Deny::Short(Short::Heat) => Some("the box is too hot to encode one more; give it air"),
         Deny::RecordsFull => Some("too many channels failed lately"),
+        Deny::AccountFull => Some("all streams that its provider allows at once are in use"),
         Deny::Draining | Deny::Open { .. } | Deny::Cooldown { .. } | Deny::Throttled { .. } | Deny::Token { .. } => {
             None
         }

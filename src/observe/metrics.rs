@@ -28,7 +28,7 @@ pub use show::{Gauges, GuideGauges, SlotGauge};
 use std::cell::RefCell;
 
 /// Why viewers are sent away.
-const REFUSALS: [&str; 15] = [
+const REFUSALS: [&str; 16] = [
     "draining",
     "memory",
     "fd",
@@ -43,6 +43,7 @@ const REFUSALS: [&str; 15] = [
     "no_video",
     "resting",
     "misconfigured",
+    "account_full",
     "unknown_channel",
 ];
 
@@ -62,12 +63,14 @@ const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::NoVideo { .. } => 11,
         Refusal::Resting { .. } => 12,
         Refusal::Misconfigured => 13,
+        Refusal::AccountFull => 14,
     }
 }
 
 /// Why the gate lets no child through. `slot` is counted where the pool has none to offer, before the gate is asked.
-const REJECTIONS: [&str; 11] =
-    ["drain", "breaker", "cooldown", "throttle", "slot", "memory", "fd", "heat", "ffmpeg", "token", "records"];
+const REJECTIONS: [&str; 12] = [
+    "drain", "breaker", "cooldown", "throttle", "slot", "memory", "fd", "heat", "ffmpeg", "token", "records", "account",
+];
 
 const REJECTED_FOR_SLOT: usize = 4;
 
@@ -83,6 +86,7 @@ const fn rejection_index(deny: &Deny) -> usize {
         Deny::Short(Short::Ffmpeg) => 8,
         Deny::Token { .. } => 9,
         Deny::RecordsFull => 10,
+        Deny::AccountFull => 11,
     }
 }
 
@@ -120,6 +124,8 @@ pub enum Point {
     DeniedShort,
     /// … of the limiter.
     DeniedToken,
+    /// … of what the provider allows.
+    DeniedAccount,
     /// … of draining.
     DeniedDraining,
     /// An acquisition took too long.
@@ -144,7 +150,7 @@ pub enum Point {
     Refused,
 }
 
-const POINTS: [&str; 20] = [
+const POINTS: [&str; 21] = [
     "breaker_opened",
     "breaker_probed",
     "breaker_closed",
@@ -154,6 +160,7 @@ const POINTS: [&str; 20] = [
     "denied_throttle",
     "denied_short",
     "denied_token",
+    "denied_account",
     "denied_draining",
     "acquire_timed_out",
     "stable",
@@ -365,6 +372,7 @@ impl Metrics {
                     Deny::Throttled { .. } => Point::DeniedThrottle,
                     Deny::Short(_) => Point::DeniedShort,
                     Deny::Token { .. } => Point::DeniedToken,
+                    Deny::AccountFull => Point::DeniedAccount,
                 });
             }
             Note::Acquired { waited_ms, .. } => self.acquired.add_ms(*waited_ms),

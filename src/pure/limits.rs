@@ -108,6 +108,23 @@ pub const SILENCE_FILE_MS: u64 = 180_000;
 /// The same for a first failure while somebody watches, and for a probe: players leave after 6 to 15 seconds, and
 /// one quick retry is cheap.
 pub const SILENCE_FIRST_MS: u64 = 20_000;
+/// The same where another source of the channel is ready: what a change costs is little, so that it may come soon. Those
+/// who have shown for [`FAILOVER_LEARN_MS`] how long they are ever silent get three times that and a second.
+pub const FAILOVER_SILENCE_MS: u64 = 2_000;
+/// And those who have not.
+pub const FAILOVER_SILENCE_NEW_MS: u64 = 5_000;
+/// From the first packet until that is known; segments of ten seconds are the longest in common use.
+pub const FAILOVER_LEARN_MS: u64 = 30_000;
+/// No first packet, where another source of the channel is ready: half of what a viewer waits for his answer.
+pub const FAILOVER_START_MS: u64 = 5_000;
+/// A source that is so far behind its best is falling behind.
+pub const BEHIND_MS: u64 = 3_000;
+/// Falling behind for so long is too slow to be watched.
+pub const SLOW_MS: u64 = 15_000;
+/// Between two looks at that.
+pub const PACE_LOOK_MS: u64 = 2_000;
+/// From the end of a child until the provider's server knows of it (U19), where it allows one stream only.
+pub const ACCOUNT_REST_MS: u64 = 2_000;
 /// How often the sweep audits the timers.
 pub const SWEEP_MS: u64 = 30_000;
 /// How late a timer may be before the sweep calls it missed.
@@ -224,7 +241,7 @@ pub const GROUPS_MAX: usize = 16_384;
 /// Subscriptions: homes have one to five.
 pub const SUBSCRIPTIONS_MAX: usize = 32;
 /// Sources of one channel: more providers of the same channel than anybody pays for.
-pub const SOURCES_MAX: usize = 16;
+pub const SOURCES_MAX: usize = 8;
 /// Bytes of a playlist (M01): 250,000 entries with logo and guide id. It is never in memory as a whole.
 pub const PLAYLIST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries that are given to the store at once: a few milliseconds of its work.

@@ -9,7 +9,7 @@ use super::{Database, EditError, StoreError};
 use pure::limits::{CHANNELS_MAX, PAGE_LEN_MAX, ROWS_MAX, STAGE_LEN, SUBSCRIPTIONS_MAX};
 use pure::model::guide_number::GuideNumber;
 use pure::model::headers::Headers;
-use pure::model::lineup::{Channel, ChannelId, Lineup, Source};
+use pure::model::lineup::{Account, Channel, ChannelId, Lineup, Source};
 use pure::model::recipe::DEMO;
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{Facts, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId};
@@ -387,7 +387,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         "SELECT s.channel_id, c.number, coalesce(o.name, e.name), coalesce(o.grouping, e.grouping),
              coalesce(o.logo, e.logo), e.address, coalesce(u.user_agent, e.user_agent), e.headers, u.id, e.position,
              NOT u.ticked_only OR EXISTS (SELECT 1 FROM tick t WHERE t.subscription_id = u.id
-             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id
+             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id,
+             nullif(coalesce(min(u.streams_max, l.connections_max), u.streams_max, l.connections_max), 0)
          FROM channel_source s JOIN channel c ON c.id = s.channel_id
          JOIN subscription u ON u.id = s.subscription_id AND u.enabled
          JOIN listings.listing l ON l.subscription_id = u.id
@@ -406,7 +407,11 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         // A row that this release cannot read stays for the release that can.
         let Ok(url) = row.get_ref(5)?.as_str().unwrap_or_default().parse::<SourceUrl>() else { continue };
         let headers = Headers::from_lines(row.get_ref(7)?.as_str().unwrap_or_default());
-        let source = Source::Url { url, user_agent: row.get(6)?, headers };
+        // The owner's limit and the provider's: the lower one counts.
+        let streams_max: Option<u16> = row.get(14)?;
+        let (subscription, position): (u32, i64) = (row.get(8)?, row.get(9)?);
+        let account = streams_max.map(|streams_max| Account { id: subscription, streams_max });
+        let source = Source::Url { url, user_agent: row.get(6)?, headers, account };
         let chosen: bool = row.get(10)?;
         if let Some(channel) = channels.last_mut().filter(|channel| channel.id == id) {
             channel.sources.push(source);
@@ -424,7 +429,7 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         }
         let (name, group, logo, tvg_id) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(13)?);
         channels.push(Channel { id, number, name, group, logo, tvg_id, sources: vec![source] });
-        places.push(Place { order: (row.get(8)?, row.get(9)?), moved });
+        places.push(Place { order: (subscription, position), moved });
         last_is_chosen = chosen;
     }
     if !last_is_chosen {

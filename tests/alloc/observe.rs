@@ -1,7 +1,7 @@
 //! What the box tells about itself.
 
 use crate::allocations;
-use pure::model::lineup::ChannelId;
+use pure::model::lineup::{ChannelId, Origin};
 use pure::rules::alarms::{Alarms, Sign, SlotCounts};
 use pure::rules::breaker::BreakerState;
 use pure::rules::failure::Failure;
@@ -13,8 +13,8 @@ use tunerd::observe::metrics::{Gauges, Metrics};
 #[test]
 fn counting_and_being_read_allocate_nothing() {
     let metrics = Metrics::default();
-    let breakers: Vec<(ChannelId, BreakerState)> =
-        (0..2_000).map(|index| (ChannelId(index), BreakerState::Open)).collect();
+    let origin = |index| Origin { channel: ChannelId(index), source: 0 };
+    let breakers: Vec<_> = (0..2_000).map(|index| (origin(index), BreakerState::Open)).collect();
     let read = || {
         let text = metrics.render(&Gauges { breakers: &breakers, ..Gauges::default() });
         assert!(text.is_some_and(|text| text.len() > 10_000));
@@ -26,7 +26,7 @@ fn counting_and_being_read_allocate_nothing() {
         let channel = ChannelId(index);
         metrics.started(Kind::Restart, channel);
         let (slot, generation) = (SlotIndex(0), Generation(u64::from(index)));
-        metrics.note(&Note::Failed { slot, generation, channel, failure: Failure::Stall, failures_len: 1 });
+        metrics.note(&Note::Failed { slot, generation, channel, source: 0, failure: Failure::Stall, failures_len: 1 });
         metrics.note(&Note::Acquired { channel, waited_ms: u64::from(index) });
         metrics.loop_lag.add_us(u64::from(index));
         if index % 50 == 0 {

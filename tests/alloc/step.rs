@@ -1,11 +1,12 @@
 //! The guard's decisions.
 
 use crate::allocations;
-use pure::model::lineup::{ChannelId, SourceClass};
+use pure::model::lineup::{Account, ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, SlotIndex, ViewerId};
+use pure::rules::sources::{Sources, Supply};
 use pure::time::Mono;
 
 /// A small generator with a full period.
@@ -39,12 +40,19 @@ fn a_decision_allocates_nothing() {
         let event = match dice.roll(12) {
             0..=2 => {
                 viewer += 1;
-                let (channel, class) = (ChannelId(u32::from(dice.small(40))), SourceClass::Live);
-                Event::Ask { viewer: ViewerId(viewer), channel, tuner: None, work: Work::Copy, class }
+                let account = Some(Account { id: u32::from(dice.small(3)), streams_max: 2 });
+                let supply = Supply { class: SourceClass::Live, work: Work::Copy, account };
+                let supplies = [supply, Supply { account: None, ..supply }];
+                let channel = ChannelId(u32::from(dice.small(40)));
+                let sources = Sources::new(channel, supplies.into_iter().take(1 + dice.small(2) as usize)).unwrap();
+                Event::Ask { viewer: ViewerId(viewer), tuner: None, sources }
             }
             3..=5 => Event::Leave { viewer: ViewerId(viewer - dice.roll(20).min(viewer)) },
             6 => Event::Output { slot, generation },
-            7 => Event::Heard { slot, generation, output_at: now, picture_at: now },
+            7 => {
+                let (played_ms, silent_ms_max) = (Some(dice.roll(20_000)), dice.roll(2_000));
+                Event::Heard { slot, generation, output_at: now, picture_at: now, played_ms, silent_ms_max }
+            }
             8 => Event::Exited { slot, generation, end: End::Failed(Failure::Http) },
             9 => Event::Probed { slot, generation, result: ProbeResult::Healthy },
             10 => Event::Sweep,

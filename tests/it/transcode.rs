@@ -42,6 +42,7 @@ fn url(server: &Server, path: &str) -> Source {
         url: server.url(path).parse().unwrap(),
         user_agent: None,
         headers: pure::model::headers::Headers::default(),
+        account: None,
     }
 }
 

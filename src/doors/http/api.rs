@@ -14,7 +14,7 @@ use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{ChannelId, Lineup};
+use pure::model::lineup::{ChannelId, Lineup, Origin};
 use pure::model::profile::Profile;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
@@ -71,8 +71,12 @@ pub(super) fn metrics(app: &App) -> Response<Body> {
             continuity_errors: tuner.stats.continuity_errors,
         })
         .collect();
-    let breakers: Vec<(ChannelId, BreakerState)> =
-        app.engine.channels().iter().map(|view| (view.channel, view.state)).collect();
+    let breakers: Vec<(Origin, BreakerState)> = app
+        .engine
+        .channels()
+        .iter()
+        .map(|view| (Origin { channel: view.channel, source: view.source }, view.state))
+        .collect();
     let gauges = Gauges {
         ffmpeg_processes_active: count(|tuner| {
             matches!(tuner.view.state, SlotState::Starting | SlotState::Playing | SlotState::Stopping)
@@ -322,6 +326,8 @@ struct TunerView {
     state: &'static str,
     since_s: u64,
     channel: Option<ChannelView>,
+    /// From which of the channel's sources, counted from 0 in their order.
+    source: u8,
     /// In which profile; null as it is.
     profile: Option<&'static str>,
     viewers: Vec<ViewerView>,
@@ -348,6 +354,8 @@ struct IllView {
     channel_id: u32,
     number: Option<String>,
     name: Option<String>,
+    /// Which of its sources, counted from 0 in their order.
+    source: u8,
     state: &'static str,
     failures: usize,
     last_failure: Option<&'static str>,
@@ -370,6 +378,7 @@ impl IllView {
             channel_id: view.channel.0,
             number: channel.map(|channel| channel.number.as_str().to_owned()),
             name: channel.map(|channel| channel.name.clone()),
+            source: view.source,
             state: match view.state {
                 BreakerState::Open => "resting",
                 BreakerState::HalfOpen => "trying",
@@ -458,6 +467,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             .zip(lineup.as_ref())
             .and_then(|(id, lineup)| lineup.by_id(id))
             .map(|channel| ChannelView { number: channel.number.as_str().to_owned(), name: channel.name.clone() }),
+        source: tuner.view.source,
         profile: Some(tuner.view.profile).filter(|profile| *profile != Profile::None).map(Profile::name),
         viewers: tuner
             .watchers

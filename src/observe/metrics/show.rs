@@ -6,7 +6,7 @@ use crate::clock;
 use crate::observe::exposition::{Kind as Family, Text};
 use bytes::Bytes;
 use pure::limits;
-use pure::model::lineup::ChannelId;
+use pure::model::lineup::Origin;
 use pure::rules::alarms::Level;
 use pure::rules::breaker::BreakerState;
 use pure::time::Mono;
@@ -45,8 +45,8 @@ pub struct Gauges<'a> {
     pub log_lines_left_out: u64,
     /// The slots in order.
     pub slots: &'a [SlotGauge],
-    /// Channels that have failed lately, and their breakers.
-    pub breakers: &'a [(ChannelId, BreakerState)],
+    /// Sources that have failed lately, and their breakers.
+    pub breakers: &'a [(Origin, BreakerState)],
     /// Every alarm and problem there could be, and its level if there is one now.
     pub alarms: &'a [(&'static str, Option<Level>)],
 }
@@ -275,7 +275,7 @@ impl Metrics {
         text.family(
             Family::Gauge,
             "circuit_breaker_state",
-            "Breaker of a channel that failed lately: 0 closed, 1 half open, 2 open",
+            "Breaker of a source that failed lately: 0 closed, 1 half open, 2 open",
         );
         // Those that let nobody in come first, should there be no room for all.
         let state = |state: BreakerState| match state {
@@ -285,9 +285,9 @@ impl Metrics {
         };
         let mut shown = 0;
         for wanted in [2, 1, 0] {
-            for (channel, _) in gauges.breakers.iter().filter(|(_, breaker)| state(*breaker) == wanted) {
+            for (origin, _) in gauges.breakers.iter().filter(|(_, breaker)| state(*breaker) == wanted) {
                 if shown < limits::BREAKER_ROWS_MAX {
-                    text.row("", &[("channel_id", &channel.0)], wanted);
+                    text.row("", &[("channel_id", &origin.channel.0), ("source", &origin.source)], wanted);
                     shown += 1;
                 }
             }

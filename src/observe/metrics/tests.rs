@@ -1,14 +1,20 @@
 use super::count::Counter;
 use super::*;
+use pure::model::lineup::Origin;
 use pure::rules::alarms::Level;
 use pure::rules::breaker::BreakerState;
 use pure::rules::pool::{Generation, SlotIndex};
+
+const fn origin(channel: u32) -> Origin {
+    Origin { channel: ChannelId(channel), source: 0 }
+}
 
 fn failed(channel: u32, failure: Failure) -> Note {
     Note::Failed {
         slot: SlotIndex(0),
         generation: Generation(1),
         channel: ChannelId(channel),
+        source: 0,
         failure,
         failures_len: 1,
     }
@@ -104,7 +110,7 @@ fn what_the_pool_notes_is_counted() {
         Note::Storm,
         Note::SweepFound { slot: SlotIndex(0) },
         Note::ProbeSkipped { slot: SlotIndex(0) },
-        Note::Opened { channel, failure: Failure::Dns, until },
+        Note::Opened { channel, source: 0, failure: Failure::Dns, until },
         Note::Closed { channel },
         Note::Inconclusive { channel },
         Note::Stable { slot: SlotIndex(0), channel },
@@ -165,7 +171,7 @@ fn a_throttle_that_leaks_would_show() {
 #[test]
 fn breakers_are_shown_open_ones_first() {
     let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
-    let breakers: Vec<_> = (0..300).map(|index: u32| (ChannelId(index), states[index as usize % 3])).collect();
+    let breakers: Vec<_> = (0..300).map(|index: u32| (origin(index), states[index as usize % 3])).collect();
     let metrics = Metrics::default();
     let text = render(&metrics, Mono(0), &Gauges { breakers: &breakers, ..Gauges::default() });
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("tunerd_circuit_breaker_state{")).collect();
@@ -198,7 +204,7 @@ fn thousands_of_channels_fit_the_page_and_the_newest_are_kept() {
     all(&metrics.failures.counters);
     all(&metrics.points.counters);
     let slot = SlotGauge { bytes: u64::MAX, overtaken: u64::MAX, continuity_errors: u64::MAX };
-    let breakers: Vec<_> = (0..5_000).map(|index| (ChannelId(u32::MAX - index), BreakerState::Open)).collect();
+    let breakers: Vec<_> = (0..5_000).map(|index| (origin(u32::MAX - index), BreakerState::Open)).collect();
     let alarms = crate::observe::problems::Problems::default().levels();
     let lines = [("error", u64::MAX), ("warn", u64::MAX), ("info", u64::MAX), ("debug", u64::MAX)];
     let text = render(

@@ -14,6 +14,24 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChannelId(pub u32);
 
+/// One source of one channel: failures, cooldown and breaker are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// Whose.
+    pub channel: ChannelId,
+    /// Its place in [`Channel::sources`].
+    pub source: u8,
+}
+
+/// What a source is paid with, where that allows so many streams at once and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Which subscription's.
+    pub id: u32,
+    /// Streams at once, at least 1.
+    pub streams_max: u16,
+}
+
 /// One of the test channels that FFmpeg makes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DemoIndex(pub u8);
@@ -31,6 +49,8 @@ pub enum Source {
         user_agent: Option<String>,
         /// What else he wants to see.
         headers: Headers,
+        /// What it is paid with, if that has a limit.
+        account: Option<Account>,
     },
 }
 

@@ -172,7 +172,7 @@ impl Recipe {
                 self.push(&DEMO_INPUT);
                 self.push_value("-i", demo_channel(*index).graph());
             }
-            Source::Url { url, user_agent, headers } => {
+            Source::Url { url, user_agent, headers, .. } => {
                 let reader = Reader::of(url);
                 self.push(reader.input());
                 if reader != Reader::Udp {
@@ -370,7 +370,7 @@ mod tests {
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
         let user_agent = user_agent.map(ToString::to_string);
-        let source = Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default() };
+        let source = Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default(), account: None };
         recipe(&source, "Das Erste", treatment)
     }
 
@@ -484,7 +484,7 @@ mod tests {
     fn headers_are_one_argument() {
         let mut headers = Headers::default();
         headers.set(HeaderName::Referer, "http://r/ -y");
-        let source = Source::Url { url: "http://a/b".parse().unwrap(), user_agent: None, headers };
+        let source = Source::Url { url: "http://a/b".parse().unwrap(), user_agent: None, headers, account: None };
         let made = recipe(&source, "A", Treatment::Copy);
         let at = made.args().iter().position(|arg| arg == "-headers").unwrap();
         assert_eq!(made.args()[at + 1], "Referer: http://r/ -y\r\n");
@@ -492,7 +492,7 @@ mod tests {
         let udp: SourceUrl = "udp://239.0.0.1:1234".parse().unwrap();
         let mut headers = Headers::default();
         headers.set(HeaderName::Cookie, "s=1");
-        let made = recipe(&Source::Url { url: udp, user_agent: None, headers }, "A", Treatment::Copy);
+        let made = recipe(&Source::Url { url: udp, user_agent: None, headers, account: None }, "A", Treatment::Copy);
         assert!(!made.args().iter().any(|arg| arg == "-headers"), "datagrams have none");
     }
 
@@ -532,7 +532,12 @@ mod tests {
                                     if suffix.is_empty() { url } else { format!("http://{host}/x{suffix}?{end}") };
                                 let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
                                 let user_agent = agent.map(ToString::to_string);
-                                let source = Source::Url { url: url.clone(), user_agent, headers: Headers::default() };
+                                let source = Source::Url {
+                                    url: url.clone(),
+                                    user_agent,
+                                    headers: Headers::default(),
+                                    account: None,
+                                };
                                 let made = recipe(&source, name, treatment);
                                 assert_eq!(made.args().len(), plain.args().len());
                                 for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {

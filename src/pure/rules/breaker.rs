@@ -1,17 +1,17 @@
-//! A breaker for each channel, with its window of failures and its cooldown.
+//! A breaker for each source of a channel, with its window of failures and its cooldown.
 //!
 //! CLOSED: spawns are allowed. OPEN: none is, until the rest is over; then the first demand that passes all other gates
 //! is the probe. HALF_OPEN: the probe lives, and its verdict decides. Time alone never closes a breaker, and neither do
 //! pruning, a new playlist, or success while it is closed.
 //!
-//! Only channels that have something to remember are in the table. It is of fixed size; a channel that would not find
-//! room is not started (see [`Breakers::has_room_for`]), because forgetting another one's failures would be a way
-//! around the guard.
+//! Only sources that have something to remember are in the table. It is of fixed size; one that would not find room is
+//! not started (see [`Breakers::has_room_for`]), because forgetting another one's failures would be a way around the
+//! guard.
 //!
 //! Source: our own rules B1 to B14; the states are those of the literature (Nygard, "Release It!").
 
 use crate::limits::{FAILURES_MAX, RECORDS_MAX, SLOTS_MAX};
-use crate::model::lineup::{ChannelId, SourceClass};
+use crate::model::lineup::{ChannelId, Origin, SourceClass};
 use crate::rules::constants::Rules;
 use crate::rules::failure::Failure;
 use crate::time::Mono;
@@ -26,7 +26,7 @@ enum State {
     HalfOpen,
 }
 
-/// What one channel has done lately.
+/// What one source has done lately.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     state: State,
@@ -49,11 +49,13 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-/// A channel that has something to remember.
+/// A source that has something to remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelView {
-    /// Which.
+    /// Whose.
     pub channel: ChannelId,
+    /// Its place among the channel's sources.
+    pub source: u8,
     /// In what state.
     pub state: BreakerState,
     /// Failures in the window.
@@ -97,9 +99,10 @@ impl Breaker {
         assert!(self.failures.push_back(at).is_ok(), "room was just made");
     }
 
-    fn view(&self, now: Mono, channel: ChannelId, rules: &Rules) -> ChannelView {
+    fn view(&self, now: Mono, origin: Origin, rules: &Rules) -> ChannelView {
         ChannelView {
-            channel,
+            channel: origin.channel,
+            source: origin.source,
             state: match self.state {
                 State::Closed => BreakerState::Closed,
                 State::Open { .. } => BreakerState::Open,
@@ -119,8 +122,8 @@ impl Breaker {
 /// All of them.
 #[derive(Clone, Debug)]
 pub struct Breakers {
-    /// Sorted by channel; room is taken once.
-    records: Vec<(ChannelId, Breaker)>,
+    /// Sorted by origin; room is taken once.
+    records: Vec<(Origin, Breaker)>,
 }
 
 impl Default for Breakers {
@@ -130,19 +133,32 @@ impl Default for Breakers {
 }
 
 impl Breakers {
-    fn get(&self, channel: ChannelId) -> Option<&Breaker> {
-        let index = self.records.binary_search_by_key(&channel, |(known, _)| *known).ok()?;
+    fn get(&self, origin: Origin) -> Option<&Breaker> {
+        let index = self.records.binary_search_by_key(&origin, |(known, _)| *known).ok()?;
         self.records.get(index).map(|(_, breaker)| breaker)
     }
 
-    fn get_mut(&mut self, channel: ChannelId) -> Option<&mut Breaker> {
-        let index = self.records.binary_search_by_key(&channel, |(known, _)| *known).ok()?;
+    fn get_mut(&mut self, origin: Origin) -> Option<&mut Breaker> {
+        let index = self.records.binary_search_by_key(&origin, |(known, _)| *known).ok()?;
         self.records.get_mut(index).map(|(_, breaker)| breaker)
     }
 
-    /// Whether a failure of `channel` could be remembered, even if every slot's attempt failed before it.
-    pub fn has_room_for(&self, channel: ChannelId) -> bool {
-        self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(channel).is_some()
+    fn entry(&mut self, origin: Origin, class: SourceClass, rules: &Rules) -> &mut Breaker {
+        let found = match self.records.binary_search_by_key(&origin, |(known, _)| *known) {
+            Ok(index) => self.records.get_mut(index),
+            Err(index) => {
+                assert!(self.records.len() < RECORDS_MAX, "room was asked for before the spawn");
+                self.records.insert(index, (origin, Breaker::new(rules.window_ms(class))));
+                self.records.get_mut(index)
+            }
+        };
+        let (_, breaker) = found.expect("found or inserted");
+        breaker
+    }
+
+    /// Whether a failure of `origin` could be remembered, even if every slot's attempt failed before it.
+    pub fn has_room_for(&self, origin: Origin) -> bool {
+        self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(origin).is_some()
     }
 
     /// Forgets what no longer matters.
@@ -150,57 +166,71 @@ impl Breakers {
         self.records.retain(|(_, breaker)| !breaker.is_at_rest(now, rules));
     }
 
-    /// Failures of a channel in its window.
-    pub fn failures_len(&self, now: Mono, channel: ChannelId) -> usize {
-        self.get(channel).map_or(0, |breaker| breaker.failures_len(now))
+    /// Failures of a source in its window.
+    pub fn failures_len(&self, now: Mono, origin: Origin) -> usize {
+        self.get(origin).map_or(0, |breaker| breaker.failures_len(now))
+    }
+
+    /// Whether any source of a channel has failed in its window.
+    pub fn has_failed(&self, now: Mono, channel: ChannelId) -> bool {
+        self.of_channel(channel).any(|(_, breaker)| breaker.failures_len(now) > 0)
+    }
+
+    /// Whether all sources of a channel rest, of which it has so many.
+    pub fn rests(&self, channel: ChannelId, sources_len: usize) -> bool {
+        self.of_channel(channel).filter(|(_, breaker)| breaker.state != State::Closed).count() >= sources_len.max(1)
+    }
+
+    fn of_channel(&self, channel: ChannelId) -> impl Iterator<Item = &(Origin, Breaker)> {
+        let from = self.records.partition_point(|(origin, _)| origin.channel < channel);
+        self.records.iter().skip(from).take_while(move |(origin, _)| origin.channel == channel)
     }
 
     /// When its last failure is out of the window.
-    pub fn forgiven_at(&self, channel: ChannelId) -> Option<Mono> {
-        let breaker = self.get(channel)?;
+    pub fn forgiven_at(&self, origin: Origin) -> Option<Mono> {
+        let breaker = self.get(origin)?;
         breaker.failures.back().map(|at| at.plus_ms(breaker.window_ms))
     }
 
     /// Its last failure.
-    pub fn last_failure(&self, channel: ChannelId) -> Option<Failure> {
-        self.get(channel)?.last_failure
+    pub fn last_failure(&self, origin: Origin) -> Option<Failure> {
+        self.get(origin)?.last_failure
     }
 
     /// While OPEN: why, and until when.
-    pub fn open(&self, channel: ChannelId) -> Option<(Failure, Mono)> {
-        match self.get(channel)?.state {
+    pub fn open(&self, origin: Origin) -> Option<(Failure, Mono)> {
+        match self.get(origin)?.state {
             State::Open { failure, eligible_at } => Some((failure, eligible_at)),
             State::Closed | State::HalfOpen => None,
         }
     }
 
     /// Whether its probe lives.
-    pub fn is_half_open(&self, channel: ChannelId) -> bool {
-        self.get(channel).is_some_and(|breaker| breaker.state == State::HalfOpen)
+    pub fn is_half_open(&self, origin: Origin) -> bool {
+        self.get(origin).is_some_and(|breaker| breaker.state == State::HalfOpen)
     }
 
     /// When its next restart may be.
-    pub fn cooldown_until(&self, channel: ChannelId, rules: &Rules) -> Mono {
-        let restarted_at = self.get(channel).and_then(|breaker| breaker.restarted_at);
+    pub fn cooldown_until(&self, origin: Origin, rules: &Rules) -> Mono {
+        let restarted_at = self.get(origin).and_then(|breaker| breaker.restarted_at);
         restarted_at.map_or(Mono(0), |at| at.plus_ms(rules.cooldown_ms))
     }
 
     /// The class of its source is this one now; failures are counted in that class's window.
-    pub fn set_class(&mut self, channel: ChannelId, class: SourceClass, rules: &Rules) {
-        if let Some(breaker) = self.get_mut(channel) {
+    pub fn set_class(&mut self, origin: Origin, class: SourceClass, rules: &Rules) {
+        if let Some(breaker) = self.get_mut(origin) {
             breaker.window_ms = rules.window_ms(class);
         }
     }
 
-    /// A restart was committed.
-    pub fn restarted(&mut self, now: Mono, channel: ChannelId) {
-        let breaker = self.get_mut(channel).expect("a restart has failures that made it one");
-        breaker.restarted_at = Some(now);
+    /// A restart was committed. It may be the first start of this source, when another of its channel's has failed.
+    pub fn restarted(&mut self, now: Mono, origin: Origin, class: SourceClass, rules: &Rules) {
+        self.entry(origin, class, rules).restarted_at = Some(now);
     }
 
     /// The probe was committed.
-    pub fn probing(&mut self, channel: ChannelId) {
-        let breaker = self.get_mut(channel).expect("only an OPEN breaker is probed");
+    pub fn probing(&mut self, origin: Origin) {
+        let breaker = self.get_mut(origin).expect("only an OPEN breaker is probed");
         breaker.state = State::HalfOpen;
     }
 
@@ -208,20 +238,12 @@ impl Breakers {
     pub fn fail(
         &mut self,
         now: Mono,
-        channel: ChannelId,
+        origin: Origin,
         class: SourceClass,
         failure: Failure,
         rules: &Rules,
     ) -> Option<Mono> {
-        let breaker = match self.records.binary_search_by_key(&channel, |(known, _)| *known) {
-            Ok(index) => self.records.get_mut(index),
-            Err(index) => {
-                assert!(self.records.len() < RECORDS_MAX, "room was asked for before the spawn");
-                self.records.insert(index, (channel, Breaker::new(rules.window_ms(class))));
-                self.records.get_mut(index)
-            }
-        };
-        let (_, breaker) = breaker.expect("found or inserted");
+        let breaker = self.entry(origin, class, rules);
         breaker.last_failure = Some(failure);
         breaker.push_failure(now);
         let opens =
@@ -234,16 +256,16 @@ impl Breakers {
     }
 
     /// An attempt failed while the probe of its channel lives beside it: that is counted, and the probe decides.
-    pub fn fail_beside_probe(&mut self, now: Mono, channel: ChannelId, failure: Failure) {
-        let breaker = self.get_mut(channel).expect("a HALF_OPEN breaker has a record");
+    pub fn fail_beside_probe(&mut self, now: Mono, origin: Origin, failure: Failure) {
+        let breaker = self.get_mut(origin).expect("a HALF_OPEN breaker has a record");
         assert_eq!(breaker.state, State::HalfOpen, "a probe lives beside it");
         breaker.last_failure = Some(failure);
         breaker.push_failure(now);
     }
 
     /// The probe is stable: the window is forgotten.
-    pub fn close(&mut self, channel: ChannelId) {
-        if let Some(breaker) = self.get_mut(channel) {
+    pub fn close(&mut self, origin: Origin) {
+        if let Some(breaker) = self.get_mut(origin) {
             assert_eq!(breaker.state, State::HalfOpen, "only a probe closes a breaker");
             breaker.state = State::Closed;
             breaker.failures.clear();
@@ -251,8 +273,8 @@ impl Breakers {
     }
 
     /// The probe ended without a verdict: another one may be tried, when the cooldown allows.
-    pub fn inconclusive(&mut self, now: Mono, channel: ChannelId) {
-        if let Some(breaker) = self.get_mut(channel) {
+    pub fn inconclusive(&mut self, now: Mono, origin: Origin) {
+        if let Some(breaker) = self.get_mut(origin) {
             if breaker.state == State::HalfOpen {
                 let failure = breaker.last_failure.unwrap_or(Failure::EarlyExit);
                 breaker.state = State::Open { failure, eligible_at: now };
@@ -260,26 +282,26 @@ impl Breakers {
         }
     }
 
-    /// A person wants one probe now; the window stays.
+    /// A person wants one probe now of each source of a channel; the windows stay.
     pub fn reset(&mut self, now: Mono, channel: ChannelId) {
-        if let Some(breaker) = self.get_mut(channel) {
+        for (_, breaker) in self.records.iter_mut().filter(|(origin, _)| origin.channel == channel) {
             if let State::Open { failure, eligible_at } = breaker.state {
                 breaker.state = State::Open { failure, eligible_at: eligible_at.min(now) };
             }
         }
     }
 
-    /// All channels that have something to remember, by id.
+    /// All sources that have something to remember, by channel.
     pub fn views(&self, now: Mono, rules: &Rules) -> impl Iterator<Item = ChannelView> {
-        self.records.iter().map(move |(channel, breaker)| breaker.view(now, *channel, rules))
+        self.records.iter().map(move |(origin, breaker)| breaker.view(now, *origin, rules))
     }
 
     pub(super) fn fingerprint(&self, now: Mono, rules: &Rules, hasher: &mut impl Hasher) {
-        for (channel, breaker) in &self.records {
+        for (origin, breaker) in &self.records {
             if breaker.is_at_rest(now, rules) {
                 continue;
             }
-            channel.0.hash(hasher);
+            (origin.channel.0, origin.source).hash(hasher);
             match breaker.state {
                 State::Closed => 0_u64.hash(hasher),
                 State::HalfOpen => 1_u64.hash(hasher),
@@ -298,10 +320,14 @@ impl Breakers {
 
     // ---- The snapshot -----------------------------------------------------------------------------------------------
 
-    /// Writes one line for each channel: id, window, state, restart, last failure, failures.
+    /// Writes one line for each source: its channel and, unless it is the first, its place, window, state, restart, last failure, failures.
     pub(super) fn remember(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        for (channel, breaker) in &self.records {
-            write!(out, "channel {} {}", channel.0, breaker.window_ms)?;
+        for (Origin { channel, source }, breaker) in &self.records {
+            write!(out, "channel {}", channel.0)?;
+            if *source > 0 {
+                write!(out, "/{source}")?;
+            }
+            write!(out, " {}", breaker.window_ms)?;
             match breaker.state {
                 State::Closed => write!(out, " closed -")?,
                 State::HalfOpen => write!(out, " half-open -")?,
@@ -324,7 +350,9 @@ impl Breakers {
     pub(super) fn recall(&mut self, now: Mono, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         let number = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok());
-        let channel = ChannelId(u32::try_from(number(words.next())?).ok()?);
+        let name = words.next()?;
+        let (channel, source) = name.split_once('/').unwrap_or((name, "0"));
+        let origin = Origin { channel: ChannelId(channel.parse().ok()?), source: source.parse().ok()? };
         let window_ms = number(words.next())?;
         let (state, eligible_at) = (words.next()?, words.next()?);
         let restarted_at = words.next().and_then(|word| word.parse().ok()).map(Mono);
@@ -340,8 +368,8 @@ impl Breakers {
         for at in words {
             breaker.push_failure(Mono(at.parse().ok()?));
         }
-        match self.records.binary_search_by_key(&channel, |(known, _)| *known) {
-            Err(index) if self.records.len() < RECORDS_MAX => self.records.insert(index, (channel, breaker)),
+        match self.records.binary_search_by_key(&origin, |(known, _)| *known) {
+            Err(index) if self.records.len() < RECORDS_MAX => self.records.insert(index, (origin, breaker)),
             Ok(_) | Err(_) => return None,
         }
         Some(())
@@ -355,7 +383,11 @@ mod tests {
     use std::vec::Vec;
 
     const RULES: Rules = Rules::DEFAULT;
-    const CHANNEL: ChannelId = ChannelId(7);
+    const CHANNEL: Origin = Origin { channel: ChannelId(7), source: 0 };
+
+    const fn first_of(channel: u32) -> Origin {
+        Origin { channel: ChannelId(channel), source: 0 }
+    }
 
     fn fail(breakers: &mut Breakers, at: u64) -> Option<Mono> {
         breakers.fail(Mono(at), CHANNEL, SourceClass::Live, Failure::EarlyExit, &RULES)
@@ -400,7 +432,7 @@ mod tests {
     fn what_cannot_get_better_opens_with_the_first_failure() {
         let mut breakers = Breakers::default();
         assert!(breakers.fail(Mono(5), CHANNEL, SourceClass::Live, Failure::Config, &RULES).is_some());
-        breakers.reset(Mono(100), CHANNEL);
+        breakers.reset(Mono(100), CHANNEL.channel);
         assert_eq!(breakers.open(CHANNEL), Some((Failure::Config, Mono(100))), "a person may have changed something");
         assert_eq!(breakers.failures_len(Mono(100), CHANNEL), 1);
     }
@@ -409,16 +441,16 @@ mod tests {
     fn the_table_is_bounded_and_forgets_only_what_no_longer_matters() {
         let mut breakers = Breakers::default();
         let mut id = 0;
-        while breakers.has_room_for(ChannelId(id)) {
-            breakers.fail(Mono(1), ChannelId(id), SourceClass::Live, Failure::Http, &RULES);
+        while breakers.has_room_for(first_of(id)) {
+            breakers.fail(Mono(1), first_of(id), SourceClass::Live, Failure::Http, &RULES);
             id += 1;
         }
         assert_eq!(id as usize, RECORDS_MAX - SLOTS_MAX);
-        assert!(breakers.has_room_for(ChannelId(3)), "it is in there");
+        assert!(breakers.has_room_for(first_of(3)), "it is in there");
         breakers.tidy(Mono(300_000), &RULES);
-        assert!(!breakers.has_room_for(ChannelId(id)), "as a file's, its window would not be over");
+        assert!(!breakers.has_room_for(first_of(id)), "as a file's, its window would not be over");
         breakers.tidy(Mono(1_050_001), &RULES);
-        assert!(breakers.has_room_for(ChannelId(id)));
+        assert!(breakers.has_room_for(first_of(id)));
     }
 
     #[test]
@@ -427,10 +459,10 @@ mod tests {
         for at in [10, 20, 30] {
             fail(&mut breakers, at);
         }
-        breakers.restarted(Mono(25), CHANNEL);
-        breakers.fail(Mono(40), ChannelId(9), SourceClass::File, Failure::Policy, &RULES);
-        breakers.fail(Mono(50), ChannelId(8), SourceClass::File, Failure::Config, &RULES);
-        breakers.probing(ChannelId(8));
+        breakers.restarted(Mono(25), CHANNEL, SourceClass::Live, &RULES);
+        breakers.fail(Mono(40), first_of(9), SourceClass::File, Failure::Policy, &RULES);
+        breakers.fail(Mono(50), first_of(8), SourceClass::File, Failure::Config, &RULES);
+        breakers.probing(first_of(8));
         let mut text = String::new();
         breakers.remember(&mut text).unwrap();
         let mut again = Breakers::default();

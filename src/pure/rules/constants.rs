@@ -37,6 +37,15 @@ pub struct Rules {
     pub silence_file_ms: u64,
     /// Silence at a first failure with viewers, and of a probe.
     pub silence_first_ms: u64,
+    /// The same where another source is ready: at least so long, for an attempt that has shown how it comes, and for one
+    /// that has not.
+    pub failover_silence_ms: [u64; 2],
+    /// No first packet, where another source is ready.
+    pub failover_start_ms: u64,
+    /// From an attempt's first packet until it has shown how it comes.
+    pub failover_learn_ms: u64,
+    /// After a stream of an account that allows one only.
+    pub account_rest_ms: u64,
     /// Between two sweeps; only the failure window is derived from it.
     pub sweep_ms: u64,
     /// From the first packet to stable.
@@ -82,6 +91,10 @@ impl Rules {
         silence_live_ms: limits::SILENCE_LIVE_MS,
         silence_file_ms: limits::SILENCE_FILE_MS,
         silence_first_ms: limits::SILENCE_FIRST_MS,
+        failover_silence_ms: [limits::FAILOVER_SILENCE_MS, limits::FAILOVER_SILENCE_NEW_MS],
+        failover_start_ms: limits::FAILOVER_START_MS,
+        failover_learn_ms: limits::FAILOVER_LEARN_MS,
+        account_rest_ms: limits::ACCOUNT_REST_MS,
         sweep_ms: limits::SWEEP_MS,
         stable_ms: limits::STABLE_MS,
         stable_fresh_ms: limits::STABLE_FRESH_MS,

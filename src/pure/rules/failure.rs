@@ -22,6 +22,10 @@ pub enum Failure {
     StartTimeout,
     /// No output, or no picture in it, for the time that its class allows.
     Stall,
+    /// It fell behind real time while another source was ready.
+    Slow,
+    /// It showed nothing that is worth watching while another source was ready.
+    Blank,
     /// Our own output was found unwatchable for too long.
     ProbeUnhealthy,
     /// What it makes is no transport stream.
@@ -40,7 +44,7 @@ pub enum Failure {
 
 impl Failure {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Connect,
         Self::Dns,
         Self::Auth,
@@ -49,6 +53,8 @@ impl Failure {
         Self::Disconnect,
         Self::StartTimeout,
         Self::Stall,
+        Self::Slow,
+        Self::Blank,
         Self::ProbeUnhealthy,
         Self::NotTs,
         Self::Crash,
@@ -69,6 +75,8 @@ impl Failure {
             Self::Disconnect => "disconnect",
             Self::StartTimeout => "start_timeout",
             Self::Stall => "stall",
+            Self::Slow => "slow",
+            Self::Blank => "blank",
             Self::ProbeUnhealthy => "probe_unhealthy",
             Self::NotTs => "not_ts",
             Self::Crash => "crash",
@@ -100,6 +108,8 @@ impl Failure {
             Self::Disconnect => "it ended while somebody watched",
             Self::StartTimeout => "nothing came from it in time",
             Self::Stall => "it went silent",
+            Self::Slow => "it is slower than real time",
+            Self::Blank => "it shows nothing of use",
             Self::ProbeUnhealthy => "its picture or sound cannot be decoded",
             Self::NotTs => "it is no transport stream",
             Self::Crash => "FFmpeg crashed on it",

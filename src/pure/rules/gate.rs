@@ -1,6 +1,7 @@
 //! The one gate that every child process passes, and the permits it mints.
 //!
-//! Order: draining, breaker, cooldown, throttle, (a slot, which [`crate::rules::pool`] finds), admission, a token. The
+//! Order: draining, breaker, cooldown, throttle, (a stream of the provider's and a slot, which [`crate::rules::pool`]
+//! finds), admission, a token. The
 //! most final reason comes first; the token is consumed and therefore last. A denial leaves no trace. After any wait
 //! everything is asked again.
 //!
@@ -75,7 +76,7 @@
 //! ```
 
 use crate::limits::RECORDS_MAX;
-use crate::model::lineup::{ChannelId, SourceClass};
+use crate::model::lineup::{Account, ChannelId, Origin, SourceClass};
 use crate::model::profile::Profile;
 use crate::rules::admission::{BoardFacts, Short, Work, admit};
 use crate::rules::breaker::Breakers;
@@ -128,11 +129,15 @@ pub enum Kind {
 /// Who wants to start, and what it takes.
 ///
 /// What a slot plays is one *picture*: a channel in a profile. Whoever wants the same one shares it. Failures, cooldown
-/// and breaker are the channel's, whatever the picture, because they are about its source.
+/// and breaker are its source's, whatever the picture. A spawn is a restart while any source of the channel has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// The channel.
     pub channel: ChannelId,
+    /// Which of its sources.
+    pub source: u8,
+    /// What that one is paid with, if that has a limit.
+    pub account: Option<Account>,
     /// What its source is.
     pub class: SourceClass,
     /// What the child has to do.
@@ -140,6 +145,11 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// Which source of which channel.
+    pub const fn origin(&self) -> Origin {
+        Origin { channel: self.channel, source: self.source }
+    }
+
     /// Whether the same child would do for both.
     pub fn is_same_picture(&self, other: &Self) -> bool {
         self.channel == other.channel && self.work.profile() == other.work.profile()
@@ -174,7 +184,9 @@ pub enum Deny {
         /// When the next one may be.
         until: Mono,
     },
-    /// So many channels failed lately that no more can be remembered.
+    /// All streams that the provider allows at once are in use.
+    AccountFull,
+    /// So many sources failed lately that no more can be remembered.
     RecordsFull,
     /// The board cannot carry it.
     Short(Short),
@@ -240,18 +252,18 @@ impl Gate {
     ///
     /// # Errors
     /// [`Deny`], with the most final reason first.
-    pub fn check_channel(&self, now: Mono, channel: ChannelId) -> Result<Kind, Deny> {
+    pub fn check_source(&self, now: Mono, origin: Origin) -> Result<Kind, Deny> {
         if self.draining {
             return Err(Deny::Draining);
         }
-        let kind = match self.breakers.open(channel) {
+        let kind = match self.breakers.open(origin) {
             Some((failure, until)) if until > now => return Err(Deny::Open { until, failure }),
             Some(_) => Kind::Probe,
-            None if self.breakers.failures_len(now, channel) > 0 => Kind::Restart,
+            None if self.breakers.has_failed(now, origin.channel) => Kind::Restart,
             None => Kind::Cold,
         };
         if kind != Kind::Cold {
-            let until = self.breakers.cooldown_until(channel, &self.rules);
+            let until = self.breakers.cooldown_until(origin, &self.rules);
             if until > now {
                 return Err(Deny::Cooldown { until });
             }
@@ -265,12 +277,12 @@ impl Gate {
 
     /// The earliest moment at which breaker, cooldown and throttle would all agree, as far as is known now. A viewer who
     /// comes back then is not sent away for the next of these reasons.
-    pub fn next_start_at(&self, now: Mono, channel: ChannelId) -> Mono {
-        let open_until = self.breakers.open(channel).map(|(_, until)| until);
-        if open_until.is_none() && self.breakers.failures_len(now, channel) == 0 {
+    pub fn next_start_at(&self, now: Mono, origin: Origin) -> Mono {
+        let open_until = self.breakers.open(origin).map(|(_, until)| until);
+        if open_until.is_none() && !self.breakers.has_failed(now, origin.channel) {
             return now;
         }
-        let cooldown_until = self.breakers.cooldown_until(channel, &self.rules);
+        let cooldown_until = self.breakers.cooldown_until(origin, &self.rules);
         let throttled_until = self.throttle.ready_at(&self.rules);
         now.max(open_until.unwrap_or(now)).max(cooldown_until).max(throttled_until)
     }
@@ -282,7 +294,7 @@ impl Gate {
     /// # Errors
     /// [`Deny::RecordsFull`] and [`Deny::Short`].
     pub fn check_board(&self, facts: &BoardFacts, wish: Wish, reserved_bytes: u64) -> Result<(), Deny> {
-        if !self.breakers.has_room_for(wish.channel) {
+        if !self.breakers.has_room_for(wish.origin()) {
             return Err(Deny::RecordsFull);
         }
         admit(facts, wish.work, reserved_bytes).map_err(Deny::Short)
@@ -299,7 +311,7 @@ impl Gate {
         wish: Wish,
         reserved_bytes: u64,
     ) -> Result<(SpawnPermit, Kind), Deny> {
-        let kind = self.check_channel(now, wish.channel)?;
+        let kind = self.check_source(now, wish.origin())?;
         self.check_board(facts, wish, reserved_bytes)?;
         if !self.bucket.take(now) {
             return Err(Deny::Token { ready_at: self.bucket.ready_at() });
@@ -307,10 +319,10 @@ impl Gate {
         if kind != Kind::Cold {
             self.revision += 1;
             self.throttle.add(now);
-            self.breakers.restarted(now, wish.channel);
+            self.breakers.restarted(now, wish.origin(), wish.class, &self.rules);
         }
         if kind == Kind::Probe {
-            self.breakers.probing(wish.channel);
+            self.breakers.probing(wish.origin());
         }
         Ok((SpawnPermit { _minted: () }, kind))
     }
@@ -339,31 +351,31 @@ impl Gate {
 
     /// Somebody asks for a channel, and this is what its source is today: the owner may have changed it since a failure.
     pub fn asked(&mut self, wish: Wish) {
-        self.breakers.set_class(wish.channel, wish.class, &self.rules);
+        self.breakers.set_class(wish.origin(), wish.class, &self.rules);
     }
 
     /// A living attempt that is no probe failed while its channel's probe lives; see [`Breakers::fail_beside_probe`].
-    pub fn fail_beside_probe(&mut self, now: Mono, channel: ChannelId, failure: Failure) {
+    pub fn fail_beside_probe(&mut self, now: Mono, origin: Origin, failure: Failure) {
         self.revision += 1;
-        self.breakers.fail_beside_probe(now, channel, failure);
+        self.breakers.fail_beside_probe(now, origin, failure);
     }
 
     /// A living attempt failed; see [`Breakers::fail`].
     pub fn fail(&mut self, now: Mono, wish: Wish, failure: Failure) -> Option<Mono> {
         self.revision += 1;
-        self.breakers.fail(now, wish.channel, wish.class, failure, &self.rules)
+        self.breakers.fail(now, wish.origin(), wish.class, failure, &self.rules)
     }
 
     /// The probe is stable.
-    pub fn close_breaker(&mut self, channel: ChannelId) {
+    pub fn close_breaker(&mut self, origin: Origin) {
         self.revision += 1;
-        self.breakers.close(channel);
+        self.breakers.close(origin);
     }
 
     /// The probe ended without a verdict.
-    pub fn inconclusive(&mut self, now: Mono, channel: ChannelId) {
+    pub fn inconclusive(&mut self, now: Mono, origin: Origin) {
         self.revision += 1;
-        self.breakers.inconclusive(now, channel);
+        self.breakers.inconclusive(now, origin);
     }
 
     /// A person wants one probe now.
@@ -430,7 +442,7 @@ mod tests {
         heat_milli_c: None,
     };
     const CHANNEL: ChannelId = ChannelId(7);
-    const WISH: Wish = Wish { channel: CHANNEL, class: SourceClass::Live, work: Work::Copy };
+    const WISH: Wish = Wish { channel: CHANNEL, source: 0, account: None, class: SourceClass::Live, work: Work::Copy };
 
     fn gate() -> Gate {
         Gate::new(4, Rules::DEFAULT)
@@ -455,7 +467,7 @@ mod tests {
         assert_eq!(commit(&mut gate, 120_003), Err(open));
         assert_eq!(gate.commit(Mono(120_004), &bare, WISH, 0).map(|_| ()), Err(Deny::Short(Short::Ffmpeg)));
         assert_eq!(commit(&mut gate, 120_004), Ok(Kind::Probe));
-        gate.inconclusive(Mono(130_000), CHANNEL);
+        gate.inconclusive(Mono(130_000), WISH.origin());
         assert_eq!(commit(&mut gate, 130_000), Err(Deny::Cooldown { until: Mono(150_004) }));
         for at in 0..9 {
             gate.throttle.add(Mono(140_000 + at));

@@ -8,6 +8,7 @@
 //! - `pool/seats.rs`: viewers: where they sit, how long they wait, what they are told.
 //! - `pool/attempts.rs`: children: verdicts, silence, looks at the output, ends.
 //! - `pool/queue.rs`: slots that wait for the gate.
+//! - `pool/failover.rs`: which of a channel's sources plays, and what the provider allows.
 //!
 //! The invariants that matter most: a slot is free only after its child was reaped; one picture, which is a channel in
 //! a profile, has at most one slot, and one child that could still be ended; every viewer who asks is answered exactly
@@ -17,11 +18,12 @@
 //! [`TUNE_DEADLINE_MS`]: crate::limits::TUNE_DEADLINE_MS
 
 mod attempts;
+mod failover;
 mod queue;
 mod seats;
 
 use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
-use crate::model::lineup::{ChannelId, SourceClass};
+use crate::model::lineup::{Account, ChannelId, Origin};
 use crate::model::profile::Profile;
 use crate::rules::acquire::Acquire;
 use crate::rules::admission::{BoardFacts, Short, Work};
@@ -31,6 +33,7 @@ use crate::rules::failure::{End, Failure};
 use crate::rules::gate::{CheckPermit, Deny, Gate, Kind, ProbePermit, SpawnPermit, TrialPermit, Wish};
 use crate::rules::health::{Health, ProbeResult};
 use crate::rules::outage::Outage;
+use crate::rules::sources::Sources;
 use crate::time::Mono;
 use alloc::vec::Vec;
 use attempts::{Attempt, Stage};
@@ -57,14 +60,10 @@ pub enum Event {
     Ask {
         /// Who.
         viewer: ViewerId,
-        /// What.
-        channel: ChannelId,
         /// On which tuner; `None`: any.
         tuner: Option<SlotIndex>,
-        /// What a child for it has to do.
-        work: Work,
-        /// What its source is.
-        class: SourceClass,
+        /// What, and where its picture can come from.
+        sources: Sources,
     },
     /// A viewer is gone, whether he was waiting or playing. Unknown ones are ignored.
     Leave {
@@ -91,6 +90,10 @@ pub enum Event {
         output_at: Mono,
         /// Its newest piece of picture or, for radio, of sound.
         picture_at: Mono,
+        /// How far its clock has come since its first packet, as far as it has one.
+        played_ms: Option<u64>,
+        /// The longest that it was ever silent between two packets.
+        silent_ms_max: u64,
     },
     /// The first packets of a child, in formats that clients do not play: it has to encode.
     Unsuited {
@@ -107,6 +110,14 @@ pub enum Event {
         generation: Generation,
         /// What that is called.
         failure: Failure,
+    },
+    /// What a child makes is not worth watching: black, frozen, silent, a card. That counts only where the channel has
+    /// another source that is ready.
+    Blank {
+        /// Where.
+        slot: SlotIndex,
+        /// Which attempt.
+        generation: Generation,
     },
     /// A child was reaped.
     Exited {
@@ -164,6 +175,8 @@ pub enum Effect {
         generation: Generation,
         /// What it plays.
         channel: ChannelId,
+        /// From which of its sources.
+        source: u8,
         /// How.
         work: Work,
         /// What this start is.
@@ -268,6 +281,8 @@ pub enum Note {
         generation: Generation,
         /// Whose.
         channel: ChannelId,
+        /// Which of its sources.
+        source: u8,
         /// Why.
         failure: Failure,
         /// Failures in the window, this one included.
@@ -277,6 +292,8 @@ pub enum Note {
     Opened {
         /// Whose.
         channel: ChannelId,
+        /// Which of its sources'.
+        source: u8,
         /// On what.
         failure: Failure,
         /// When a probe may be tried.
@@ -358,6 +375,8 @@ pub enum Refusal {
     TunerInUse,
     /// All of them are.
     AllTunersInUse,
+    /// As many streams as the provider allows are in use.
+    AccountFull,
     /// The child ended before it made a packet, or what it made is no transport stream.
     TuneFailed {
         /// Until the next restart may be.
@@ -390,7 +409,7 @@ impl Refusal {
         match self {
             Self::Draining | Self::Short(Short::Heat) => 60,
             Self::Short(_) | Self::ViewersFull | Self::SlotStuck => 30,
-            Self::TunerInUse | Self::AllTunersInUse => 10,
+            Self::TunerInUse | Self::AllTunersInUse | Self::AccountFull => 10,
             Self::Misconfigured => 120,
             Self::Busy { retry_ms } => within(retry_ms, 60),
             Self::TuneFailed { retry_ms } => within(retry_ms, 30),
@@ -419,6 +438,7 @@ enum Phase {
     },
     Quarantined {
         generation: Generation,
+        account: Option<Account>,
     },
 }
 
@@ -428,6 +448,10 @@ struct Slot {
     since: Mono,
     /// What it plays, or will play once its old child is reaped.
     plays: Option<Wish>,
+    /// Where that can come from; of the channel that it plays or, when free, played last.
+    sources: Option<Sources>,
+    /// Its last child's account, which allows one stream, and until when it is left alone.
+    rests: Option<(u32, Mono)>,
     /// Since when a start is wanted, for the latency of acquisitions.
     wanted_at: Mono,
     acquire: Option<Acquire>,
@@ -438,10 +462,10 @@ struct Slot {
 }
 
 impl Slot {
-    /// Whether its attempt is the channel's probe, whose verdict is due.
-    fn decides(&self, channel: ChannelId) -> bool {
+    /// Whether its attempt is this source's probe, whose verdict is due.
+    fn decides(&self, origin: Origin) -> bool {
         match self.phase {
-            Phase::Running { ref attempt, .. } => attempt.wish.channel == channel && attempt.decides(),
+            Phase::Running { ref attempt, .. } => attempt.wish.origin() == origin && attempt.decides(),
             _ => false,
         }
     }
@@ -475,6 +499,8 @@ pub struct SlotView {
     pub since: Mono,
     /// What it plays or is about to play.
     pub channel: Option<ChannelId>,
+    /// From which of its sources.
+    pub source: u8,
     /// And in which profile.
     pub profile: Profile,
     /// How many have a picture or wait for one.
@@ -556,6 +582,8 @@ impl Pool {
             phase: Phase::Free,
             since: Mono(0),
             plays: None,
+            sources: None,
+            rests: None,
             wanted_at: Mono(0),
             acquire: None,
             denied: None,
@@ -585,17 +613,17 @@ impl Pool {
                 self.facts = facts;
                 return;
             }
-            Event::Heard { slot, generation, output_at, picture_at } => {
-                self.heard(now, slot, generation, output_at, picture_at);
+            Event::Heard { slot, generation, output_at, picture_at, played_ms, silent_ms_max } => {
+                self.heard(now, slot, generation, (output_at, picture_at));
+                self.heard_pace(now, slot, generation, played_ms, silent_ms_max);
                 return;
             }
-            Event::Ask { viewer, channel, tuner, work, class } => {
-                self.ask(now, viewer, Wish { channel, class, work }, tuner, effects);
-            }
+            Event::Ask { viewer, tuner, sources } => self.ask(now, viewer, sources, tuner, effects),
             Event::Leave { viewer } => self.leave(now, viewer),
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),
             Event::Unsuited { slot, generation } => self.unsuited(now, slot, generation, effects),
             Event::Useless { slot, generation, failure } => self.useless(now, slot, generation, failure, effects),
+            Event::Blank { slot, generation } => self.blank(now, slot, generation, effects),
             Event::Exited { slot, generation, end } => self.exited(now, slot, generation, end, effects),
             Event::SpawnFailed { slot, generation } => self.spawn_failed(now, slot, generation, effects),
             Event::Probed { slot, generation, result } => self.probed(now, slot, generation, result, effects),
@@ -615,11 +643,11 @@ impl Pool {
         self.look(now, effects);
         let (gate, outage) = (&self.gate, &mut self.outage);
         for slot in &self.slots {
-            if let (Phase::Running { .. }, Some(wish)) = (slot.phase, slot.plays) {
-                outage.used(now, wish.channel);
+            if let (Phase::Running { .. }, Some(sources)) = (slot.phase, &slot.sources) {
+                outage.used(now, sources.channel(), sources.count());
             }
         }
-        let rests = |channel| gate.breakers().open(channel).is_some() || gate.breakers().is_half_open(channel);
+        let rests = |channel, sources_len| gate.breakers().rests(channel, sources_len);
         if let Some(is_on) = outage.judge(now, rests) {
             effects.note(Note::Outage(is_on));
         }
@@ -684,6 +712,7 @@ impl Pool {
             },
             since: slot.since,
             channel: slot.plays.map(|wish| wish.channel),
+            source: slot.plays.map_or(0, |wish| wish.source),
             profile: slot.plays.map_or(Profile::None, |wish| wish.work.profile()),
             viewers: self.viewers_of(index),
             held: self.held_on(index),
@@ -691,7 +720,7 @@ impl Pool {
                 Phase::Running { ref attempt, .. } => attempt.health(),
                 _ => Health::Unknown,
             },
-            attempt: slot.plays.map_or(0, |wish| self.gate.breakers().failures_len(now, wish.channel) + 1),
+            attempt: slot.plays.map_or(0, |wish| self.gate.breakers().failures_len(now, wish.origin()) + 1),
             next_try_at: match slot.phase {
                 Phase::Waiting { retry_at } => Some(retry_at),
                 _ => None,
@@ -768,9 +797,10 @@ impl Pool {
     /// Hashes everything that decides what happens next, with times relative to `now`: two pools with the same
     /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters.
     pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
-        for slot in &self.slots {
+        for (index, slot) in self.indexed() {
             slot.is_held.hash(hasher);
-            (slot.plays.map(|wish| (wish.channel.0, wish.class as u8, wish.work))).hash(hasher);
+            (slot.plays.map(|wish| (wish.channel.0, wish.source, wish.class as u8, wish.work))).hash(hasher);
+            slot.rests.map(|(account, until)| (account, until.ms_since(now))).hash(hasher);
             slot.acquire
                 .map(Acquire::parts)
                 .map(|(attempt, pausing, at)| (attempt, pausing, at.ms_since(now)))
@@ -781,7 +811,7 @@ impl Pool {
                 Phase::Running { ref attempt, linger_until } => {
                     (2_u8, linger_until.map(|until| until.ms_since(now))).hash(hasher);
                     attempt.fingerprint(now, &self.rules, hasher);
-                    self.forgiven_look_at(attempt).map(|at| at.ms_since(now)).hash(hasher);
+                    self.forgiven_look_at(index, attempt).map(|at| at.ms_since(now)).hash(hasher);
                 }
                 Phase::Stopping { ref attempt, stage, deadline } => {
                     (3_u8, attempt.wish.channel.0, attempt.wish.work, stage as u8, deadline.ms_since(now)).hash(hasher);
@@ -823,10 +853,18 @@ impl Pool {
                 let is_wanted = slot.plays.is_some_and(|wish| wish.is_same_picture(&attempt.wish));
                 assert!(is_wanted, "it plays what it plays");
                 assert!(!attempt.judged, "a child that was judged does not run on");
-                let half_open = self.gate.breakers().is_half_open(attempt.wish.channel);
-                let probes_len = self.slots.iter().filter(|slot| slot.decides(attempt.wish.channel)).count();
+                let origin = attempt.wish.origin();
+                let half_open = self.gate.breakers().is_half_open(origin);
+                let probes_len = self.slots.iter().filter(|slot| slot.decides(origin)).count();
                 let due_len = usize::from(half_open);
                 assert_eq!(probes_len, due_len, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
+            }
+            if let Some(account) = slot.account() {
+                let streams = self.streams(account.id);
+                assert!(
+                    streams <= usize::from(account.streams_max),
+                    "a provider never sees more streams than it allows"
+                );
             }
             for (other_index, other) in self.indexed() {
                 let same = slot.plays.zip(other.plays).is_some_and(|(one, two)| one.is_same_picture(&two));

@@ -359,6 +359,9 @@ pub struct Inspector {
     clock: Option<Clock>,
 }
 
+/// A step of the clock that is no passing of time: it comes ten times a second at least (2.7.2).
+const CLOCK_LEAP: i64 = 10 * stamps::SECOND;
+
 /// The newest programme clock, of whichever stream: a relay carries a single programme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Clock {
@@ -366,6 +369,8 @@ struct Clock {
     time: Ticks,
     /// How often another time came than before.
     moves: u64,
+    /// How far it has run, leaps left out, since the present child's first; in ticks.
+    ran: i64,
     /// It is that of a child before.
     past: bool,
 }
@@ -436,7 +441,11 @@ impl Inspector {
         // A packet that is sent twice may carry another clock the second time (2.4.3.3).
         if let Some(time) = packet.clock() {
             let moves = self.clock.map_or(0, |clock| clock.moves + u64::from(clock.time != time));
-            self.clock = Some(Clock { pid, time, moves, past: false });
+            let ran = self.clock.filter(|clock| !clock.past).map_or(0, |clock| {
+                let step = time.since(clock.time);
+                clock.ran + if (0..CLOCK_LEAP).contains(&step) { step } else { 0 }
+            });
+            self.clock = Some(Clock { pid, time, moves, ran, past: false });
         }
         let step = self.continuity.step(packet);
         match step {
@@ -475,6 +484,12 @@ impl Inspector {
     /// How often the programme clock has moved: what is played needs one that does.
     pub fn clock_moves(&self) -> u64 {
         self.clock.map_or(0, |clock| clock.moves)
+    }
+
+    /// How far the present child's clock has run since its first, in milliseconds; `None` before it has moved.
+    pub fn clock_ran_ms(&self) -> Option<u64> {
+        let clock = self.clock.filter(|clock| !clock.past && clock.ran > 0)?;
+        u64::try_from(clock.ran / (stamps::SECOND / 1_000)).ok()
     }
 
     /// What was seen so far.

@@ -158,6 +158,7 @@ mod tests {
             url: "http://joe:hunter2@example.com/".parse().unwrap(),
             user_agent: None,
             headers: Headers::default(),
+            account: None,
         }
     }
 

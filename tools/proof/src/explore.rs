@@ -15,6 +15,7 @@ use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, SlotIndex, ViewerId};
+use pure::rules::sources::Sources;
 use pure::time::Mono;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -266,7 +267,15 @@ impl State {
                         if child.first && !child.dying {
                             let (slot, generation) = (SlotIndex(child.slot), Generation(child.generation));
                             let at = Mono(self.now);
-                            self.tell(Event::Heard { slot, generation, output_at: at, picture_at: at }, effects);
+                            let heard = Event::Heard {
+                                slot,
+                                generation,
+                                output_at: at,
+                                picture_at: at,
+                                played_ms: None,
+                                silent_ms_max: 0,
+                            };
+                            self.tell(heard, effects);
                         }
                     }
                 }
@@ -285,9 +294,9 @@ impl State {
             Move::Ask(viewer, channel) => {
                 self.present |= 1 << viewer;
                 let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
-                let class = SourceClass::Live;
                 let work = if self.to_encode & 1 << channel.0 == 0 { Work::Copy } else { Work::Encode };
-                self.tell(Event::Ask { viewer, channel, tuner: None, work, class }, effects);
+                let sources = Sources::one(channel, work, SourceClass::Live);
+                self.tell(Event::Ask { viewer, tuner: None, sources }, effects);
             }
             Move::Leave(viewer) => {
                 self.present &= !(1 << viewer);

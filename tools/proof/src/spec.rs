@@ -173,6 +173,11 @@ impl Spec {
             preempted_wait_ms: self.preempted,
             probe_every_ms: self.probe_every,
             unhealthy_ms: self.unhealthy,
+            // What only channels with several sources, or with accounts, need: see `crate::sources`.
+            failover_silence_ms: [2_000, 5_000],
+            failover_start_ms: 5_000,
+            failover_learn_ms: 30_000,
+            account_rest_ms: 2_000,
             early_headers: false,
         }
     }

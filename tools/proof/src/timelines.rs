@@ -11,6 +11,7 @@ use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::End;
 use pure::rules::gate::Kind;
 use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, SlotIndex, ViewerId};
+use pure::rules::sources::Sources;
 use pure::time::Mono;
 use std::fmt::Write as _;
 
@@ -165,13 +166,8 @@ impl Story {
             } else {
                 self.ask_at = None;
                 self.viewer += 1;
-                self.tell(Event::Ask {
-                    viewer: ViewerId(self.viewer),
-                    channel: ChannelId(1),
-                    tuner: None,
-                    work: Work::Copy,
-                    class: self.row.class,
-                });
+                let sources = Sources::one(ChannelId(1), Work::Copy, self.row.class);
+                self.tell(Event::Ask { viewer: ViewerId(self.viewer), tuner: None, sources });
             }
             if self.observer.violation.is_some() {
                 return;
@@ -210,7 +206,14 @@ impl Story {
         if let Some((generation, since, true, last)) = self.child {
             let at = Mono(since + (self.now - since).min(last - since) / 250 * 250);
             let (slot, generation) = (SlotIndex(0), Generation(generation));
-            self.tell(Event::Heard { slot, generation, output_at: at, picture_at: at });
+            self.tell(Event::Heard {
+                slot,
+                generation,
+                output_at: at,
+                picture_at: at,
+                played_ms: None,
+                silent_ms_max: 0,
+            });
         }
     }
 

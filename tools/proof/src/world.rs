@@ -14,6 +14,7 @@ use pure::rules::failure::{End, Failure};
 use pure::rules::gate::Kind;
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::sources::Sources;
 use pure::time::Mono;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -413,6 +414,8 @@ impl World {
                     generation: Generation(child.generation),
                     output_at: Mono(child.newest(self.now, child.output_until)),
                     picture_at: Mono(child.newest(self.now, child.picture_until)),
+                    played_ms: None,
+                    silent_ms_max: 0,
                 };
                 self.tell(event);
             }
@@ -656,7 +659,7 @@ impl World {
         let event = match self.dice.roll(6) {
             0 => Event::Output { slot, generation },
             1 => Event::Exited { slot, generation, end: End::Plain },
-            2 => Event::Heard { slot, generation, output_at: now, picture_at: now },
+            2 => Event::Heard { slot, generation, output_at: now, picture_at: now, played_ms: None, silent_ms_max: 0 },
             3 => Event::Useless { slot, generation, failure: Failure::NotTs },
             4 => Event::Unsuited { slot, generation },
             _ => Event::SpawnFailed { slot, generation },
@@ -696,9 +699,9 @@ impl World {
         }
         self.next_viewer += 1;
         let viewer = ViewerId(self.next_viewer);
-        let channel = ChannelId(1_000 + step);
+        let sources = Sources::one(ChannelId(1_000 + step), Work::Copy, SourceClass::File);
         self.tell_facts();
-        self.tell(Event::Ask { viewer, channel, tuner: None, work: Work::Copy, class: SourceClass::File });
+        self.tell(Event::Ask { viewer, tuner: None, sources });
         self.tell(Event::Leave { viewer });
         self.plan(self.now + 210, What::Walk(step + 1));
     }
@@ -883,8 +886,8 @@ impl World {
         };
         self.plan_person(index, patience);
         self.tell_facts();
-        let channel = ChannelId(channel as u32);
-        self.tell(Event::Ask { viewer: ViewerId(viewer), channel, tuner, work, class });
+        let sources = Sources::one(ChannelId(channel as u32), work, class);
+        self.tell(Event::Ask { viewer: ViewerId(viewer), tuner, sources });
     }
 
     fn person_admitted(&mut self, viewer: u64) {

@@ -11,6 +11,7 @@ use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
 use crate::rules::gate::{Deny, Kind, Wish};
 use crate::rules::health::{Health, Looks, ProbeResult};
+use crate::rules::pace::Pace;
 use crate::time::Mono;
 use core::hash::{Hash as _, Hasher};
 
@@ -31,7 +32,7 @@ pub(super) struct Attempt {
     /// Its first packet.
     pub(super) first_at: Option<Mono>,
     /// Its newest packet, and its newest piece of picture. Only bytes of the child move them.
-    output_at: Mono,
+    pub(super) output_at: Mono,
     picture_at: Mono,
     /// When these were last asked for.
     heard_at: Mono,
@@ -45,6 +46,11 @@ pub(super) struct Attempt {
     /// The longest that somebody waited for its first packet, and left.
     pub(super) longest_wait_ms: u64,
     looks: Option<Looks>,
+    pub(super) pace: Pace,
+    /// When to ask for it again, where that matters.
+    pub(super) pace_look_at: Mono,
+    /// The longest that it was ever silent between two packets.
+    pub(super) silent_ms_max: u64,
 }
 
 impl Attempt {
@@ -64,6 +70,9 @@ impl Attempt {
             warned: false,
             longest_wait_ms: 0,
             looks: None,
+            pace: Pace::default(),
+            pace_look_at: now,
+            silent_ms_max: 0,
         }
     }
 
@@ -86,7 +95,8 @@ impl Attempt {
     }
 
     pub(super) fn fingerprint(&self, now: Mono, rules: &Rules, hasher: &mut impl Hasher) {
-        (self.wish.channel.0, self.wish.work, self.kind as u8, self.judged, self.stable, self.warned).hash(hasher);
+        (self.wish.channel.0, self.wish.source, self.wish.work, self.kind as u8).hash(hasher);
+        (self.judged, self.stable, self.warned).hash(hasher);
         match self.first_at {
             None => (now.ms_since(self.started_at), self.longest_wait_ms.min(rules.preempted_wait_ms)).hash(hasher),
             Some(first_at) => {
@@ -126,8 +136,7 @@ impl Pool {
         now: Mono,
         index: SlotIndex,
         generation: Generation,
-        output_at: Mono,
-        picture_at: Mono,
+        (output_at, picture_at): (Mono, Mono),
     ) {
         let Some((attempt, _)) = self.running_mut(index, generation) else { return };
         attempt.heard_at = now;
@@ -142,11 +151,11 @@ impl Pool {
 
     pub(super) fn unsuited(&mut self, now: Mono, index: SlotIndex, generation: Generation, effects: &mut Effects) {
         let Some((attempt, _)) = self.running_mut(index, generation) else { return };
-        let Wish { channel, class, work } = attempt.wish;
+        let wish = attempt.wish;
         if attempt.first_at.is_some() {
             return;
         }
-        if work.encodes() {
+        if wish.work.encodes() {
             self.fail(now, index, Failure::NotTs, effects);
             self.end_child(now, index, effects);
             return;
@@ -154,7 +163,11 @@ impl Pool {
         // No fault of the source's: it only has to be encoded.
         self.end_without_verdict(now, index, effects);
         let has_viewers = self.viewers_of(index) > 0;
-        self.slot_mut(index).plays = has_viewers.then_some(Wish { channel, class, work: Work::Encode });
+        let slot = self.slot_mut(index);
+        slot.plays = has_viewers.then_some(Wish { work: Work::Encode, ..wish });
+        if let Some(sources) = &mut slot.sources {
+            sources.set_work(wish.source, Work::Encode);
+        }
     }
 
     pub(super) fn useless(
@@ -221,20 +234,24 @@ impl Pool {
         assert!(!attempt.judged, "an attempt has one verdict");
         attempt.judged = true;
         let (wish, generation) = (attempt.wish, attempt.generation);
+        let (origin, Wish { channel, source, .. }) = (wish.origin(), wish);
         let decides = attempt.decides();
-        let opened = if !decides && self.gate.breakers().is_half_open(wish.channel) {
-            // Another slot has the channel's probe.
-            self.gate.fail_beside_probe(now, wish.channel, failure);
+        let opened = if !decides && self.gate.breakers().is_half_open(origin) {
+            // Another slot has the source's probe.
+            self.gate.fail_beside_probe(now, origin, failure);
             None
         } else {
             self.gate.fail(now, wish, failure)
         };
-        let failures_len = self.gate.breakers().failures_len(now, wish.channel);
-        effects.note(Note::Failed { slot: index, generation, channel: wish.channel, failure, failures_len });
+        let failures_len = self.gate.breakers().failures_len(now, origin);
+        effects.note(Note::Failed { slot: index, generation, channel, source, failure, failures_len });
         if let Some(until) = opened {
-            effects.note(Note::Opened { channel: wish.channel, failure, until });
-            let refusal = Self::refusal_while_open(now, failure, until);
-            self.dismiss(index, refusal, effects);
+            effects.note(Note::Opened { channel, source, failure, until });
+            // While another source may play, nobody has to go.
+            if let Some(Deny::Open { until, failure }) = self.why_none(now, index) {
+                let refusal = Self::refusal_while_open(now, failure, until);
+                self.dismiss(index, refusal, effects);
+            }
         }
     }
 
@@ -242,10 +259,10 @@ impl Pool {
     fn no_verdict(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
         let Phase::Running { attempt, .. } = &mut self.slot_mut(index).phase else { return };
         attempt.judged = true;
-        let (channel, decides) = (attempt.wish.channel, attempt.decides());
+        let (origin, decides) = (attempt.wish.origin(), attempt.decides());
         if decides {
-            self.gate.inconclusive(now, channel);
-            effects.note(Note::Inconclusive { channel });
+            self.gate.inconclusive(now, origin);
+            effects.note(Note::Inconclusive { channel: origin.channel });
         }
     }
 
@@ -263,6 +280,7 @@ impl Pool {
                         self.end_without_verdict(now, index, effects);
                     } else {
                         self.judge_stable(now, index, effects);
+                        self.look_at_pace(now, index);
                     }
                 }
                 Phase::Stopping { deadline, .. } if deadline <= now => self.climb(now, index, effects),
@@ -273,9 +291,8 @@ impl Pool {
 
     /// Whether an attempt has been silent for too long.
     fn overdue(&self, now: Mono, index: SlotIndex, attempt: &Attempt) -> Option<Failure> {
-        let limit_at = self.silent_until(index, attempt);
-        if limit_at > now {
-            return None;
+        if self.silent_until(index, attempt) > now {
+            return (attempt.pace.is_slow(now) && self.is_spare_ready(index, attempt, now)).then_some(Failure::Slow);
         }
         Some(if attempt.first_at.is_none() { Failure::StartTimeout } else { Failure::Stall })
     }
@@ -283,7 +300,9 @@ impl Pool {
     /// When an attempt that stays as silent as it is has failed.
     fn silent_until(&self, index: SlotIndex, attempt: &Attempt) -> Mono {
         if attempt.first_at.is_none() {
-            return attempt.started_at.plus_ms(self.rules.start_timeout_ms);
+            let is_spare_ready = self.is_spare_ready(index, attempt, attempt.started_at);
+            let most_ms = if is_spare_ready { self.rules.failover_start_ms } else { self.rules.start_timeout_ms };
+            return attempt.started_at.plus_ms(most_ms.min(self.rules.start_timeout_ms));
         }
         let silence_ms = self.silence_ms(index, attempt);
         // Packets without any picture in them are as good as silence, but not sooner than a live source's.
@@ -298,7 +317,10 @@ impl Pool {
         let is_probe = attempt.decides();
         // As it was when the silence began: its limit must not change by age alone.
         let since = attempt.output_at.min(attempt.picture_at);
-        let is_first = self.gate.breakers().failures_len(since, attempt.wish.channel) == 0;
+        let is_first = self.gate.breakers().failures_len(since, attempt.wish.origin()) == 0;
+        if attempt.wish.class == SourceClass::Live && self.is_spare_ready(index, attempt, since) {
+            return of_class.min(self.rules.silence_first_ms).min(self.failover_silence_ms(attempt));
+        }
         if is_probe || is_first && self.viewers_of(index) > 0 {
             of_class.min(self.rules.silence_first_ms)
         } else {
@@ -319,7 +341,7 @@ impl Pool {
         if attempt.first_at.is_none() {
             return;
         }
-        let channel = attempt.wish.channel;
+        let (channel, origin) = (attempt.wish.channel, attempt.wish.origin());
         let mut notes = heapless::Vec::<Note, 3>::new();
         if !attempt.warned && silent_until <= now {
             attempt.warned = true;
@@ -330,7 +352,7 @@ impl Pool {
                 attempt.stable = true;
                 notes.push(Note::Stable { slot: index, channel }).unwrap_or_default();
                 if attempt.kind == Kind::Probe {
-                    self.gate.close_breaker(channel);
+                    self.gate.close_breaker(origin);
                     notes.push(Note::Closed { channel }).unwrap_or_default();
                 }
             } else {
@@ -352,17 +374,25 @@ impl Pool {
             if !attempt.warned {
                 at = at.min(attempt.output_at.plus_ms(self.silence_ms(index, attempt) / 2));
             }
-            at = at.min(self.forgiven_look_at(attempt).unwrap_or(at));
+            at = at.min(self.forgiven_look_at(index, attempt).unwrap_or(at));
+            if self.is_spare_ready(index, attempt, attempt.pace_look_at) {
+                at = at.min(attempt.pace_look_at);
+            }
         }
         at
     }
 
-    /// Who falls silent when his last failure is forgotten has less time than if he had before. Packets come without an
-    /// event, so that it must be looked for.
-    pub(super) fn forgiven_look_at(&self, attempt: &Attempt) -> Option<Mono> {
-        let forgiven_at = self.gate.breakers().forgiven_at(attempt.wish.channel)?;
-        let look_at = forgiven_at.plus_ms(self.rules.silence_first_ms);
-        (attempt.heard_at < look_at).then_some(look_at)
+    /// Who falls silent when his last failure is forgotten has less time than if he had before; so has he who falls
+    /// silent when another source is well again. Packets come without an event, so that it must be looked for.
+    pub(super) fn forgiven_look_at(&self, index: SlotIndex, attempt: &Attempt) -> Option<Mono> {
+        let sources = self.slot(index)?.sources.as_ref()?;
+        let look_at = |wish: Wish| {
+            let forgiven_at = self.gate.breakers().forgiven_at(wish.origin())?;
+            let is_own = wish.source == attempt.wish.source;
+            let silence_ms = if is_own { self.rules.silence_first_ms } else { self.failover_silence_ms(attempt) };
+            Some(forgiven_at.plus_ms(silence_ms)).filter(|look_at| attempt.heard_at < *look_at)
+        };
+        sources.wishes().filter_map(look_at).min()
     }
 
     /// Looks whether a timer has missed what it should have seen. The rules would have acted on it in the same step,
@@ -416,7 +446,7 @@ impl Pool {
     /// SIGTERM has not helped: SIGKILL. SIGKILL has not helped: the slot is given up.
     fn climb(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
         let Phase::Stopping { attempt, stage, .. } = self.slot_mut(index).phase else { return };
-        let generation = attempt.generation;
+        let (generation, account) = (attempt.generation, attempt.wish.account);
         match stage {
             Stage::Term => {
                 let deadline = now.plus_ms(self.rules.reap_ms);
@@ -426,7 +456,7 @@ impl Pool {
             Stage::Kill => {
                 self.dismiss(index, Refusal::SlotStuck, effects);
                 self.free(now, index);
-                self.set_phase(now, index, Phase::Quarantined { generation });
+                self.set_phase(now, index, Phase::Quarantined { generation, account });
                 effects.push(Effect::Quarantine { slot: index, generation });
             }
         }
@@ -434,6 +464,7 @@ impl Pool {
 
     /// The child of a slot is reaped: the slot is free, or waits for the next one.
     fn child_is_gone(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
+        self.leave_account(now, index);
         if self.slot(index).is_none_or(|slot| slot.plays.is_none()) || self.viewers_of(index) == 0 {
             self.free(now, index);
             return;
@@ -537,7 +568,11 @@ impl Pool {
     // ---- Looking things up --------------------------------------------------------------------------------------------
 
     /// The attempt, if it runs and was not judged yet.
-    fn running_mut(&mut self, index: SlotIndex, wanted: Generation) -> Option<(&mut Attempt, &mut Option<Mono>)> {
+    pub(super) fn running_mut(
+        &mut self,
+        index: SlotIndex,
+        wanted: Generation,
+    ) -> Option<(&mut Attempt, &mut Option<Mono>)> {
         match &mut self.slots.get_mut(usize::from(index.0))?.phase {
             Phase::Running { attempt, linger_until } if attempt.generation == wanted => Some((attempt, linger_until)),
             _ => None,
@@ -548,7 +583,7 @@ impl Pool {
     fn lives(&self, index: SlotIndex, wanted: Generation) -> bool {
         self.slot(index).is_some_and(|slot| match slot.phase {
             Phase::Stopping { ref attempt, .. } => attempt.generation == wanted,
-            Phase::Quarantined { generation } => generation == wanted,
+            Phase::Quarantined { generation, .. } => generation == wanted,
             Phase::Free | Phase::Waiting { .. } | Phase::Running { .. } => false,
         })
     }

@@ -4,6 +4,7 @@
 //! its cooldown, lets those behind it pass. After any wait everything is asked again from the top.
 
 use super::attempts::Attempt;
+use super::failover::Held;
 use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex};
 use crate::rules::acquire::{Acquire, Step};
 use crate::rules::gate::{Deny, Wish};
@@ -29,11 +30,11 @@ impl Pool {
     }
 
     /// A channel whose old child still ends on another slot has to wait for that: providers count connections. So has
-    /// one whose probe runs there, in another profile: its verdict is the channel's.
+    /// one whose source's probe runs there, in another profile: its verdict is the source's.
     fn hinders(&self, wish: Wish) -> Option<Mono> {
         self.indexed().find_map(|(index, slot)| match slot.phase {
             Phase::Stopping { ref attempt, deadline, .. } if attempt.wish.channel == wish.channel => Some(deadline),
-            Phase::Running { ref attempt, .. } if slot.decides(wish.channel) => {
+            Phase::Running { ref attempt, .. } if slot.decides(wish.origin()) => {
                 Some(self.attempt_deadline(index, attempt))
             }
             _ => None,
@@ -54,15 +55,24 @@ impl Pool {
                 self.wait_until(index, deadline);
                 continue;
             }
-            self.try_to_start(now, index, wish, effects);
+            self.try_to_start(now, index, effects);
         }
     }
 
-    fn try_to_start(&mut self, now: Mono, index: SlotIndex, wish: Wish, effects: &mut Effects) {
-        if let Err(deny) = self.gate.check_channel(now, wish.channel) {
-            // Waiting for the guard is no acquisition.
-            self.slot_mut(index).acquire = None;
-            self.denied(now, index, wish, deny, effects);
+    fn try_to_start(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
+        let Some(sources) = self.slot(index).and_then(|slot| slot.sources) else { return };
+        let wish = match self.choose(now, &sources) {
+            Ok(wish) => wish,
+            Err(held) => {
+                // Waiting for the guard is no acquisition.
+                self.slot_mut(index).acquire = None;
+                self.denied(now, index, held, effects);
+                return;
+            }
+        };
+        self.slot_mut(index).plays = Some(wish);
+        if let Some(deadline) = self.hinders(wish).or_else(|| self.wait_for_stream(now, wish, effects)) {
+            self.wait_until(index, deadline);
             return;
         }
         let rules = self.rules;
@@ -93,14 +103,14 @@ impl Pool {
                 (slot.acquire, slot.denied) = (None, None);
                 effects.note(Note::Acquired { channel: wish.channel, waited_ms });
                 let continues = self.held_on(index) > 0;
-                let Wish { channel, work, .. } = wish;
-                effects.push(Effect::Start { slot: index, generation, channel, work, kind, continues, permit });
+                let Wish { channel, source, work, .. } = wish;
+                effects.push(Effect::Start { slot: index, generation, channel, source, work, kind, continues, permit });
             }
             Err(deny @ Deny::Token { ready_at }) => {
-                self.denied(now, index, wish, deny, effects);
+                self.denied(now, index, Held { channel: wish.channel, deny, ready_at }, effects);
                 self.wait_until(index, ready_at.min(attempt_until));
             }
-            Err(deny) => self.denied(now, index, wish, deny, effects),
+            Err(deny) => self.denied(now, index, Held { channel: wish.channel, deny, ready_at: now }, effects),
         }
     }
 
@@ -120,21 +130,22 @@ impl Pool {
 
     /// The gate said no to a waiting slot: tells it once, sends those away whom waiting cannot help, and notes when to
     /// ask again.
-    fn denied(&mut self, now: Mono, index: SlotIndex, wish: Wish, deny: Deny, effects: &mut Effects) {
+    fn denied(&mut self, now: Mono, index: SlotIndex, held: Held, effects: &mut Effects) {
+        let Held { channel, deny, ready_at } = held;
         let slot = self.slot_mut(index);
         let is_news = slot.denied.is_none_or(|known| core::mem::discriminant(&known) != core::mem::discriminant(&deny));
         slot.denied = Some(deny);
         if is_news {
-            effects.note(Note::Denied { channel: wish.channel, deny });
+            effects.note(Note::Denied { channel, deny });
         }
         match deny {
             Deny::Throttled { until } => {
                 self.note_throttled(now, until, effects);
-                self.wait_until(index, until);
+                self.wait_until(index, ready_at);
                 self.refuse_hopeless(now, index, effects);
             }
-            Deny::Cooldown { until } => {
-                self.wait_until(index, until);
+            Deny::Cooldown { .. } => {
+                self.wait_until(index, ready_at);
                 self.refuse_hopeless(now, index, effects);
             }
             Deny::Open { until, failure } => {
@@ -143,10 +154,14 @@ impl Pool {
                 self.free(now, index);
             }
             // Who waits is told; who holds on may be lucky before his time is up.
-            Deny::Short(_) | Deny::RecordsFull => {
+            Deny::Short(_) | Deny::RecordsFull | Deny::AccountFull => {
                 self.slot_mut(index).acquire = None;
                 self.wait_until(index, now.plus_ms(self.rules.admission_retry_ms));
-                let refusal = if let Deny::Short(short) = deny { Refusal::Short(short) } else { Refusal::ViewersFull };
+                let refusal = match deny {
+                    Deny::Short(short) => Refusal::Short(short),
+                    Deny::AccountFull => Refusal::AccountFull,
+                    _ => Refusal::ViewersFull,
+                };
                 self.refuse_waiting(now, index, refusal, effects);
             }
             Deny::Token { .. } => {}

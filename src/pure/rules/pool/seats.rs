@@ -3,11 +3,13 @@
 //! A viewer waits for his answer, watches, or holds on: his channel's child is gone, his connection is not. Each has
 //! his own deadline, which runs from what happened to him, not from what happens to a child.
 
+use super::failover::Held;
 use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex, ViewerId};
 use crate::limits::EARLY_HEADERS_MS;
 use crate::rules::constants::Rules;
 use crate::rules::failure::Failure;
 use crate::rules::gate::{Deny, Wish};
+use crate::rules::sources::Sources;
 use crate::time::Mono;
 use core::hash::{Hash as _, Hasher};
 
@@ -64,19 +66,22 @@ impl Pool {
         &mut self,
         now: Mono,
         viewer: ViewerId,
-        wish: Wish,
+        sources: Sources,
         tuner: Option<SlotIndex>,
         effects: &mut Effects,
     ) {
-        self.gate.asked(wish);
+        for wish in sources.wishes() {
+            self.gate.asked(wish);
+        }
         let answer_by = now.plus_ms(self.rules.tune_deadline_ms);
-        match self.find_seat(now, wish, tuner, answer_by, effects) {
+        match self.find_seat(now, &sources, tuner, answer_by, effects) {
             Err(refusal) => effects.push(Effect::Refuse { viewer, refusal }),
-            Ok(slot) => {
-                self.outage.used(now, wish.channel);
+            Ok((slot, wish)) => {
+                self.outage.used(now, wish.channel, sources.count());
                 self.make_room(now, slot, wish, effects);
                 let entry = Viewer { id: viewer, slot, asked_at: now, seat: Seat::Waiting { answer_by } };
                 assert!(self.viewers.push(entry).is_ok(), "there was room a moment ago");
+                self.slot_mut(slot).sources = Some(sources);
                 self.take_seat(now, slot, wish, effects);
             }
         }
@@ -86,13 +91,15 @@ impl Pool {
     fn find_seat(
         &mut self,
         now: Mono,
-        wish: Wish,
+        sources: &Sources,
         tuner: Option<SlotIndex>,
         answer_by: Mono,
         effects: &mut Effects,
-    ) -> Result<SlotIndex, Refusal> {
+    ) -> Result<(SlotIndex, Wish), Refusal> {
+        let channel = sources.channel();
+        let mut wish = sources.first();
         if self.gate.is_closed() {
-            effects.note(Note::Denied { channel: wish.channel, deny: Deny::Draining });
+            effects.note(Note::Denied { channel, deny: Deny::Draining });
             return Err(Refusal::Draining);
         }
         if self.viewers.is_full() {
@@ -105,13 +112,16 @@ impl Pool {
         let running = self.indexed().find(runs).map(|(index, _)| index);
         if running.is_none() {
             // Somebody who cannot be served in his time is told so at once, before anybody's slot is touched.
-            if let Err(deny) = self.gate.check_channel(now, wish.channel) {
-                if let Some(refusal) = self.refusal_beyond(now, wish, deny, answer_by) {
-                    effects.note(Note::Denied { channel: wish.channel, deny });
-                    if let Deny::Throttled { until } = deny {
-                        self.note_throttled(now, until, effects);
+            match self.choose(now, sources) {
+                Ok(chosen) => wish = chosen,
+                Err(held) => {
+                    if let Some(refusal) = self.refusal_beyond(now, sources, held, answer_by) {
+                        effects.note(Note::Denied { channel, deny: held.deny });
+                        if let Deny::Throttled { until } = held.deny {
+                            self.note_throttled(now, until, effects);
+                        }
+                        return Err(refusal);
                     }
-                    return Err(refusal);
                 }
             }
         }
@@ -119,14 +129,14 @@ impl Pool {
         let joins = self.slot(seat).is_some_and(|slot| slot.plays.is_some_and(|plays| plays.is_same_picture(&wish)));
         if !joins {
             if let Err(deny) = self.gate.check_board(&self.facts, wish, self.reserved_bytes(now)) {
-                effects.note(Note::Denied { channel: wish.channel, deny });
+                effects.note(Note::Denied { channel, deny });
                 return Err(match deny {
                     Deny::Short(short) => Refusal::Short(short),
                     _ => Refusal::ViewersFull,
                 });
             }
         }
-        Ok(seat)
+        Ok((seat, wish))
     }
 
     /// A slot for a viewer: with those who watch the same, a free one, or one that nobody watches.
@@ -292,10 +302,11 @@ impl Pool {
     /// Of those who wait for their answer on a slot without a living child: sends those away whom the guard makes wait
     /// for longer than they will.
     pub(super) fn refuse_hopeless(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
-        let Some(wish) = self.slot(index).and_then(|slot| slot.plays) else { return };
-        let Err(deny) = self.gate.check_channel(now, wish.channel) else { return };
-        let Some(refusal) = self.refusal_beyond(now, wish, deny, Mono(0)) else { return };
-        let until = self.gate.next_start_at(now, wish.channel);
+        let Some(slot) = self.slot(index) else { return };
+        let (Some(_), Some(sources)) = (slot.plays, slot.sources) else { return };
+        let Err(held) = self.choose(now, &sources) else { return };
+        let Some(refusal) = self.refusal_beyond(now, &sources, held, Mono(0)) else { return };
+        let until = self.next_start_at(now, &sources);
         self.refuse_those(now, index, effects, |answer_by| until > answer_by, refusal);
     }
 
@@ -378,31 +389,32 @@ impl Pool {
         // An attempt lives, or is about to: it is worth asking again soon.
         let soon = Refusal::NoVideo { retry_ms: 2_000 };
         let Some(slot) = self.slot(index) else { return soon };
-        let (Phase::Waiting { .. }, Some(wish)) = (slot.phase, slot.plays) else { return soon };
+        let (Phase::Waiting { .. }, Some(sources)) = (slot.phase, slot.sources) else { return soon };
         match slot.denied {
             Some(Deny::Short(short)) => Refusal::Short(short),
             Some(Deny::Token { ready_at }) => Refusal::Busy { retry_ms: ready_at.ms_since(now) },
-            _ => match self.gate.check_channel(now, wish.channel) {
-                Err(deny) => self.refusal_beyond(now, wish, deny, Mono(0)).unwrap_or(soon),
+            _ => match self.choose(now, &sources) {
+                Err(held) => self.refusal_beyond(now, &sources, held, Mono(0)).unwrap_or(soon),
                 Ok(_) => Refusal::Busy { retry_ms: 1_000 },
             },
         }
     }
 
-    /// What a viewer is told whom `deny` makes wait beyond `answer_by`; `None` when it does not.
-    fn refusal_beyond(&self, now: Mono, wish: Wish, deny: Deny, answer_by: Mono) -> Option<Refusal> {
-        let next_start_at = self.gate.next_start_at(now, wish.channel);
+    /// What a viewer is told who is made to wait beyond `answer_by`; `None` when he is not.
+    fn refusal_beyond(&self, now: Mono, sources: &Sources, held: Held, answer_by: Mono) -> Option<Refusal> {
+        let next_start_at = self.next_start_at(now, sources);
         let retry_ms = next_start_at.ms_since(now);
-        let (until, refusal) = match deny {
+        let (until, refusal) = match held.deny {
             Deny::Draining => return Some(Refusal::Draining),
             Deny::Open { until, failure } => return Some(Self::refusal_while_open(now, failure, until)),
             Deny::RecordsFull => return Some(Refusal::ViewersFull),
+            Deny::AccountFull => return Some(Refusal::AccountFull),
             Deny::Short(short) => return Some(Refusal::Short(short)),
             Deny::Token { ready_at } => (ready_at, Refusal::Busy { retry_ms: ready_at.ms_since(now) }),
             Deny::Throttled { .. } => (next_start_at, Refusal::Busy { retry_ms }),
             Deny::Cooldown { .. } => {
                 let was_silent = matches!(
-                    self.gate.breakers().last_failure(wish.channel),
+                    self.gate.breakers().last_failure(sources.first().origin()),
                     Some(Failure::StartTimeout | Failure::Stall | Failure::ProbeUnhealthy)
                 );
                 let refusal = if was_silent { Refusal::NoVideo { retry_ms } } else { Refusal::TuneFailed { retry_ms } };
@@ -412,7 +424,7 @@ impl Pool {
         (until > answer_by).then_some(refusal)
     }
 
-    /// What viewers of a channel are told whose breaker is OPEN.
+    /// What viewers of a channel are told all of whose breakers are OPEN.
     pub(super) fn refusal_while_open(now: Mono, failure: Failure, until: Mono) -> Refusal {
         if failure.is_final() { Refusal::Misconfigured } else { Refusal::Resting { retry_ms: until.ms_since(now) } }
     }

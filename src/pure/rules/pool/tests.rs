@@ -1,5 +1,6 @@
 //! Stories. Every history there is, and random ones of a day each, are walked through by `tools/proof`.
 
+mod failover;
 mod profiles;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::limits::{
     BREAKER_OPEN_MS, GAP_MS, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS, SILENCE_FIRST_MS, SILENCE_LIVE_MS,
     STABLE_MS, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS,
 };
+use crate::model::lineup::SourceClass;
 use std::vec::Vec;
 
 const PLENTY: BoardFacts = BoardFacts {
@@ -60,9 +62,8 @@ impl Story {
     }
 
     fn ask_tuner(&mut self, viewer: u64, channel: u32, tuner: Option<u8>) -> Vec<Effect> {
-        let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
-        let (tuner, work, class) = (tuner.map(SlotIndex), Work::Copy, SourceClass::Live);
-        self.on(Event::Ask { viewer, channel, tuner, work, class })
+        let sources = Sources::one(ChannelId(channel), Work::Copy, SourceClass::Live);
+        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: tuner.map(SlotIndex), sources })
     }
 
     fn leave(&mut self, viewer: u64) -> Vec<Effect> {
@@ -97,10 +98,14 @@ impl Story {
         for _ in 0..ms / 1_000 {
             effects.extend(self.wait(1_000));
             let (slot, generation) = (SlotIndex(slot), Generation(generation));
-            effects.extend(self.on(Event::Heard { slot, generation, output_at: self.now, picture_at: self.now }));
+            effects.extend(self.on(heard(slot, generation, self.now)));
         }
         effects
     }
+}
+
+fn heard(slot: SlotIndex, generation: Generation, at: Mono) -> Event {
+    Event::Heard { slot, generation, output_at: at, picture_at: at, played_ms: None, silent_ms_max: 0 }
 }
 
 fn is_start(effects: &[Effect], on: u8, of: u32) -> bool {
@@ -299,8 +304,9 @@ fn silence_is_a_failure_sooner_the_first_time_and_only_while_somebody_watches() 
 fn who_falls_silent_after_his_last_failure_is_forgotten_is_noticed_in_time() {
     for late_ms in (0..10).map(|step| step * 9_000) {
         let mut story = Story::new(1);
-        let (viewer, channel, slot) = (ViewerId(1), ChannelId(7), SlotIndex(0));
-        story.on(Event::Ask { viewer, channel, tuner: None, work: Work::Copy, class: SourceClass::File });
+        let (viewer, slot) = (ViewerId(1), SlotIndex(0));
+        let sources = Sources::one(ChannelId(7), Work::Copy, SourceClass::File);
+        story.on(Event::Ask { viewer, tuner: None, sources });
         story.output(0, 1);
         let failed_at = story.now;
         assert!(is_start(&story.exited(0, 1)[1..], 0, 7), "the first restart waits for nothing");
@@ -309,7 +315,7 @@ fn who_falls_silent_after_his_last_failure_is_forgotten_is_noticed_in_time() {
         let ended_at = loop {
             story.now = story.pool.next_deadline().unwrap();
             let output_at = story.now.min(silent_at);
-            story.on(Event::Heard { slot, generation: Generation(2), output_at, picture_at: output_at });
+            story.on(heard(slot, Generation(2), output_at));
             if !story.on(Event::Deadline).is_empty() {
                 break story.now;
             }
@@ -332,7 +338,7 @@ fn packets_without_a_picture_are_as_good_as_silence() {
             break;
         }
         let (slot, generation, output_at) = (SlotIndex(0), Generation(1), story.now);
-        story.on(Event::Heard { slot, generation, output_at, picture_at });
+        story.on(Event::Heard { slot, generation, output_at, picture_at, played_ms: None, silent_ms_max: 0 });
     }
     assert_eq!(ended_after_s, Some(30));
 }
@@ -385,8 +391,8 @@ fn arguments_that_ffmpeg_does_not_understand_are_not_tried_again() {
 fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
     for (class, is_over) in [(SourceClass::File, true), (SourceClass::Live, false)] {
         let mut story = Story::new(1);
-        let (viewer, channel, work) = (ViewerId(1), ChannelId(7), Work::Copy);
-        story.on(Event::Ask { viewer, channel, tuner: None, work, class });
+        let sources = Sources::one(ChannelId(7), Work::Copy, class);
+        story.on(Event::Ask { viewer: ViewerId(1), tuner: None, sources });
         story.output(0, 1);
         story.play(0, 1, STABLE_MS);
         let end = Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Finished };
@@ -447,7 +453,7 @@ fn unwatchable_output_is_restarted_after_half_a_minute() {
     let (slot, generation) = (SlotIndex(0), Generation(1));
     let mut looks = 0;
     for second in 1..=60 {
-        let heard = Event::Heard { slot, generation, output_at: story.now, picture_at: story.now };
+        let heard = heard(slot, generation, story.now);
         story.on(heard);
         let effects = story.wait(1_000);
         assert!(effects.len() <= 1);

@@ -910,7 +910,7 @@ pub const MUTANTS: &[Mutant] = &[
         "V10",
         "the hopeless are never refused early",
         SEATS,
-        &[("        let until = self.gate.next_start_at(now, wish.channel);\n", "        let until = Mono(0);\n")],
+        &[("        let until = self.next_start_at(now, &sources);\n", "        let until = Mono(0);\n")],
         &["V1 early"],
     ),
     mutant(

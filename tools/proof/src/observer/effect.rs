@@ -14,7 +14,7 @@ impl Observer {
 
     pub(super) fn note(&mut self, note: &Note) {
         match *note {
-            Note::Failed { slot, generation, channel, failure, failures_len } => {
+            Note::Failed { slot, generation, channel, failure, failures_len, .. } => {
                 self.hit(failure_point(failure));
                 let reaped = self.step.reaped.as_mut().filter(|it| it.generation == generation.0 && it.slot == slot.0);
                 let found = match reaped {
@@ -218,7 +218,8 @@ impl Observer {
             Deny::Short(Short::Memory) => Point::DenyMemory,
             Deny::Short(Short::Fds) => Point::DenyFds,
             Deny::Short(Short::Heat) => Point::DenyHeat,
-            Deny::Token { .. } => Point::DenyToken,
+            // Never here: nobody has an account.
+            Deny::Token { .. } | Deny::AccountFull => Point::DenyToken,
         });
         let Some(place) = self.place(id) else { return };
         let channel = &self.channels[place];
@@ -242,6 +243,7 @@ impl Observer {
             Deny::Throttled { until } => throttle == Some(until.0),
             _ if throttle.is_some() => false,
             Deny::RecordsFull => self.records_full(),
+            Deny::AccountFull => false,
             Deny::Token { ready_at } => {
                 let lacks = self.spec.period.saturating_sub(self.credit + (now - self.credit_at));
                 lacks > 0 && ready_at.0 == now + lacks
@@ -726,6 +728,7 @@ impl Observer {
                 expect("not draining", self.draining)?;
                 expect("Retry-After 60", told == 60)
             }
+            Refusal::AccountFull => Err("nobody here has an account".to_owned()),
             Refusal::Short(short) => {
                 self.hit(Point::RefuseShort);
                 let work = self.channels[place].work;
@@ -833,7 +836,8 @@ fn failure_point(failure: Failure) -> Point {
         Failure::EarlyExit => Point::FailEarlyExit,
         Failure::Disconnect => Point::FailDisconnect,
         Failure::StartTimeout => Point::FailStartTimeout,
-        Failure::Stall => Point::FailStall,
+        // The last two only where another source is ready.
+        Failure::Stall | Failure::Slow | Failure::Blank => Point::FailStall,
         Failure::ProbeUnhealthy => Point::FailProbeUnhealthy,
         Failure::NotTs => Point::FailNotTs,
         Failure::Crash => Point::FailCrash,

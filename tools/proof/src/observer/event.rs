@@ -6,6 +6,7 @@ use crate::spec::Ms;
 use pure::model::lineup::SourceClass;
 use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
+use pure::rules::gate::Wish;
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Event, Generation, SlotIndex};
 
@@ -20,7 +21,9 @@ impl Observer {
                     *held = is_held.then(|| held.unwrap_or(now));
                 }
             }
-            Event::Ask { viewer, channel, tuner, work, class } => {
+            // Channels with one source; for others see `crate::sources`.
+            Event::Ask { viewer, tuner, sources } => {
+                let Wish { channel, work, class, .. } = sources.first();
                 let place = self.place_or_new(channel, class, work);
                 let now = self.now;
                 let entry = &mut self.channels[place];
@@ -48,13 +51,15 @@ impl Observer {
             }
             Event::Facts(facts) => self.facts = facts,
             Event::Output { slot, generation } => self.output(slot, generation),
-            Event::Heard { slot, generation, output_at, picture_at } => match self.attempt_mut(slot.0, generation.0) {
-                Some(attempt) if attempt.plays() => {
-                    attempt.output_at = attempt.output_at.max(output_at.0);
-                    attempt.picture_at = attempt.picture_at.max(picture_at.0);
+            Event::Heard { slot, generation, output_at, picture_at, .. } => {
+                match self.attempt_mut(slot.0, generation.0) {
+                    Some(attempt) if attempt.plays() => {
+                        attempt.output_at = attempt.output_at.max(output_at.0);
+                        attempt.picture_at = attempt.picture_at.max(picture_at.0);
+                    }
+                    _ => {}
                 }
-                _ => {}
-            },
+            }
             Event::Unsuited { slot, generation } => {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
@@ -90,7 +95,7 @@ impl Observer {
                 }
                 self.draining = true;
             }
-            Event::Sweep | Event::Deadline => {}
+            Event::Sweep | Event::Deadline | Event::Blank { .. } => {}
         }
         let about_child = matches!(
             event,

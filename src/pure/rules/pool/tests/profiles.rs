@@ -7,20 +7,20 @@ type Child = (SlotIndex, Generation, ChannelId, Profile);
 
 impl Story {
     fn ask_for(&mut self, viewer: u64, channel: u32, profile: Profile) -> Vec<Effect> {
-        let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
         let work = if profile == Profile::None { Work::Copy } else { Work::Transcode(profile) };
-        self.on(Event::Ask { viewer, channel, tuner: None, work, class: SourceClass::Live })
+        let sources = Sources::one(ChannelId(channel), work, SourceClass::Live);
+        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: None, sources })
     }
 
     /// As [`Story::wait`], with silent children.
-    fn wait_among(&mut self, ms: u64, living: &[Child]) -> Vec<Effect> {
+    pub(super) fn wait_among(&mut self, ms: u64, living: &[Child]) -> Vec<Effect> {
         let until = self.now.plus_ms(ms);
         let mut effects = Vec::new();
         loop {
             let at = self.pool.next_deadline().filter(|at| *at <= until);
             self.now = at.unwrap_or(until).max(self.now);
             for (slot, generation, ..) in living.iter().copied() {
-                self.on(Event::Heard { slot, generation, output_at: Mono(0), picture_at: Mono(0) });
+                self.on(heard(slot, generation, Mono(0)));
             }
             effects.extend(self.on(Event::Deadline));
             assert!(self.pool.next_deadline().is_none_or(|next| next > self.now), "a deadline that does not pass");
@@ -46,8 +46,8 @@ fn viewers_of_one_profile_share_a_child_and_those_of_two_do_not() {
     assert_eq!(story.output(0, 1).len(), 2);
     assert!(is_admit(&story.ask_for(5, 7, Profile::Heavy), 5));
     // A source that has to be encoded anyway is no other picture.
-    let (viewer, channel, work) = (ViewerId(6), ChannelId(7), Work::Encode);
-    assert!(story.on(Event::Ask { viewer, channel, tuner: None, work, class: SourceClass::Live }).is_empty());
+    let sources = Sources::one(ChannelId(7), Work::Encode, SourceClass::Live);
+    assert!(story.on(Event::Ask { viewer: ViewerId(6), tuner: None, sources }).is_empty());
     assert_eq!(refusal(&story.ask_tuner(7, 7, Some(0))), Some(Refusal::TunerInUse), "it plays another picture");
     assert_eq!(story.output(1, 2).len(), 2);
     let profiles: Vec<Profile> = story.pool.slots(story.now).map(|slot| slot.profile).collect();
@@ -198,13 +198,14 @@ fn random_days_in_several_profiles_break_nothing() {
                     match chosen {
                         8 | 9 => {
                             let before = story.on(Event::Output { slot, generation });
-                            let heard = Event::Heard { slot, generation, output_at: story.now, picture_at: story.now };
+                            let heard = heard(slot, generation, story.now);
                             before.into_iter().chain(story.on(heard)).collect()
                         }
                         10 => story.on(Event::Useless { slot, generation, failure: Failure::NotTs }),
                         _ => {
                             let ends = [End::Plain, End::Clock, End::Encoder, End::Failed(Failure::Http)];
-                            beside_probe += u32::from(story.pool.gate.breakers().is_half_open(channel));
+                            beside_probe +=
+                                u32::from(story.pool.gate.breakers().is_half_open(Origin { channel, source: 0 }));
                             living.retain(|(_, alive, ..)| *alive != generation);
                             story.ended(slot.0, generation.0, ends[random(4)])
                         }
