@@ -123,7 +123,7 @@ pub const BEHIND_MS: u64 = 3_000;
 pub const SLOW_MS: u64 = 15_000;
 /// Between two looks at that.
 pub const PACE_LOOK_MS: u64 = 2_000;
-/// From the end of a child until the provider's server knows of it (U19), where it allows one stream only.
+/// From the end of a child until the provider's server knows of it (U19): so long its stream counts as one in use.
 pub const ACCOUNT_REST_MS: u64 = 2_000;
 /// How often the sweep audits the timers.
 pub const SWEEP_MS: u64 = 30_000;

@@ -26,7 +26,7 @@ fn ask(daemon: &Daemon, method: &str, target: &str, body: &[u8]) -> http::Answer
     http::parse(&bytes)
 }
 
-fn post(daemon: &Daemon, target: &str, body: &Value) -> http::Answer {
+pub(crate) fn post(daemon: &Daemon, target: &str, body: &Value) -> http::Answer {
     ask(daemon, "POST", target, body.to_string().as_bytes())
 }
 
@@ -37,7 +37,7 @@ fn get(daemon: &Daemon, target: &str) -> Value {
 }
 
 /// Posts what must work.
-fn good(daemon: &Daemon, target: &str, body: &Value) -> Value {
+pub(crate) fn good(daemon: &Daemon, target: &str, body: &Value) -> Value {
     let answer = post(daemon, target, body);
     assert!((200..300).contains(&answer.status), "{target} {body}: {} {}", answer.status, answer.text());
     serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
@@ -58,7 +58,7 @@ fn subscription(daemon: &Daemon, id: u64) -> Value {
 }
 
 /// Adds one and waits until it was fetched.
-fn add(daemon: &Daemon, body: &Value) -> u64 {
+pub(crate) fn add(daemon: &Daemon, body: &Value) -> u64 {
     let id = good(daemon, "/api/subscriptions/add", body)["id"].as_u64().unwrap();
     settled(daemon, id);
     id
@@ -77,7 +77,7 @@ fn names(daemon: &Daemon) -> Vec<String> {
     daemon.channels().into_iter().map(|(_, name)| name).collect()
 }
 
-fn channel_ids(daemon: &Daemon, search: &str) -> Vec<u64> {
+pub(crate) fn channel_ids(daemon: &Daemon, search: &str) -> Vec<u64> {
     let page = get(daemon, &format!("/api/channels?search={search}"));
     page["items"].as_array().unwrap().iter().map(|channel| channel["id"].as_u64().unwrap()).collect()
 }

@@ -44,7 +44,7 @@ pub struct Rules {
     pub failover_start_ms: u64,
     /// From an attempt's first packet until it has shown how it comes.
     pub failover_learn_ms: u64,
-    /// After a stream of an account that allows one only.
+    /// So long a stream of an account counts after its end.
     pub account_rest_ms: u64,
     /// Between two sweeps; only the failure window is derived from it.
     pub sweep_ms: u64,

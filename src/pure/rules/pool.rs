@@ -450,7 +450,7 @@ struct Slot {
     plays: Option<Wish>,
     /// Where that can come from; of the channel that it plays or, when free, played last.
     sources: Option<Sources>,
-    /// Its last child's account, which allows one stream, and until when it is left alone.
+    /// Its last child's account, and until when the provider may not know that the child has ended.
     rests: Option<(u32, Mono)>,
     /// Since when a start is wanted, for the latency of acquisitions.
     wanted_at: Mono,

@@ -144,10 +144,18 @@ fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io:
         Manner::Live(file, bits_per_s) => {
             stream.write_all(HEAD)?;
             let bytes = fs::read(file)?;
-            let (start, mut sent) = (Instant::now(), 0);
+            let (mut at, mut due, mut sent) = (Instant::now(), 0, 0);
             loop {
                 std::thread::sleep(Duration::from_millis(20));
-                let due = u64::try_from(start.elapsed().as_millis()).unwrap() * bits_per_s / 8_000;
+                let bits_per_s = match &*turned.lock().unwrap() {
+                    Manner::Live(_, turned) if turned != bits_per_s => turned,
+                    Manner::Silent => &0,
+                    now if now == &manner => bits_per_s,
+                    _ => return Ok(()),
+                }
+                .to_owned();
+                due += u64::try_from(at.elapsed().as_micros()).unwrap() * bits_per_s / 8_000_000;
+                at = Instant::now();
                 while sent < due {
                     let at = usize::try_from(sent).unwrap() % bytes.len();
                     let piece = &bytes[at..bytes.len().min(at + 188 * 56)];

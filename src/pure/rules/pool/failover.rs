@@ -164,11 +164,12 @@ impl Pool {
         self.indexed().filter(needs).count() >= usize::from(account.streams_max)
     }
 
-    /// Until when a start has to wait for a stream of its account: one that nobody watches ends for it, and where the
-    /// provider allows one only, its server is given a moment to notice.
+    /// Until when a start has to wait for a stream of its account: one that nobody watches ends for it, and the provider's
+    /// server is given a moment to notice that one has ended.
     pub(super) fn wait_for_stream(&mut self, now: Mono, wish: Wish, effects: &mut Effects) -> Option<Mono> {
         let account = wish.account?;
-        if self.streams(account.id) >= usize::from(account.streams_max) {
+        let (streams, allowed) = (self.streams(account.id), usize::from(account.streams_max));
+        if streams >= allowed {
             let is_idle = |(index, slot): &(SlotIndex, &Slot)| {
                 matches!(slot.phase, Phase::Running { .. })
                     && slot.account().is_some_and(|of| of.id == account.id)
@@ -186,18 +187,20 @@ impl Pool {
             });
             return ending.min().or(Some(now.plus_ms(self.rules.admission_retry_ms)));
         }
-        let rests =
-            self.slots.iter().filter_map(|slot| slot.rests).filter(|(of, until)| *of == account.id && *until > now);
-        rests.map(|(_, until)| until).max()
+        let resting = || {
+            let rests = self.slots.iter().filter_map(|slot| slot.rests);
+            rests.filter(|(of, until)| *of == account.id && *until > now).map(|(_, until)| until)
+        };
+        if streams + resting().count() < allowed { None } else { resting().min() }
     }
 
-    /// The child of a slot is gone: an account that allows one stream only rests.
+    /// The child of a slot is gone: for a moment its provider's server may not know.
     pub(super) fn leave_account(&mut self, now: Mono, index: SlotIndex) {
         // Not all at the same moment.
         let jitter_ms = self.generation.0 % 4 * 125;
         let until = now.plus_ms(self.rules.account_rest_ms + jitter_ms);
         let slot = self.slot_mut(index);
-        if let Some(account) = slot.account().filter(|account| account.streams_max == 1) {
+        if let Some(account) = slot.account() {
             slot.rests = Some((account.id, until));
         }
     }
