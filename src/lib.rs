@@ -39,7 +39,8 @@
 //! | entry, listing | what a subscription lists, one by one and as a whole: the provider's layer |
 //! | change set | what one refresh changed in a listing |
 //! | adopt | make a channel, with an id and a number for life, of an entry that the owner wants |
-//! | source | where a channel's pictures come from |
+//! | source, spare | where a channel's pictures come from; another one that could take over now |
+//! | account | what sources are paid with, and how many streams it allows at once |
 //! | recipe | FFmpeg's arguments for a source |
 //! | guide, programme | what is on, as somebody tells it in XMLTV; the one for clients is made of all of them |
 //! | match, choice | whose programmes a channel shows: as found, with a reason and a confidence; as the owner said |
@@ -49,7 +50,7 @@
 //! | slot | our preallocated seat for one running child; clients call it a tuner |
 //! | attempt, generation | one spawned child, and its number that is never used again |
 //! | failure, verdict | why an attempt was no good; it gets one verdict at most, and only while it lives |
-//! | breaker | CLOSED, OPEN or HALF_OPEN, for each channel |
+//! | breaker | CLOSED, OPEN or HALF_OPEN, for each source of a channel |
 //! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
 //! | look | ffprobe on our own output |
 //! | hold, gap | a viewer keeps his connection without a picture; that time |
@@ -82,8 +83,9 @@
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
 //! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
 //! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
-//! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. The fifth
-//! failure opens the breaker: the viewers are told when to come back, and the slot is free.
+//! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. If the channel
+//! has another source, `pool/failover.rs` may have chosen that one. The fifth failure of a source opens its breaker; when
+//! all of the channel's are open, the viewers are told when to come back, and the slot is free.
 //!
 //! **I am `hdhomerun_config set /tuner0/channel auto:57000000`.** `pure::wire::hdhr` finds my frame in whatever pieces I
 //! came, `pure::rules::control` keeps my words, because old clients compare them, and says what follows. Nothing plays
