@@ -67,7 +67,7 @@ fn who_gives_nothing_for_five_seconds_is_given_up_when_another_is_ready() {
 }
 
 #[test]
-fn under_viewers_silence_costs_two_seconds_when_another_is_ready() {
+fn under_viewers_silence_is_borne_with_for_a_moment_only_when_another_is_ready() {
     for (others, expected_ms) in [(2, FAILOVER_SILENCE_MS), (1, SILENCE_FIRST_MS)] {
         let mut story = Story::new(2);
         for viewer in 0..8 {
