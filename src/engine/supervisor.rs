@@ -3,18 +3,21 @@
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
 use super::probe::Found;
-use super::process;
+use super::process::{self, Child};
+use super::pull::pull;
 use super::relay::Relay;
 use super::snapshot::Snapshot;
 use super::telling;
-use super::tend::{LivingGroup, Report, Teller, What, tend};
+use super::tend::{Alive, Exited, Living, Report, Teller, What, tend};
+use super::upstream;
 use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
 use crate::clock;
+use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Origin, Source};
 use pure::model::profile::Profile;
-use pure::model::recipe::{Treatment, recipe, source_class};
+use pure::model::recipe::{Treatment, least_work, recipe, source_class};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
@@ -26,11 +29,8 @@ use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal,
 use pure::rules::sources::{Sources, Supply};
 use pure::time::Mono;
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,12 +43,13 @@ pub(super) struct Supervisor {
     reporter: mpsc::Sender<Report>,
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
-    groups: Vec<LivingGroup>,
+    fetcher: Fetcher,
+    living: Vec<Living>,
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
-    /// Sources that have to be encoded, as was seen.
-    to_encode: BTreeSet<Origin>,
+    /// Sources that take more than was thought, as was seen.
+    needs: BTreeMap<Origin, Work>,
     drained: Option<oneshot::Sender<()>>,
     /// Something was noted since the channels were last shown.
     channels_changed: bool,
@@ -98,9 +99,10 @@ impl Supervisor {
             ffmpeg: options.ffmpeg.clone(),
             ffprobe: options.ffprobe.clone(),
             playing: vec![None; options.slots_len],
-            groups: (0..options.slots_len).map(|_| LivingGroup::default()).collect(),
+            fetcher: options.fetcher.clone(),
+            living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
-            to_encode: BTreeSet::new(),
+            needs: BTreeMap::new(),
             drained: None,
             // What was recalled is shown as well.
             channels_changed: true,
@@ -231,28 +233,30 @@ impl Supervisor {
                 }
                 Event::Output { slot, generation }
             }
-            What::Unsuited => {
-                tracing::info!(
-                    slot = slot_index,
-                    channel_id,
-                    "{name} has formats that clients do not play; starting it again, encoding"
-                );
+            What::Unsuited { needs } => {
+                let how = match needs {
+                    Work::Encode | Work::Transcode(_) => {
+                        "formats that clients do not play; starting it again, encoding"
+                    }
+                    Work::Pull | Work::Copy => "a wrapping that clients do not know; starting it again with FFmpeg",
+                };
+                tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
                 let origin = |playing: &Playing| Origin { channel: playing.channel.id, source: playing.source };
-                self.to_encode.extend(playing.as_ref().filter(|_| own.is_some()).map(origin));
-                Event::Unsuited { slot, generation }
+                let seen = playing.as_ref().filter(|_| own.is_some()).map(origin);
+                self.needs.extend(seen.map(|origin| (origin, needs)));
+                Event::Unsuited { slot, generation, needs }
             }
             What::Useless { failure, why } => {
                 self.said.push_str(why);
                 Event::Useless { slot, generation, failure }
             }
-            What::Exited { status, end, had_output, words } => {
-                let ending = playing.and_then(|playing| playing.ending);
-                let ended = Ended { how: how(ending, &status), had_output, words: &words.join("\n") };
+            What::Exited(Exited { status, signal, is_starved, had_output, end, words }) => {
+                let how = how(playing.and_then(|playing| playing.ending), signal, is_starved);
+                let ended = Ended { how, had_output, words: &words.join("\n") };
                 let has_other = self.shared.encoding.as_ref().is_some_and(|encoding| encoding.ended(slot, &ended));
                 let end = if has_other { End::Encoder } else { end };
-                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 // What it means, if anything, is told by the guard.
-                tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "FFmpeg ended");
+                tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "it ended");
                 Self::sweep_strays();
                 self.said = last_words::shown(&words);
                 if self.said.is_empty() {
@@ -348,16 +352,12 @@ impl Supervisor {
                     // What it still makes is for nobody, and must not wait for anybody.
                     self.relay(slot).end();
                 }
-                if let Some(group) = self.group(slot).get() {
-                    group.terminate();
-                }
+                self.living(slot).terminate();
             }
             Effect::Kill { slot, generation } => {
                 self.shared.metrics.sometimes(Point::Killed);
                 tracing::warn!(slot = slot.0, generation = generation.0, "FFmpeg ignored SIGTERM; killed it");
-                if let Some(group) = self.group(slot).get() {
-                    group.kill();
-                }
+                self.living(slot).kill();
             }
             Effect::Quarantine { slot, generation } => {
                 self.shared.metrics.sometimes(Point::Quarantined);
@@ -418,7 +418,7 @@ impl Supervisor {
         };
         let encoding = self.shared.encoding.clone();
         let (treatment, choice) = match work {
-            Work::Copy => (Treatment::Copy, None),
+            Work::Pull | Work::Copy => (Treatment::Copy, None),
             Work::Encode => (Treatment::Encode, None),
             Work::Transcode(profile) => match encoding.as_ref().map(|encoding| encoding.choose(id, profile)) {
                 Some(Ok(Some(choice))) => (choice.treatment(), Some(choice)),
@@ -431,16 +431,24 @@ impl Supervisor {
             },
         };
         let recipe = recipe(source, &channel.name, treatment);
-        match process::start(permit, &self.ffmpeg, recipe.args(), work) {
-            Ok(child) => {
-                self.shared.metrics.started(kind, id);
+        let origin = upstream::Origin::of(&self.fetcher, source);
+        let living = self.living(slot).clone();
+        let started = match (work, origin) {
+            (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
+            (_, origin) => process::start(permit, &self.ffmpeg, recipe.args(), work, origin.is_some())
+                .map(|child| Started::Child(Box::new(child), origin)),
+        };
+        match started {
+            Ok(started) => {
+                match &started {
+                    Started::Task(..) => self.shared.metrics.pulled(kind, id),
+                    Started::Child(..) => self.shared.metrics.started(kind, id),
+                }
                 if continues {
                     self.shared.metrics.sometimes(Point::SeamJoined);
                 }
                 self.shared.problems.started(kind);
                 telling::tell_start(kind, id, &channel.name);
-                let group = Rc::clone(self.group(slot));
-                group.set(Some(child.group()));
                 let relay = Rc::clone(self.relay(slot));
                 if let Some(playing) = self.playing.get_mut(usize::from(slot.0)) {
                     *playing = Some(Playing { channel, source: place, profile: work.profile(), ending: None });
@@ -450,7 +458,15 @@ impl Supervisor {
                 }
                 relay.begin(generation, continues);
                 let tell = Teller::new(slot, generation, self.reporter.clone());
-                tokio::task::spawn_local(tend(child, relay, group, tell));
+                match started {
+                    Started::Task(origin, permit) => {
+                        tokio::task::spawn_local(pull(permit, origin, relay, living, tell));
+                    }
+                    Started::Child(child, origin) => {
+                        living.set(Some(Alive::Child(child.group())));
+                        tokio::task::spawn_local(tend(*child, origin, relay, living, tell));
+                    }
+                }
                 true
             }
             Err(error) => {
@@ -531,10 +547,11 @@ impl Supervisor {
         let transcode = self.transcode(channel, profile)?;
         let supplies = (0..).zip(&channel.sources).map(|(source, of)| {
             let origin = Origin { channel: channel.id, source };
-            let (work, account) = match of {
-                Source::Url { account, .. } if self.to_encode.contains(&origin) => (Work::Encode, *account),
-                Source::Url { account, .. } => (Work::Copy, *account),
-                Source::Demo(_) => (Work::Encode, None),
+            let least = least_work(of);
+            let work = self.needs.get(&origin).map_or(least, |needs| least.max(*needs));
+            let account = match of {
+                Source::Url { account, .. } => *account,
+                Source::Demo(_) => None,
             };
             Supply { class: source_class(of), work: transcode.unwrap_or(work), account }
         });
@@ -572,15 +589,25 @@ impl Supervisor {
         self.shared.relays.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
 
-    fn group(&self, slot: SlotIndex) -> &LivingGroup {
-        self.groups.get(usize::from(slot.0)).expect("the pool names only slots that it has")
+    fn living(&self, slot: SlotIndex) -> &Living {
+        self.living.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
 }
 
+/// An attempt that has begun.
+enum Started {
+    /// To be pulled by a task, on which the permit is spent.
+    Task(upstream::Origin, SpawnPermit),
+    /// A child, and what it is fed with.
+    Child(Box<Child>, Option<upstream::Origin>),
+}
+
 /// How a child ended. `ending` is why we had it end, if we did.
-fn how(ending: Option<How>, status: &io::Result<ExitStatus>) -> How {
-    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
-    ending.unwrap_or(signal.map_or(How::Exit, How::Signal))
+fn how(ending: Option<How>, signal: Option<i32>, is_starved: bool) -> How {
+    match ending.unwrap_or(signal.map_or(How::Exit, How::Signal)) {
+        How::Exit | How::Silent if is_starved => How::Starved,
+        how => how,
+    }
 }
 
 /// A look's answer; it is given when this is dropped, so that there is always one.

@@ -173,7 +173,7 @@ fn a_viewers_connection_outlives_three_children() {
     let mut setup = Setup::new();
     let (path, starts) = (setup.folder.path().join("source.ts"), setup.folder.path().join("starts"));
     let file = make_ts(&path, 30);
-    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,Brittle\nhttp://{}:9/live.ts\n", setup.address));
+    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,Brittle\nudp://{}:9\n", setup.address));
     // Each child begins at another time.
     setup.fake_ffmpeg(&format!(
         "echo >>'{starts}'; n=$(wc -l <'{starts}')

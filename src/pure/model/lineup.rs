@@ -6,6 +6,7 @@
 use crate::model::guide_number::GuideNumber;
 use crate::model::headers::Headers;
 use crate::model::source_url::SourceUrl;
+use crate::rules::reach::Reach;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,6 +52,8 @@ pub enum Source {
         headers: Headers,
         /// What it is paid with, if that has a limit.
         account: Option<Account>,
+        /// How far it may lead: no further than whoever named it.
+        reach: Reach,
     },
 }
 

@@ -228,6 +228,13 @@ impl Breakers {
         self.entry(origin, class, rules).restarted_at = Some(now);
     }
 
+    /// Its source wants to be left alone until then: as if it had been restarted as much later.
+    pub fn wait(&mut self, origin: Origin, until: Mono, rules: &Rules) {
+        if let Some(breaker) = self.get_mut(origin) {
+            breaker.restarted_at = breaker.restarted_at.max(Some(Mono(until.0.saturating_sub(rules.cooldown_ms))));
+        }
+    }
+
     /// The probe was committed.
     pub fn probing(&mut self, origin: Origin) {
         let breaker = self.get_mut(origin).expect("only an OPEN breaker is probed");

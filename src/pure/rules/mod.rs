@@ -6,6 +6,7 @@
 //! [`encoders`] by whom pictures are encoded.
 //!
 //! [`timetable`] says when a subscription is refreshed.
+//! [`reach`] says how far an address may lead, [`window`] which segment of a playlist is next.
 //!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
@@ -30,8 +31,10 @@ pub mod health;
 pub mod outage;
 pub mod pace;
 pub mod pool;
+pub mod reach;
 pub mod replies;
 pub mod sources;
 pub mod throttle;
 pub mod timeline;
 pub mod timetable;
+pub mod window;

@@ -95,12 +95,14 @@ pub enum Event {
         /// The longest that it was ever silent between two packets.
         silent_ms_max: u64,
     },
-    /// The first packets of a child, in formats that clients do not play: it has to encode.
+    /// The first packets of a child, or what a task found at its source, are nothing that it can pass on as it is.
     Unsuited {
         /// Where.
         slot: SlotIndex,
         /// Which attempt.
         generation: Generation,
+        /// What it takes; more than what is done now.
+        needs: Work,
     },
     /// A child will make no more packets, or none that are transport stream, but it lives.
     Useless {
@@ -621,7 +623,7 @@ impl Pool {
             Event::Ask { viewer, tuner, sources } => self.ask(now, viewer, sources, tuner, effects),
             Event::Leave { viewer } => self.leave(now, viewer),
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),
-            Event::Unsuited { slot, generation } => self.unsuited(now, slot, generation, effects),
+            Event::Unsuited { slot, generation, needs } => self.unsuited(now, slot, generation, needs, effects),
             Event::Useless { slot, generation, failure } => self.useless(now, slot, generation, failure, effects),
             Event::Blank { slot, generation } => self.blank(now, slot, generation, effects),
             Event::Exited { slot, generation, end } => self.exited(now, slot, generation, end, effects),

@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::model::headers::Headers;
     use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
+    use crate::rules::reach::Reach;
     use alloc::string::{String, ToString};
     use alloc::vec;
     use std::vec::Vec;
@@ -159,6 +160,7 @@ mod tests {
             user_agent: None,
             headers: Headers::default(),
             account: None,
+            reach: Reach::Public,
         }
     }
 
