@@ -142,7 +142,7 @@ impl Supervisor {
         match command {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
-            Command::Ask { viewer, channel, profile, tuner, peer, answer } => {
+            Command::Ask { viewer, channel, profile, tuner, share, peer, answer } => {
                 self.shared.wanted.notify_waiters();
                 let found = self.channel(channel);
                 let source = found.as_ref().and_then(|channel| Some((channel, channel.sources.first()?)));
@@ -158,8 +158,9 @@ impl Supervisor {
                 self.answers.insert(viewer, answer);
                 let since = clock::mono();
                 let closed = Rc::default();
-                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, since, closed });
-                self.dispatch(Event::Ask { viewer, channel, tuner, work, class });
+                let face = share.face;
+                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, face, since, closed });
+                self.dispatch(Event::Ask { viewer, channel, tuner, work, class, share });
             }
             Command::Pulse { done } => {
                 let now = clock::mono();

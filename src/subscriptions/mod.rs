@@ -6,6 +6,7 @@
 //! `pure::rules::timetable`.
 
 mod desk;
+mod faces;
 mod fetch;
 pub mod guides;
 mod intake;
@@ -196,6 +197,7 @@ struct Shared {
     adopting: Mutex<()>,
     logos: logos::Logos,
     guides: guides::Handle,
+    faces: faces::Faces,
 }
 
 /// The subscriptions, as others see them.
@@ -220,6 +222,7 @@ impl Handle {
             adopting: Mutex::new(()),
             logos: logos::Logos::new(),
             guides,
+            faces: faces::Faces::new(),
         }))
     }
 
@@ -271,6 +274,7 @@ impl Handle {
                 };
             }
             *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
+            faces::show(&handle);
             handle.0.guides.make_anew();
             Ok(())
         });
@@ -310,6 +314,7 @@ impl Handle {
 pub async fn run(handle: Handle) {
     // Before the first lineup: what is hidden must not be shown for a moment.
     recall_marks(&handle).await;
+    faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, true) => {}
         () = refresh(&handle) => {}
@@ -632,8 +637,8 @@ async fn show(handle: &Handle) {
             publish(handle, lineup);
             if channels > PLEX_CHANNELS_MAX && channels != before {
                 tracing::warn!(
-                    "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {channels}; choose groups, or let a \
-                     second box have the others"
+                    "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {channels}; choose groups, or let Plex \
+                     have a face of its own with the first {PLEX_CHANNELS_MAX} of them"
                 );
             }
         }
@@ -651,6 +656,7 @@ fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::S
         Ok(lineup) => {
             let old = engine.lineup();
             engine.set_lineup(Rc::new(lineup));
+            faces::show(handle);
             handle.0.guides.make_anew();
             if let Some(old) = old.and_then(Rc::into_inner) {
                 store.discard(old);
@@ -669,6 +675,7 @@ fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::S
 /// its channels for that.
 pub async fn run_stored(handle: Handle, sure: bool) {
     recall_marks(&handle).await;
+    faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, false) => {}
         () = show_stored(&handle, sure) => {}

@@ -1,6 +1,7 @@
 //! The guard's decisions.
 
 use crate::allocations;
+use pure::model::face::{FaceId, Share};
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -40,7 +41,8 @@ fn a_decision_allocates_nothing() {
             0..=2 => {
                 viewer += 1;
                 let (channel, class) = (ChannelId(u32::from(dice.small(40))), SourceClass::Live);
-                Event::Ask { viewer: ViewerId(viewer), channel, tuner: None, work: Work::Copy, class }
+                let share = Share { face: FaceId(u32::from(dice.small(2))), slots_max: 3 };
+                Event::Ask { viewer: ViewerId(viewer), channel, tuner: None, work: Work::Copy, class, share }
             }
             3..=5 => Event::Leave { viewer: ViewerId(viewer - dice.roll(20).min(viewer)) },
             6 => Event::Output { slot, generation },

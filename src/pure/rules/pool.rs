@@ -21,6 +21,7 @@ mod queue;
 mod seats;
 
 use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
+use crate::model::face::Share;
 use crate::model::lineup::{ChannelId, SourceClass};
 use crate::model::profile::Profile;
 use crate::rules::acquire::Acquire;
@@ -65,6 +66,8 @@ pub enum Event {
         work: Work,
         /// What its source is.
         class: SourceClass,
+        /// Through which face, and how many slots that one's viewers may have.
+        share: Share,
     },
     /// A viewer is gone, whether he was waiting or playing. Unknown ones are ignored.
     Leave {
@@ -358,6 +361,8 @@ pub enum Refusal {
     TunerInUse,
     /// All of them are.
     AllTunersInUse,
+    /// As many as the face that was asked may occupy.
+    ShareInUse,
     /// The child ended before it made a packet, or what it made is no transport stream.
     TuneFailed {
         /// Until the next restart may be.
@@ -390,7 +395,7 @@ impl Refusal {
         match self {
             Self::Draining | Self::Short(Short::Heat) => 60,
             Self::Short(_) | Self::ViewersFull | Self::SlotStuck => 30,
-            Self::TunerInUse | Self::AllTunersInUse => 10,
+            Self::TunerInUse | Self::AllTunersInUse | Self::ShareInUse => 10,
             Self::Misconfigured => 120,
             Self::Busy { retry_ms } => within(retry_ms, 60),
             Self::TuneFailed { retry_ms } => within(retry_ms, 30),
@@ -589,8 +594,8 @@ impl Pool {
                 self.heard(now, slot, generation, output_at, picture_at);
                 return;
             }
-            Event::Ask { viewer, channel, tuner, work, class } => {
-                self.ask(now, viewer, Wish { channel, class, work }, tuner, effects);
+            Event::Ask { viewer, channel, tuner, work, class, share } => {
+                self.ask(now, viewer, Wish { channel, class, work }, tuner, share, effects);
             }
             Event::Leave { viewer } => self.leave(now, viewer),
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),

@@ -10,6 +10,7 @@
 use crate::observer::{Observer, Violation};
 use crate::points::{Counts, Point};
 use crate::spec::{Ms, Spec};
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -287,7 +288,7 @@ impl State {
                 let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
                 let class = SourceClass::Live;
                 let work = if self.to_encode & 1 << channel.0 == 0 { Work::Copy } else { Work::Encode };
-                self.tell(Event::Ask { viewer, channel, tuner: None, work, class }, effects);
+                self.tell(Event::Ask { viewer, channel, tuner: None, work, class, share: Share::BOX }, effects);
             }
             Move::Leave(viewer) => {
                 self.present &= !(1 << viewer);

@@ -6,6 +6,7 @@
 
 use crate::observer::{Observer, Violation};
 use crate::spec::{Ms, Spec};
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::End;
@@ -171,6 +172,7 @@ impl Story {
                     tuner: None,
                     work: Work::Copy,
                     class: self.row.class,
+                    share: Share::BOX,
                 });
             }
             if self.observer.violation.is_some() {

@@ -8,6 +8,7 @@ use crate::observer::{Observer, Violation};
 use crate::points::{Counts, Point};
 use crate::spec::{Ms, Spec};
 use crate::trace::Trace;
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -698,7 +699,8 @@ impl World {
         let viewer = ViewerId(self.next_viewer);
         let channel = ChannelId(1_000 + step);
         self.tell_facts();
-        self.tell(Event::Ask { viewer, channel, tuner: None, work: Work::Copy, class: SourceClass::File });
+        let (work, class, share) = (Work::Copy, SourceClass::File, Share::BOX);
+        self.tell(Event::Ask { viewer, channel, tuner: None, work, class, share });
         self.tell(Event::Leave { viewer });
         self.plan(self.now + 210, What::Walk(step + 1));
     }
@@ -884,7 +886,7 @@ impl World {
         self.plan_person(index, patience);
         self.tell_facts();
         let channel = ChannelId(channel as u32);
-        self.tell(Event::Ask { viewer: ViewerId(viewer), channel, tuner, work, class });
+        self.tell(Event::Ask { viewer: ViewerId(viewer), channel, tuner, work, class, share: Share::BOX });
     }
 
     fn person_admitted(&mut self, viewer: u64) {

@@ -1,6 +1,7 @@
 //! Stories. Every history there is, and random ones of a day each, are walked through by `tools/proof`.
 
 mod profiles;
+mod shares;
 
 use super::*;
 use crate::limits::{
@@ -62,7 +63,7 @@ impl Story {
     fn ask_tuner(&mut self, viewer: u64, channel: u32, tuner: Option<u8>) -> Vec<Effect> {
         let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
         let (tuner, work, class) = (tuner.map(SlotIndex), Work::Copy, SourceClass::Live);
-        self.on(Event::Ask { viewer, channel, tuner, work, class })
+        self.on(Event::Ask { viewer, channel, tuner, work, class, share: Share::BOX })
     }
 
     fn leave(&mut self, viewer: u64) -> Vec<Effect> {
@@ -300,7 +301,8 @@ fn who_falls_silent_after_his_last_failure_is_forgotten_is_noticed_in_time() {
     for late_ms in (0..10).map(|step| step * 9_000) {
         let mut story = Story::new(1);
         let (viewer, channel, slot) = (ViewerId(1), ChannelId(7), SlotIndex(0));
-        story.on(Event::Ask { viewer, channel, tuner: None, work: Work::Copy, class: SourceClass::File });
+        let (work, class, share) = (Work::Copy, SourceClass::File, Share::BOX);
+        story.on(Event::Ask { viewer, channel, tuner: None, work, class, share });
         story.output(0, 1);
         let failed_at = story.now;
         assert!(is_start(&story.exited(0, 1)[1..], 0, 7), "the first restart waits for nothing");
@@ -386,7 +388,7 @@ fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
     for (class, is_over) in [(SourceClass::File, true), (SourceClass::Live, false)] {
         let mut story = Story::new(1);
         let (viewer, channel, work) = (ViewerId(1), ChannelId(7), Work::Copy);
-        story.on(Event::Ask { viewer, channel, tuner: None, work, class });
+        story.on(Event::Ask { viewer, channel, tuner: None, work, class, share: Share::BOX });
         story.output(0, 1);
         story.play(0, 1, STABLE_MS);
         let end = Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Finished };

@@ -20,7 +20,7 @@ impl Observer {
                     *held = is_held.then(|| held.unwrap_or(now));
                 }
             }
-            Event::Ask { viewer, channel, tuner, work, class } => {
+            Event::Ask { viewer, channel, tuner, work, class, share: _ } => {
                 let place = self.place_or_new(channel, class, work);
                 let now = self.now;
                 let entry = &mut self.channels[place];
