@@ -585,7 +585,8 @@ fn demo_lineup(database: &mut Connection) -> Result<Lineup, StoreError> {
         let (id, number, name, group, logo) = row?;
         // A row that this release cannot read stays for the release that can.
         let (Ok(number), Some(sources)) = (GuideNumber::from_str(&number), sources.remove(&id)) else { continue };
-        channels.push(Channel { id: ChannelId(id), number, name, group, logo, tvg_id: String::new(), sources });
+        let (id, tvg_id) = (ChannelId(id), String::new());
+        channels.push(Channel { id, number, name, group, logo, tvg_id, tvg_shift_min: 0, sources });
     }
     Lineup::new(channels).map_err(|error| StoreError(format!("the stored lineup is contradictory: {error:?}")))
 }

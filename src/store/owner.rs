@@ -387,7 +387,7 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         "SELECT s.channel_id, c.number, coalesce(o.name, e.name), coalesce(o.grouping, e.grouping),
              coalesce(o.logo, e.logo), e.address, coalesce(u.user_agent, e.user_agent), e.headers, u.id, e.position,
              NOT u.ticked_only OR EXISTS (SELECT 1 FROM tick t WHERE t.subscription_id = u.id
-             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id
+             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id, e.tvg_shift_min
          FROM channel_source s JOIN channel c ON c.id = s.channel_id
          JOIN subscription u ON u.id = s.subscription_id AND u.enabled
          JOIN listings.listing l ON l.subscription_id = u.id
@@ -423,7 +423,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
             return Err(StoreError(format!("there are more than {CHANNELS_MAX} channels, and no more are possible")));
         }
         let (name, group, logo, tvg_id) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(13)?);
-        channels.push(Channel { id, number, name, group, logo, tvg_id, sources: vec![source] });
+        let tvg_shift_min = row.get(14)?;
+        channels.push(Channel { id, number, name, group, logo, tvg_id, tvg_shift_min, sources: vec![source] });
         places.push(Place { order: (row.get(8)?, row.get(9)?), moved });
         last_is_chosen = chosen;
     }

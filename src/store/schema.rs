@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -127,6 +127,10 @@ const STEPS: [&str; 5] = [
         grouping TEXT NOT NULL,
         PRIMARY KEY (face_id, grouping)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- Whether the owner said by how much; otherwise the playlist does.
+    ALTER TABLE guide_choice ADD COLUMN offset_said INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

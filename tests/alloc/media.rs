@@ -59,6 +59,7 @@ fn a_packet_on_its_way_allocates_nothing() {
             group: String::new(),
             logo: String::new(),
             tvg_id: String::new(),
+            tvg_shift_min: 0,
             sources: vec![Source::Demo(DemoIndex(0))],
         };
         engine.set_lineup(Rc::new(Lineup::new(vec![channel]).unwrap()));

@@ -183,6 +183,7 @@ mod tests {
             group: if id % 2 == 0 { "even" } else { "odd" }.to_string(),
             logo: String::new(),
             tvg_id: String::new(),
+            tvg_shift_min: 0,
             sources: vec![Source::Demo(DemoIndex(0))],
         };
         Lineup::new((0..10).map(channel).collect()).unwrap()

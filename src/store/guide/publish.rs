@@ -153,7 +153,8 @@ fn find(
         return Ok(None);
     }
     let choice = wanted.choices.get(&channel.id).cloned().unwrap_or_default();
-    let Choice { guide: chosen, offset_s } = choice;
+    let offset_s = choice.offset_s_for(channel.tvg_shift_min);
+    let Choice { guide: chosen, offset_s: _ } = choice;
     let (guide, row, reason, confidence) = match chosen {
         Chosen::Nothing => return Ok(None),
         Chosen::Channel(guide, key) => {
