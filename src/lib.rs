@@ -35,6 +35,9 @@
 //! | device | what we are on the network: an HDHomeRun with an id |
 //! | board | the hardware |
 //! | lineup | the channels we offer, in order; an immutable snapshot |
+//! | face | a device that the box looks like: itself, or a further one with an id, a name and a port of its own |
+//! | slice, cut | which channels a face shows, and where they stand in the lineup |
+//! | share | how many slots the viewers of a face may have together |
 //! | mark | what the owner thinks of a channel: a favourite, hidden, or neither |
 //! | guide number | `5.1`, what a viewer types; always text |
 //! | subscription | a playlist, a login or another box that the owner takes channels from |
@@ -111,6 +114,11 @@
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
+//!
+//! **I am a face.** Somebody posts my name to `/api/faces/add`; the store gives me an id, a device id and a place for
+//! life. `doors::http` opens the port of my place, discovery and SSDP speak for me from then on, and whoever asks there is
+//! told my name, my tuners, and of the lineup what `pure::model::face` cuts for me. My viewers are asked for my share in
+//! `pure::rules::pool`; my guide is written beside the box's. TCP 65001 knows nothing of me.
 //!
 //! **I am a playlist.** When `pure::rules::timetable` says so, [`subscriptions`] reads me in pieces into
 //! `pure::wire::m3u`, and hands a few hundred entries at a time to the [`store`], which compares them with those it has

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
 use tunerd::doors::clients::Seen;
 use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
 use tunerd::fetch::Fetcher;
@@ -218,6 +219,8 @@ async fn run(
         board: board.name,
         page_port: Cell::new(None),
         stream_port: Cell::new(None),
+        face_ports: RefCell::default(),
+        device_changes: watch::Sender::new(()),
         has_v6: Cell::new(false),
         subnets: settings.subnets.clone(),
         interfaces: links,
@@ -330,7 +333,7 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
     let open = |port: u16| http::listen(IpAddr::V4(settings.address), port);
     let serve = |listener: TcpListener| {
         let port = listener.local_addr().map(|address| address.port()).ok();
-        tokio::task::spawn_local(http::serve(listener, Rc::clone(app), Rc::clone(&connections)));
+        tokio::task::spawn_local(http::serve(listener, Rc::clone(app), Rc::clone(&connections), None));
         port
     };
     match open(settings.stream_port) {
@@ -385,6 +388,8 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
             Err(error) => tracing::info!(%error, "pages and streams are there over IPv4 only"),
         }
     }
+    let faces = http::keep_ports(Rc::clone(app), settings.address, settings.face_port, Rc::clone(&connections));
+    tokio::task::spawn_local(faces);
     open_control(settings, app);
     if settings.discovery {
         discovery::open(app, settings.address);

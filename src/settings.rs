@@ -48,6 +48,8 @@ pub struct Settings {
     pub page_port_fallback: Option<u16>,
     /// Port of the streams.
     pub stream_port: u16,
+    /// Port of the first further face; the others have the next ones.
+    pub face_port: u16,
     /// Whether discovery is answered.
     pub discovery: bool,
     /// Whether the box is announced and found by SSDP.
@@ -257,6 +259,7 @@ struct NetworkTable {
     address: Option<String>,
     page_port: Option<i64>,
     stream_port: Option<i64>,
+    face_port: Option<i64>,
     discovery: Option<bool>,
     ssdp: Option<bool>,
     mdns: Option<bool>,
@@ -350,6 +353,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
     }
     let page_port = network.page_port.map(|port| check_port("network.page_port", port)).transpose()?;
     let stream_port = check_port("network.stream_port", network.stream_port.unwrap_or(5004))?;
+    let face_port = network.face_port.map(|port| check_port("network.face_port", port)).transpose()?;
     if page_port == Some(stream_port) {
         let found = stream_port.to_string();
         return Err(bad("network.page_port", &found, "another port than network.stream_port", "page_port = 8080"));
@@ -404,6 +408,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         page_port: page_port.unwrap_or(80),
         page_port_fallback: page_port.is_none().then_some(8080),
         stream_port,
+        face_port: face_port.unwrap_or(stream_port.saturating_add(1)),
         discovery: network.discovery.unwrap_or(true),
         ssdp: network.ssdp.unwrap_or(true),
         mdns: network.mdns.unwrap_or(true),

@@ -1,12 +1,12 @@
 //! UDP 65001: how clients find us. It never meets the engine, so the device is found even when every slot is ill.
 //!
-//! What is answered is decided in `pure::wire::hdhr`, and how often in `pure::rules::replies`; here datagrams come and
+//! Each face of the box answers for itself, the box first. What is answered is decided in `pure::wire::hdhr`, and how often in `pure::rules::replies`; here datagrams come and
 //! go, each answer from the address that its request came in on, with addresses built from it. And once in a while the
 //! network is asked whether another box answers to our id, because clients would take both for one (L04).
 
 use crate::clock;
-use crate::doors::datagram;
-use crate::doors::http::App;
+use crate::doors::datagram::{self, Arrival};
+use crate::doors::http::{App, Device};
 use crate::doors::interfaces::Links;
 use crate::observe::problems::Topic;
 use nix::libc;
@@ -60,10 +60,10 @@ async fn serve(app: Rc<App>, bind_to: IpAddr, only: Option<Ipv4Addr>, first: io:
         }
         for _ in 0..DATAGRAM_BATCH {
             match socket.try_io(Interest::READABLE, || answer_one(&socket, &app, only)) {
-                Ok(true) => app.metrics.discovery_answers.add(1),
+                Ok(answers @ 1..) => app.metrics.discovery_answers.add(answers),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Not for us; or a client that is gone already, and the next one may be better.
-                Ok(false) | Err(_) => app.metrics.discovery_ignored.add(1),
+                Ok(0) | Err(_) => app.metrics.discovery_ignored.add(1),
             }
         }
         tokio::task::yield_now().await;
@@ -115,44 +115,52 @@ fn join(socket: &UdpSocket, bind_to: IpAddr, interfaces: &crate::doors::interfac
     }
 }
 
-/// Takes one datagram and says whether it was answered.
-fn answer_one(socket: &UdpSocket, app: &App, only: Option<Ipv4Addr>) -> io::Result<bool> {
+/// Takes one datagram and says how many answers it got.
+fn answer_one(socket: &UdpSocket, app: &App, only: Option<Ipv4Addr>) -> io::Result<u64> {
     let mut datagram = [0; BYTES_MAX];
-    let Some(arrival) = datagram::receive(socket, &mut datagram)? else { return Ok(false) };
+    let Some(arrival) = datagram::receive(socket, &mut datagram)? else { return Ok(0) };
     let peer = arrival.peer.ip();
     if !may_be_answered(arrival.peer) || only.is_some_and(|only| arrival.local != Some(IpAddr::V4(only))) {
-        return Ok(false);
+        return Ok(0);
     }
-    match DiscoverRequest::parse(datagram.get(..arrival.len).unwrap_or_default()) {
-        Ok(request) if request.matches(app.device_id) => {}
-        _ => return Ok(false),
-    }
-    if !app.is_neighbour(peer) {
-        return Ok(false);
+    let Ok(request) = DiscoverRequest::parse(datagram.get(..arrival.len).unwrap_or_default()) else { return Ok(0) };
+    let devices = app.devices();
+    let mut meant = devices.iter().filter(|device| request.matches(device.id)).peekable();
+    if meant.peek().is_none() || !app.is_neighbour(peer) {
+        return Ok(0);
     }
     app.clients.saw(peer, Asked::Discovery, b"");
     let local = arrival.local.unwrap_or(arrival.to);
     let host = app.interfaces.now().host_for(arrival.interface, local, peer, app.has_v6.get());
     // Somebody who could not use what he is told is told nothing.
-    let Some(host) = host else { return Ok(false) };
-    // Nobody else can speak for our own machine, so that it need not be protected from answers.
-    if !peer.is_loopback() && !app.replies.borrow_mut().ask(clock::mono(), peer, 1) {
-        return Ok(false);
+    let Some(host) = host else { return Ok(0) };
+    let mut answers = 0;
+    for device in meant {
+        // Nobody else can speak for our own machine, so that it need not be protected from answers. Each one is counted:
+        // when no more may be sent, the box itself was heard at least.
+        if !peer.is_loopback() && !app.replies.borrow_mut().ask(clock::mono(), peer, 1) {
+            break;
+        }
+        answer_as(device, host, socket, &arrival)?;
+        answers += 1;
     }
-    let base_url = app.base_url(host);
+    Ok(answers)
+}
+
+fn answer_as(device: &Device, host: IpAddr, socket: &UdpSocket, arrival: &Arrival) -> io::Result<()> {
+    let base_url = device.base_url(host);
     let mut lineup_url = heapless::String::<LINEUP_URL_BYTES_MAX>::new();
     write!(lineup_url, "{base_url}/lineup.json").map_err(|_| io::ErrorKind::InvalidData)?;
     let mut out = [0; REPLY_BYTES_MAX];
     let reply = DiscoverReply {
-        device_id: app.device_id,
-        tuner_count: u8::try_from(app.engine.tuners_len()).unwrap_or(u8::MAX),
+        device_id: device.id,
+        tuner_count: device.tuners_len,
         base_url: &base_url,
         lineup_url: &lineup_url,
-        auth: &app.device_id.auth(),
+        auth: &device.id.auth(),
     };
-    let Some(reply) = reply.write(&mut out) else { return Ok(false) };
-    datagram::send(socket, reply, arrival.peer, arrival.interface, arrival.local)?;
-    Ok(true)
+    let reply = reply.write(&mut out).ok_or(io::ErrorKind::InvalidData)?;
+    datagram::send(socket, reply, arrival.peer, arrival.interface, arrival.local)
 }
 
 // ---- Twins ----------------------------------------------------------------------------------------------------------

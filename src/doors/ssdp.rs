@@ -4,20 +4,22 @@
 //! their time in a queue of fixed size, and the network is told when we come, stay, move and go. Every answer and every
 //! announcement names the address of the interface that it goes through. Descriptions are fetched over HTTP.
 //!
+//! Each face of the box is a device of its own here, and comes and goes with its port.
+//!
 //! There are no events: nobody can subscribe, so nobody can have us call strangers (S41).
 
 use crate::clock;
 use crate::doors::datagram::{self, Arrival};
-use crate::doors::http::App;
 use crate::doors::http::identity::{DEVICE_TYPE, PRODUCT};
+use crate::doors::http::{self, App};
 use crate::doors::interfaces::{Interface, Links};
 use crate::observe::problems::Topic;
 use nix::libc;
 use pure::limits::{
-    DATAGRAM_BATCH, FAREWELL_MS, PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN, SSDP_ALIVE_MS_MAX, SSDP_ALIVE_MS_MIN,
+    DATAGRAM_BATCH, FACES_MAX, FAREWELL_MS, PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN, SSDP_ALIVE_MS_MAX, SSDP_ALIVE_MS_MIN,
     SSDP_BURST_LEN, SSDP_BURST_MS, SSDP_BYTES_MAX, SSDP_FIRST_MS_MAX, SSDP_PENDING_MAX,
 };
-use pure::model::device_id::UDN_BYTES;
+use pure::model::device_id::{DeviceId, UDN_BYTES};
 use pure::rules::clients::Asked;
 use pure::rules::replies::may_be_answered;
 use pure::time::Mono;
@@ -50,7 +52,7 @@ pub fn open(app: &Rc<App>, address: Ipv4Addr) -> Ssdp {
         v6: None,
         retry_at: None,
         retry_ms: PORT_RETRY_MS_MIN,
-        udn: app.device_id.udn(),
+        known: Known::all(app),
         pending: heapless::Vec::new(),
         announced: Vec::new(),
         burst: None,
@@ -85,6 +87,8 @@ struct Place {
 struct Pending {
     at: Mono,
     arrival: Arrival,
+    /// Who answers.
+    device: DeviceId,
     /// What was looked for, as it was written.
     target: heapless::String<TARGET_BYTES_MAX>,
 }
@@ -104,11 +108,33 @@ struct Door {
     /// When to try again to open the port.
     retry_at: Option<Mono>,
     retry_ms: u64,
-    udn: heapless::String<UDN_BYTES>,
+    known: heapless::Vec<Known, { FACES_MAX + 1 }>,
     pending: heapless::Vec<Pending, SSDP_PENDING_MAX>,
     announced: Vec<Place>,
     burst: Option<Burst>,
     dice: Dice,
+}
+
+/// As what we are known: the box itself, and its faces.
+#[derive(Clone, PartialEq, Eq)]
+struct Known {
+    device: http::Device,
+    udn: heapless::String<UDN_BYTES>,
+}
+
+impl Known {
+    fn all(app: &App) -> heapless::Vec<Self, { FACES_MAX + 1 }> {
+        app.devices().into_iter().map(|device| Self { device, udn: device.id.udn() }).collect()
+    }
+
+    /// What it is. Without services: see [`DEVICE_TYPE`].
+    fn device(&self) -> Device<'_> {
+        Device { udn: &self.udn, kind: DEVICE_TYPE, services: &[], product: PRODUCT }
+    }
+
+    fn location(&self, host: IpAddr) -> String {
+        format!("{}/device.xml", self.device.base_url(host))
+    }
 }
 
 /// What is told in an announcement.
@@ -119,11 +145,6 @@ enum Word {
 }
 
 impl Door {
-    /// What we are. Without services: see [`DEVICE_TYPE`].
-    fn device(&self) -> Device<'_> {
-        Device { udn: &self.udn, kind: DEVICE_TYPE, services: &[], product: PRODUCT }
-    }
-
     fn open(&mut self) {
         self.retry_at = None;
         if self.v4.is_none() {
@@ -155,7 +176,7 @@ impl Door {
     }
 
     async fn serve(mut self, stop: Rc<Notify>) {
-        let mut interfaces = self.app.interfaces.clone();
+        let (mut interfaces, mut devices) = (self.app.interfaces.clone(), self.app.device_changes.subscribe());
         self.settle();
         loop {
             let deadline = self.next_deadline();
@@ -165,6 +186,7 @@ impl Door {
                 () = readable(self.v6.as_ref()) => self.receive(true),
                 () = clock::until(deadline) => self.on_deadline(clock::mono()),
                 Links { .. } = interfaces.next() => self.settle(),
+                Ok(()) = devices.changed() => self.settle(),
             }
             tokio::task::yield_now().await;
         }
@@ -201,7 +223,7 @@ impl Door {
 
     // ---- Coming, moving, going ----------------------------------------------------------------------------------
 
-    /// Takes the interfaces as they are now: joins the groups, and tells where we are if that is new.
+    /// Takes interfaces and faces as they are now: joins the groups, and tells where and what we are if that is new.
     fn settle(&mut self) {
         let interfaces = self.app.interfaces.now();
         let mut places = Vec::new();
@@ -214,10 +236,15 @@ impl Door {
         // What was said before is wrong there now, and must be taken back first.
         let byebye: Vec<Place> = places.iter().filter(moved).copied().collect();
         let is_new = places.iter().any(|place| !self.announced.contains(place));
-        self.announced = places;
         for place in byebye {
-            self.say(Word::Byebye, &place);
+            self.known.iter().for_each(|known| self.say(Word::Byebye, &place, known));
         }
+        let known = Known::all(&self.app);
+        for gone in self.known.iter().filter(|old| !known.contains(old)) {
+            self.announced.iter().for_each(|place| self.say(Word::Byebye, place, gone));
+        }
+        let is_new = is_new || known.iter().any(|known| !self.known.contains(known));
+        (self.announced, self.known) = (places, known);
         if is_new {
             let wait_ms = self.dice.within(0, SSDP_FIRST_MS_MAX.into());
             self.burst = Some(Burst { at: clock::mono().plus_ms(wait_ms), left: SSDP_BURST_LEN });
@@ -259,12 +286,12 @@ impl Door {
 
     fn announce(&self, word: Word) {
         for place in &self.announced {
-            self.say(word, place);
+            self.known.iter().for_each(|known| self.say(word, place, known));
         }
     }
 
-    fn say(&self, word: Word, place: &Place) {
-        let location = self.location(place.host);
+    fn say(&self, word: Word, place: &Place, known: &Known) {
+        let location = known.location(place.host);
         let (link, site) = (GROUP_V6_LINK, GROUP_V6_SITE);
         let over_v6 = |group: Ipv6Addr| SocketAddr::V6(SocketAddrV6::new(group, PORT, 0, place.interface));
         let ways = [
@@ -272,7 +299,7 @@ impl Door {
             self.v6.as_ref().filter(|_| place.has_v6).map(|socket| (socket, over_v6(link))),
             self.v6.as_ref().filter(|_| place.has_v6_site).map(|socket| (socket, over_v6(site))),
         ];
-        let device = self.device();
+        let device = known.device();
         for (socket, group) in ways.into_iter().flatten() {
             let host = match group {
                 SocketAddr::V4(group) => group.to_string(),
@@ -293,10 +320,6 @@ impl Door {
                 }
             }
         }
-    }
-
-    fn location(&self, host: IpAddr) -> String {
-        format!("{}/device.xml", self.app.base_url(host))
     }
 
     // ---- Searches -----------------------------------------------------------------------------------------------
@@ -332,18 +355,23 @@ impl Door {
         if !is_here || !self.app.is_neighbour(peer) {
             return false;
         }
-        let found = self.device().found(&search).count();
-        if found == 0 || self.pending.is_full() {
-            return false;
+        let Ok(target) = heapless::String::<TARGET_BYTES_MAX>::try_from(search.target) else { return false };
+        let (now, mut is_answered) = (clock::mono(), false);
+        for known in &self.known {
+            let found = known.device().found(&search).count();
+            if found == 0 || self.pending.is_full() {
+                continue;
+            }
+            self.app.clients.saw(peer, Asked::Ssdp, b"");
+            // One after the other: where there is not enough for all, the box itself is found.
+            if !self.app.replies.borrow_mut().ask(now, peer, u8::try_from(found).unwrap_or(u8::MAX)) {
+                break;
+            }
+            let (at, device) = (now.plus_ms(search.delay_ms(self.dice.next())), known.device.id);
+            let pending = Pending { at, arrival: *arrival, device, target: target.clone() };
+            is_answered |= self.pending.push(pending).is_ok();
         }
-        self.app.clients.saw(peer, Asked::Ssdp, b"");
-        let now = clock::mono();
-        if !self.app.replies.borrow_mut().ask(now, peer, u8::try_from(found).unwrap_or(u8::MAX)) {
-            return false;
-        }
-        let Ok(target) = heapless::String::try_from(search.target) else { return false };
-        let at = now.plus_ms(search.delay_ms(self.dice.next()));
-        self.pending.push(Pending { at, arrival: *arrival, target }).is_ok()
+        is_answered
     }
 
     fn answer(&self, pending: &Pending) {
@@ -355,7 +383,9 @@ impl Door {
         };
         let socket = if peer.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() };
         let Some((host, socket)) = host.zip(socket) else { return };
-        let (device, location) = (self.device(), self.location(host));
+        // A face may be gone by now.
+        let Some(known) = self.known.iter().find(|known| known.device.id == pending.device) else { return };
+        let (device, location) = (known.device(), known.location(host));
         for target in device.found(&Search { target: &pending.target, wait_s_max: None }) {
             let mut out = [0; MESSAGE_BYTES_MAX];
             let Some(message) = device.write_answer(target, &location, clock::wall(), &mut out) else { continue };

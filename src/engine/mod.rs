@@ -26,6 +26,7 @@ use crate::observe::problems::Problems;
 pub use check::Checked;
 use pure::limits::{ENGINE_INBOX, TRIALS_AFTER_MS, TRIALS_RETRY_MS};
 use pure::model::encoder::Candidates;
+use pure::model::face::{FaceId, Share};
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
 use pure::model::recipe::Recipe;
@@ -80,6 +81,7 @@ enum Command {
         channel: ChannelId,
         profile: Profile,
         tuner: Option<SlotIndex>,
+        share: Share,
         peer: SocketAddr,
         answer: oneshot::Sender<Result<Place, Refusal>>,
     },
@@ -189,6 +191,8 @@ pub struct Watcher {
     pub slot: Option<SlotIndex>,
     /// From where.
     pub peer: SocketAddr,
+    /// Through which face.
+    pub face: FaceId,
     /// Since when.
     pub since: Mono,
     /// Set when his stream is to end while others go on.
@@ -254,7 +258,8 @@ pub fn new(
 }
 
 impl Handle {
-    /// Asks to watch a channel of the present lineup in a profile, on `tuner` or on any.
+    /// Asks to watch a channel of the present lineup in a profile, on `tuner` or on any, through a face that has a share
+    /// of them.
     ///
     /// A box that cannot transcode at all gives the channel as it is, as one does that was never made for it.
     ///
@@ -265,9 +270,10 @@ impl Handle {
         channel: ChannelId,
         profile: Profile,
         tuner: Option<SlotIndex>,
+        share: Share,
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
-        let asked = self.ask(channel, profile, tuner, peer);
+        let asked = self.ask(channel, profile, tuner, share, peer);
         self.answered(asked).await
     }
 
@@ -285,10 +291,10 @@ impl Handle {
     ) -> Result<Viewer, Refusal> {
         // Nobody gets in between these three: the supervisor takes them in their order.
         self.hold(tuner, false);
-        let asked = self.ask(channel, profile, Some(tuner), peer);
+        let asked = self.ask(channel, profile, Some(tuner), Share::BOX, peer);
         self.hold(tuner, true);
         match self.answered(asked).await {
-            Err(Refusal::TunerInUse) => self.watch(channel, profile, None, peer).await,
+            Err(Refusal::TunerInUse) => self.watch(channel, profile, None, Share::BOX, peer).await,
             answered => answered,
         }
     }
@@ -298,6 +304,7 @@ impl Handle {
         channel: ChannelId,
         profile: Profile,
         tuner: Option<SlotIndex>,
+        share: Share,
         peer: SocketAddr,
     ) -> Result<Asked, Refusal> {
         let shared = &self.0;
@@ -307,7 +314,7 @@ impl Handle {
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Ask { viewer, channel, profile, tuner, peer, answer };
+        let command = Command::Ask { viewer, channel, profile, tuner, share, peer, answer };
         match shared.inbox.try_send(command) {
             Ok(()) => Ok(Asked { seat, answered }),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),

@@ -146,7 +146,7 @@ impl Supervisor {
         match command {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
-            Command::Ask { viewer, channel, profile, tuner, peer, answer } => {
+            Command::Ask { viewer, channel, profile, tuner, share, peer, answer } => {
                 self.shared.wanted.notify_waiters();
                 let found = self.channel(channel);
                 let nothing = Refusal::TuneFailed { retry_ms: 0 };
@@ -161,8 +161,9 @@ impl Supervisor {
                 self.answers.insert(viewer, answer);
                 let since = clock::mono();
                 let closed = Rc::default();
-                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, since, closed });
-                self.dispatch(Event::Ask { viewer, tuner, sources });
+                let face = share.face;
+                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, face, since, closed });
+                self.dispatch(Event::Ask { viewer, tuner, share, sources });
             }
             Command::Pulse { done } => {
                 let now = clock::mono();

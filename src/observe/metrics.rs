@@ -58,7 +58,7 @@ const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::SlotStuck => 6,
         Refusal::Busy { .. } => 7,
         Refusal::TunerInUse => 8,
-        Refusal::AllTunersInUse => 9,
+        Refusal::AllTunersInUse | Refusal::ShareInUse => 9,
         Refusal::TuneFailed { .. } => 10,
         Refusal::NoVideo { .. } => 11,
         Refusal::Resting { .. } => 12,
@@ -312,7 +312,7 @@ impl Metrics {
     pub fn refused(&self, refusal: Refusal) {
         self.refusals.add(refusal_index(refusal));
         self.sometimes(Point::Refused);
-        if matches!(refusal, Refusal::TunerInUse | Refusal::AllTunersInUse | Refusal::SlotStuck) {
+        if matches!(refusal, Refusal::TunerInUse | Refusal::AllTunersInUse | Refusal::ShareInUse | Refusal::SlotStuck) {
             self.rejections.add(REJECTED_FOR_SLOT);
         }
         if !matches!(refusal, Refusal::Busy { .. } | Refusal::TuneFailed { .. } | Refusal::NoVideo { .. }) {

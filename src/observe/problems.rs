@@ -45,6 +45,10 @@ pub enum Topic {
     GuideMade,
     /// The guide got much worse.
     GuideDrift,
+    /// A face has no channels, or is not known.
+    Faces,
+    /// A port is taken.
+    FacePort,
     /// Nothing plays, on purpose.
     SafeMode,
     /// The settings cannot be used.
@@ -54,7 +58,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -69,6 +73,8 @@ impl Topic {
         Self::Guide,
         Self::GuideMade,
         Self::GuideDrift,
+        Self::Faces,
+        Self::FacePort,
         Self::SafeMode,
         Self::Settings,
         Self::Update,
@@ -77,7 +83,7 @@ impl Topic {
     /// How bad it is: without a guide there still is a picture, and whoever is in the house can have an update refused.
     const fn level(self) -> Level {
         match self {
-            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Update => Level::Warning,
+            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Faces | Self::Update => Level::Warning,
             _ => Level::Critical,
         }
     }
@@ -99,6 +105,8 @@ impl Topic {
             Self::Guide => "guide",
             Self::GuideMade => "guide-made",
             Self::GuideDrift => "guide-drift",
+            Self::Faces => "faces",
+            Self::FacePort => "face-port",
             Self::SafeMode => "safe-mode",
             Self::Settings => "settings",
             Self::Update => "update",

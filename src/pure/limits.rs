@@ -289,6 +289,12 @@ const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4
 pub const CHANNELS_MAX: usize = 65_536;
 /// Channels that Plex takes from one device; whoever has more is told. Source: xTeVe's issues 52, 63, 133 and 244.
 pub const PLEX_CHANNELS_MAX: usize = 480;
+/// Devices that the box looks like besides itself: one for each kind of client that wants other channels.
+pub const FACES_MAX: usize = 4;
+/// Groups that a face may name.
+pub const FACE_GROUPS_MAX: usize = 256;
+/// Characters of a face's name; the box's own may have as many.
+pub const FACE_NAME_CHARS_MAX: usize = 32;
 /// Entries that one subscription may list: the largest playlists seen, with films and series, have 200,000.
 pub const ENTRIES_MAX: usize = 262_144;
 /// Groups that one subscription may list: playlists of 200,000 entries have two thousand.
@@ -723,6 +729,7 @@ const MIB: u64 = 1024 * 1024;
 pub const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database with log and index
     + SLOTS_DEFAULT * CHILD_FDS as usize
     + CONNECTIONS_DEFAULT
+    + 2 * FACES_MAX // a port over both families each
     + RESERVE_FDS as usize;
 const _: () = assert!(FDS_DEFAULT <= 256, "the common soft limit of 1,024 must stay far away");
 
@@ -750,6 +757,10 @@ const _: () = assert!(
 const _: () = assert!(
     ACQUIRE_ATTEMPTS_MAX as u64 * ACQUIRE_ATTEMPT_MS + (2 + 4 + 8 + 16) * 1_000 == ACQUIRE_MS_MAX,
     "five attempts and the pauses between them fill one acquisition"
+);
+const _: () = assert!(
+    2 * (FACES_MAX + 1) <= SOURCE_REPLIES_BURST as usize,
+    "a client that searches in both dialects at once hears of all faces"
 );
 const _: () = assert!(LOGO_BYTES_MAX * 8 <= LOGOS_BYTES_MAX, "one logo does not drive all others out");
 const _: () = assert!(REFUSAL_GAP_MS > REFUSED_MS, "a count can grow old enough");

@@ -137,8 +137,8 @@ fn guides(database: &Connection) -> Result<Vec<Guide>, StoreError> {
 }
 
 fn choices(database: &Connection) -> Result<BTreeMap<ChannelId, Choice>, StoreError> {
-    let mut statement =
-        database.prepare_cached("SELECT channel_id, guide_id, guide_channel, offset_s FROM guide_choice")?;
+    let mut statement = database
+        .prepare_cached("SELECT channel_id, guide_id, guide_channel, offset_s, offset_said FROM guide_choice")?;
     let rows = statement.query_map([], |row| {
         let (guide, channel): (Option<u32>, Option<String>) = (row.get(1)?, row.get(2)?);
         let guide = match (guide, channel) {
@@ -146,7 +146,10 @@ fn choices(database: &Connection) -> Result<BTreeMap<ChannelId, Choice>, StoreEr
             (None, Some(_)) => Chosen::Nothing,
             (_, None) => Chosen::Automatic,
         };
-        Ok((ChannelId(row.get(0)?), Choice { guide, offset_s: row.get(3)? }))
+        // The previous release could not say that nothing was said.
+        let (offset_s, was_said): (i64, bool) = (row.get(3)?, row.get(4)?);
+        let offset_s = Some(offset_s).filter(|offset_s| was_said || *offset_s != 0);
+        Ok((ChannelId(row.get(0)?), Choice { guide, offset_s }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -162,9 +165,10 @@ fn choose(database: &Connection, channel: ChannelId, choice: &Choice) -> Result<
         Chosen::Channel(guide, channel) => (Some(guide.0), Some(channel.as_str())),
     };
     database.execute(
-        "INSERT INTO guide_choice (channel_id, guide_id, guide_channel, offset_s) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (channel_id) DO UPDATE SET guide_id = ?2, guide_channel = ?3, offset_s = ?4",
-        params![channel.0, guide, guide_channel, choice.offset_s],
+        "INSERT INTO guide_choice (channel_id, guide_id, guide_channel, offset_s, offset_said)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (channel_id) DO UPDATE SET guide_id = ?2, guide_channel = ?3, offset_s = ?4, offset_said = ?5",
+        params![channel.0, guide, guide_channel, choice.offset_s.unwrap_or(0), choice.offset_s.is_some()],
     )?;
     Ok(())
 }
@@ -198,13 +202,15 @@ mod tests {
         let back = name(&mut owner, Namer::Playlist, &["a", "b"]);
         assert_eq!(back.iter().find(|guide| guide.address == "a"), first.first());
 
-        let chosen = Choice { guide: Chosen::Channel(GuideId(2), "x".to_owned()), offset_s: -60 };
+        let chosen = Choice { guide: Chosen::Channel(GuideId(2), "x".to_owned()), offset_s: Some(-60) };
         owner
             .execute_batch("INSERT INTO channel (id, origin, key, number, name, grouping, logo) VALUES (7, 'o', 'k', '1', '', '', '')")
             .unwrap();
-        for choice in
-            [chosen, Choice { guide: Chosen::Nothing, offset_s: 0 }, Choice { offset_s: 5, ..Choice::default() }]
-        {
+        for choice in [
+            chosen,
+            Choice { guide: Chosen::Nothing, offset_s: None },
+            Choice { offset_s: Some(0), ..Choice::default() },
+        ] {
             choose(&owner, ChannelId(7), &choice).unwrap();
             assert_eq!(choices(&owner).unwrap(), BTreeMap::from([(ChannelId(7), choice)]));
         }

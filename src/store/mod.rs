@@ -7,6 +7,7 @@
 //! has no copy, and one that is damaged is begun anew.
 
 mod edits;
+mod faces;
 pub mod guide;
 pub mod guides;
 mod listing;
@@ -563,16 +564,20 @@ fn device_id(database: &mut Connection) -> Result<DeviceId, StoreError> {
     if let Some(id) = stored.and_then(|text| DeviceId::from_str(&text).ok()) {
         return Ok(id);
     }
-    let mut seed = [0; 4];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut seed))
-        .map_err(|error| StoreError(format!("no random numbers for a device id: {error}")))?;
-    let id = DeviceId::from_random(u32::from_ne_bytes(seed));
+    let id = random_id()?;
     database.execute(
         "INSERT INTO meta (key, value) VALUES ('device_id', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1",
         [id.to_string()],
     )?;
     Ok(id)
+}
+
+fn random_id() -> Result<DeviceId, StoreError> {
+    let mut seed = [0; 4];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut seed))
+        .map_err(|error| StoreError(format!("no random numbers for a device id: {error}")))?;
+    Ok(DeviceId::from_random(u32::from_ne_bytes(seed)))
 }
 
 fn demo_lineup(database: &mut Connection) -> Result<Lineup, StoreError> {
@@ -589,7 +594,8 @@ fn demo_lineup(database: &mut Connection) -> Result<Lineup, StoreError> {
         let (id, number, name, group, logo) = row?;
         // A row that this release cannot read stays for the release that can.
         let (Ok(number), Some(sources)) = (GuideNumber::from_str(&number), sources.remove(&id)) else { continue };
-        channels.push(Channel { id: ChannelId(id), number, name, group, logo, tvg_id: String::new(), sources });
+        let (id, tvg_id) = (ChannelId(id), String::new());
+        channels.push(Channel { id, number, name, group, logo, tvg_id, tvg_shift_min: 0, sources });
     }
     Lineup::new(channels).map_err(|error| StoreError(format!("the stored lineup is contradictory: {error:?}")))
 }

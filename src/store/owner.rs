@@ -395,7 +395,7 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
              coalesce(o.logo, e.logo), e.address, coalesce(u.user_agent, e.user_agent), e.headers, u.id, e.position,
              NOT u.ticked_only OR EXISTS (SELECT 1 FROM tick t WHERE t.subscription_id = u.id
              AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id, e.reach,
-             nullif(coalesce(min(u.streams_max, l.connections_max), u.streams_max, l.connections_max), 0)
+             nullif(coalesce(min(u.streams_max, l.connections_max), u.streams_max, l.connections_max), 0), e.tvg_shift_min
          FROM channel_source s JOIN channel c ON c.id = s.channel_id
          JOIN subscription u ON u.id = s.subscription_id AND u.enabled
          JOIN listings.listing l ON l.subscription_id = u.id
@@ -436,7 +436,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
             return Err(StoreError(format!("there are more than {CHANNELS_MAX} channels, and no more are possible")));
         }
         let (name, group, logo, tvg_id) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(13)?);
-        channels.push(Channel { id, number, name, group, logo, tvg_id, sources: vec![source] });
+        let tvg_shift_min = row.get(16)?;
+        channels.push(Channel { id, number, name, group, logo, tvg_id, tvg_shift_min, sources: vec![source] });
         places.push(Place { order: (subscription, position), moved });
         last_is_chosen = chosen;
     }

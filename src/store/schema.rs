@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 7] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -113,6 +113,28 @@ const STEPS: [&str; 5] = [
     "
     -- How far the address of a guide may lead that a playlist names; NULL: as far as the internet.
     ALTER TABLE guide ADD COLUMN reach TEXT;
+",
+    "
+    -- Devices that the box looks like besides itself. A row stays for ever, so that nobody else gets its device id.
+    CREATE TABLE face (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        present INTEGER NOT NULL,       -- 0: removed
+        place INTEGER NOT NULL,         -- its port is so many above that of the first one
+        device_id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        tuners INTEGER NOT NULL,
+        slice TEXT NOT NULL,            -- all, favorites or groups
+        first INTEGER                   -- so many of them; NULL: all
+    ) STRICT;
+    CREATE TABLE face_group (
+        face_id INTEGER NOT NULL REFERENCES face (id),
+        grouping TEXT NOT NULL,
+        PRIMARY KEY (face_id, grouping)
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- Whether the owner said by how much; otherwise the playlist does.
+    ALTER TABLE guide_choice ADD COLUMN offset_said INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

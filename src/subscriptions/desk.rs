@@ -371,7 +371,7 @@ impl Handle {
 }
 
 /// Does something as a whole, even if who asked leaves in the middle: what is stored must also be shown.
-async fn to_the_end<T: 'static>(work: impl Future<Output = Result<T, Error>> + 'static) -> Result<T, Error> {
+pub(super) async fn to_the_end<T: 'static>(work: impl Future<Output = Result<T, Error>> + 'static) -> Result<T, Error> {
     let done = tokio::task::spawn_local(work).await;
     done.unwrap_or_else(|_| Err(Error::Later("it broke off".to_owned())))
 }

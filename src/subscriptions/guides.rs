@@ -9,16 +9,19 @@ use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::{GuideGauges, Rebuilt};
 use crate::observe::problems::Topic;
-use crate::store::guide::{Imported, Importing, Known, Matched, Offered, PACKED, PLAIN, Published, Validators, Wanted};
+use crate::store::guide::{
+    FaceWanted, Imported, Importing, Known, Matched, Offered, Published, Validators, Wanted, file_name,
+};
 use crate::store::guides::{Guide, Namer};
 use bytes::Bytes;
 use pure::limits::{
     GUIDE_BYTES_MAX, GUIDE_EVERY_MS, GUIDE_FETCH_MS_MAX, GUIDE_INBOX, GUIDE_JITTER_MS, GUIDE_PAUSE_MS, GUIDE_REMAKE_MS,
     GUIDE_RETRY_MS_MAX, GUIDE_RETRY_MS_MIN, GUIDE_WAIT_MS, GUIDES_MAX,
 };
+use pure::model::face::{Cut, FaceId};
 use pure::model::guide::{Choice, GuideId, Listed};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{ChannelId, Lineup, Mark};
+use pure::model::lineup::{Channel, ChannelId, Lineup, Mark};
 use pure::model::source_url::{self, SourceUrl};
 use pure::rules::reach::Reach;
 use pure::time::{Mono, Wall};
@@ -68,7 +71,8 @@ pub struct Served {
     lineup: Weak<Lineup>,
     marks: u64,
     revision: u64,
-    numbers: Vec<GuideNumber>,
+    /// The channels of the box itself and of its other faces.
+    numbers: BTreeMap<FaceId, Vec<GuideNumber>>,
     /// When it was made.
     pub made_at: Mono,
     /// What is in it.
@@ -160,7 +164,8 @@ impl Handle {
         self.0.changed.notify_one();
     }
 
-    fn bump(&self) {
+    /// The same: something besides lineup and marks has changed.
+    pub(super) fn bump(&self) {
         self.0.revision.set(self.0.revision.get() + 1);
         self.make_anew();
     }
@@ -180,12 +185,12 @@ impl Handle {
         self.0.served.borrow().clone()
     }
 
-    /// The file of the guide that is served, and its size.
+    /// The file of the guide that is served through a face, and its size.
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    pub fn open_served(&self, is_packed: bool) -> io::Result<(File, u64)> {
-        let file = File::open(self.0.folder.join(if is_packed { PACKED } else { PLAIN }))?;
+    pub fn open_served(&self, face: FaceId, is_packed: bool) -> io::Result<(File, u64)> {
+        let file = File::open(self.0.folder.join(file_name(face, is_packed)))?;
         let bytes = file.metadata()?.len();
         Ok((file, bytes))
     }
@@ -200,12 +205,17 @@ impl Handle {
         self.0.gauges.get()
     }
 
-    /// The guide for a lineup: one that was made for it, or one that fits well enough. Waits a while where one is being
-    /// made.
+    /// The guide for a lineup, or for a face's part of it: one that was made for it, or one that fits well enough. Waits a
+    /// while where one is being made.
     ///
     /// # Errors
     /// There is none, for people.
-    pub async fn fitting(&self, lineup: &Rc<Lineup>, marks: &super::Marks) -> Result<Rc<Served>, &'static str> {
+    pub async fn fitting(
+        &self,
+        lineup: &Rc<Lineup>,
+        marks: &super::Marks,
+        face: Option<(FaceId, &Cut)>,
+    ) -> Result<Rc<Served>, &'static str> {
         let deadline = clock::mono().plus_ms(GUIDE_WAIT_MS);
         loop {
             let made = self.0.made.notified();
@@ -215,7 +225,7 @@ impl Handle {
             }
             tokio::select! {
                 () = made => {}
-                () = clock::until(Some(deadline)) => return self.fits(served, lineup, marks),
+                () = clock::until(Some(deadline)) => return self.fits(served.as_ref(), lineup, marks, face),
             }
         }
     }
@@ -228,23 +238,30 @@ impl Handle {
 
     fn fits(
         &self,
-        served: Option<Rc<Served>>,
+        served: Option<&Rc<Served>>,
         lineup: &Lineup,
         marks: &super::Marks,
+        face: Option<(FaceId, &Cut)>,
     ) -> Result<Rc<Served>, &'static str> {
-        let served = served.ok_or("The guide is still being made.\n")?;
-        let mut listed: Vec<GuideNumber> = listed(lineup, marks).map(|channel| channel.number).collect();
-        listed.sort_unstable();
-        let common = listed.iter().filter(|number| served.numbers.binary_search(number).is_ok()).count();
-        let mismatches = listed.len() + served.numbers.len() - 2 * common;
-        let mut gauges = self.0.gauges.get();
-        gauges.lineup_mismatches = mismatches as u64;
-        self.0.gauges.set(gauges);
+        let (id, cut) = face.map_or((FaceId::BOX, None), |(id, cut)| (id, Some(cut)));
+        let (served, numbers) = served
+            .and_then(|served| Some((served, served.numbers.get(&id)?)))
+            .ok_or("The guide is still being made.\n")?;
+        let is_in = |position: usize| cut.is_none_or(|cut| cut.has(position));
+        let listed = listed(lineup, marks).filter(|(position, _)| is_in(*position));
+        let listed = sorted(listed.map(|(_, channel)| channel.number));
+        let common = listed.iter().filter(|number| numbers.binary_search(number).is_ok()).count();
+        let mismatches = listed.len() + numbers.len() - 2 * common;
+        if cut.is_none() {
+            let mut gauges = self.0.gauges.get();
+            gauges.lineup_mismatches = mismatches as u64;
+            self.0.gauges.set(gauges);
+        }
         let allowed = usize::from(self.0.options.borrow().mismatch_percent);
         if mismatches * 100 > allowed * listed.len().max(1) {
             return Err("The guide does not fit the channels yet; it is being made.\n");
         }
-        Ok(served)
+        Ok(Rc::clone(served))
     }
 
     /// Has guides fetched now: this one, or all.
@@ -315,9 +332,15 @@ impl Handle {
     }
 }
 
-/// The channels that a lineup lists.
-fn listed<'a>(lineup: &'a Lineup, marks: &'a super::Marks) -> impl Iterator<Item = &'a pure::model::lineup::Channel> {
-    lineup.channels().iter().filter(|channel| marks.of(channel.id) != Mark::Hidden)
+/// The channels that a lineup lists, and where they stand in it.
+fn listed<'a>(lineup: &'a Lineup, marks: &'a super::Marks) -> impl Iterator<Item = (usize, &'a Channel)> {
+    lineup.channels().iter().enumerate().filter(|(_, channel)| marks.of(channel.id) != Mark::Hidden)
+}
+
+fn sorted(numbers: impl Iterator<Item = GuideNumber>) -> Vec<GuideNumber> {
+    let mut numbers: Vec<GuideNumber> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// Whom the guides' tasks talk to.
@@ -650,7 +673,8 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
         let options = shared.options.borrow();
         let guides = shared.guides.borrow();
         Wanted {
-            lineup: listed(&aim.lineup, &aim.marks).map(Listed::from).collect(),
+            lineup: listed(&aim.lineup, &aim.marks).map(|(_, channel)| Listed::from(channel)).collect(),
+            faces: faces_wanted(rooms, aim),
             choices: shared.choices.borrow().clone(),
             guides: guides.iter().map(|state| (state.guide.id, state.guide.offset_s)).collect(),
             now: clock::wall(),
@@ -658,8 +682,7 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
             episodes_required: options.episodes_required,
         }
     };
-    let mut numbers: Vec<GuideNumber> = wanted.lineup.iter().map(|channel| channel.number).collect();
-    numbers.sort_unstable();
+    let numbers = numbers(&wanted);
     let made = rooms.guide.publish(wanted).await;
     let published = match made {
         Ok(published) => published,
@@ -702,6 +725,25 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
         data_from,
     }));
     true
+}
+
+/// Which of the listed channels each face shows.
+fn faces_wanted(rooms: &Rooms<'_>, aim: &Aim) -> Vec<FaceWanted> {
+    let faces = rooms.subscriptions.faces().into_iter();
+    let wanted = faces.map(|face| {
+        let cut = rooms.subscriptions.cut(&face, &aim.lineup, &aim.marks);
+        let shows = listed(&aim.lineup, &aim.marks).map(|(position, _)| cut.has(position)).collect();
+        FaceWanted { face: face.id, shows }
+    });
+    // One without channels has nothing on.
+    wanted.filter(|face| face.shows.contains(&true)).collect()
+}
+
+/// The channels of the box itself and of its other faces.
+fn numbers(wanted: &Wanted) -> BTreeMap<FaceId, Vec<GuideNumber>> {
+    let faces = wanted.faces.iter().map(|face| (face.face, sorted(face.numbers(&wanted.lineup))));
+    let own = sorted(wanted.lineup.iter().map(|channel| channel.number));
+    faces.chain([(FaceId::BOX, own)]).collect()
 }
 
 fn refuse(rooms: &Rooms<'_>, why: &str) {

@@ -7,6 +7,7 @@
 
 mod desk;
 mod document;
+mod faces;
 pub mod guides;
 mod intake;
 mod logos;
@@ -199,6 +200,7 @@ struct Shared {
     adopting: Mutex<()>,
     logos: logos::Logos,
     guides: guides::Handle,
+    faces: faces::Faces,
 }
 
 /// The subscriptions, as others see them.
@@ -223,6 +225,7 @@ impl Handle {
             adopting: Mutex::new(()),
             logos: logos::Logos::new(),
             guides,
+            faces: faces::Faces::new(),
         }))
     }
 
@@ -274,6 +277,7 @@ impl Handle {
                 };
             }
             *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: old.revision + 1 });
+            faces::show(&handle);
             handle.0.guides.make_anew();
             Ok(())
         });
@@ -313,6 +317,7 @@ impl Handle {
 pub async fn run(handle: Handle) {
     // Before the first lineup: what is hidden must not be shown for a moment.
     recall_marks(&handle).await;
+    faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, true) => {}
         () = refresh(&handle) => {}
@@ -647,8 +652,8 @@ async fn show(handle: &Handle) {
             publish(handle, lineup);
             if channels > PLEX_CHANNELS_MAX && channels != before {
                 tracing::warn!(
-                    "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {channels}; choose groups, or let a \
-                     second box have the others"
+                    "Plex takes {PLEX_CHANNELS_MAX} channels of one box, and here are {channels}; choose groups, or let Plex \
+                     have a face of its own with the first {PLEX_CHANNELS_MAX} of them"
                 );
             }
         }
@@ -666,6 +671,7 @@ fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::S
         Ok(lineup) => {
             let old = engine.lineup();
             engine.set_lineup(Rc::new(lineup));
+            faces::show(handle);
             handle.0.guides.make_anew();
             if let Some(old) = old.and_then(Rc::into_inner) {
                 store.discard(old);
@@ -684,6 +690,7 @@ fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::S
 /// its channels for that.
 pub async fn run_stored(handle: Handle, sure: bool) {
     recall_marks(&handle).await;
+    faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, false) => {}
         () = show_stored(&handle, sure) => {}

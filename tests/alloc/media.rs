@@ -1,6 +1,7 @@
 //! A packet's way: from a child into the ring, and from the ring to a viewer.
 
 use crate::allocations;
+use pure::model::face::Share;
 use pure::model::lineup::{Channel, ChannelId, DemoIndex, Lineup, Source};
 use pure::model::profile::Profile;
 use pure::rules::reach::Reach;
@@ -110,11 +111,12 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
             group: String::new(),
             logo: String::new(),
             tvg_id: String::new(),
+            tvg_shift_min: 0,
             sources: vec![source],
         };
         engine.set_lineup(Rc::new(Lineup::new(vec![channel]).unwrap()));
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
-        let mut viewer = engine.watch(ChannelId(1), Profile::None, None, peer).await.unwrap();
+        let mut viewer = engine.watch(ChannelId(1), Profile::None, None, Share::BOX, peer).await.unwrap();
         // The first packets find the memory that all others use again.
         pass(&mut viewer, PACKETS / 10).await;
         let before = allocations();

@@ -1,6 +1,7 @@
 //! The guard's decisions.
 
 use crate::allocations;
+use pure::model::face::{FaceId, Share};
 use pure::model::lineup::{Account, ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -45,7 +46,8 @@ fn a_decision_allocates_nothing() {
                 let supplies = [supply, Supply { account: None, ..supply }];
                 let channel = ChannelId(u32::from(dice.small(40)));
                 let sources = Sources::new(channel, supplies.into_iter().take(1 + dice.small(2) as usize)).unwrap();
-                Event::Ask { viewer: ViewerId(viewer), tuner: None, sources }
+                let share = Share { face: FaceId(u32::from(dice.small(2))), slots_max: 3 };
+                Event::Ask { viewer: ViewerId(viewer), tuner: None, share, sources }
             }
             3..=5 => Event::Leave { viewer: ViewerId(viewer - dice.roll(20).min(viewer)) },
             6 => Event::Output { slot, generation },

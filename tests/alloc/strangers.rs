@@ -47,6 +47,7 @@ fn shelf() -> Shelf {
         group: String::new(),
         logo: String::new(),
         tvg_id: String::new(),
+        tvg_shift_min: 0,
         sources: vec![Source::Demo(DemoIndex(0))],
     };
     Shelf(Lineup::new((0..200).map(channel).collect()).unwrap())

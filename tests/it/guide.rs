@@ -158,6 +158,41 @@ fn a_playlist_names_a_guide_and_clients_get_its_programmes() {
 }
 
 #[test]
+fn a_playlist_moves_programmes_unless_the_owner_says_by_how_much() {
+    let source = Source::document(guide());
+    let mut setup = Setup::new();
+    setup.playlist(
+        playlist(&source.url("/guide.xml")).replace("tvg-id=\"one.de\"", "tvg-id=\"one.de\" tvg-shift=\"+1.5\""),
+    );
+    let daemon = setup.start();
+    wait_for_programmes(&daemon, "Now &amp; here");
+    let starts = |minutes: &str| {
+        wait_until(&format!("its first programme starts {minutes} later"), LIMIT, || {
+            shown(&daemon, "1").first().is_some_and(|(title, from, _)| title.contains("Now") && from == minutes)
+        });
+    };
+    let half_past = |hours: i64| at(hours).replace("0000 +0000", "3000 +0000");
+    let said = |by: Option<&str>, minutes: i64| {
+        let matches = json(&daemon, "/api/guides/matches");
+        let by = by.map_or(serde_json::Value::Null, Into::into);
+        assert_eq!((&matches[0]["offset_said_by"], &matches[0]["offset_minutes"]), (&by, &minutes.into()));
+        assert_eq!(matches[1]["offset_said_by"], serde_json::Value::Null);
+    };
+    starts(&half_past(1));
+    said(Some("playlist"), 90);
+    assert_eq!(shown(&daemon, "2")[0].1, at(0), "what says nothing is not moved");
+    // Nothing is something when the owner says it; and what he says of the guide comes on top.
+    assert_eq!(post(&daemon, "/api/guides/choose?channel=1&minutes=0"), 200);
+    starts(&at(0));
+    said(Some("owner"), 0);
+    assert_eq!(post(&daemon, "/api/guides/offset?guide=1&minutes=60"), 200);
+    starts(&at(1));
+    assert_eq!(post(&daemon, "/api/guides/choose?channel=1&minutes=auto"), 200);
+    starts(&half_past(2));
+    said(Some("playlist"), 90);
+}
+
+#[test]
 fn what_the_owner_chose_outlives_refresh_and_restart() {
     // At stake: hours of matching by hand. Each choice is made, the guide changes, the daemon starts anew.
     let source = Source::document(guide());
@@ -615,6 +650,7 @@ fn ten_thousand_mutated_guides_never_make_a_bad_one() {
         name: name.to_owned(),
         logo: String::new(),
         tvg_id: tvg_id.to_owned(),
+        tvg_shift_min: i16::try_from(id).unwrap() * 45 - 90,
         demo: None,
     };
     let lineup = vec![channel(1, "One & <All>", "one.de"), channel(2, "Zwei", ""), channel(3, "Three", "")];

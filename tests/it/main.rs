@@ -11,6 +11,7 @@ mod clients;
 mod control;
 mod device;
 mod discovery;
+mod faces;
 mod failover;
 mod fake;
 mod faults;

@@ -656,3 +656,61 @@ fn l02_avahi_finds_name_and_page_when_the_link_comes_back_too() {
     assert!(daemon.ended(SOON).success());
     wait_until("it is gone", SOON, || !browse().contains("tunerd.local"));
 }
+
+#[test]
+fn a_face_is_a_device_of_its_own_in_the_network() {
+    if !inside(&["--net"], "network::a_face_is_a_device_of_its_own_in_the_network") {
+        return;
+    }
+    let neighbour = Neighbour::new(0);
+    let heard = listener(&neighbour);
+    let mut setup = boxed(Setup::new());
+    setup.set("network", "ssdp = true");
+    let daemon = setup.start();
+    let here = HERE[0];
+    let post = |target: &str, body: &str| {
+        let url = format!("http://{here}:80{target}");
+        neighbour.run("curl", &["-s", "--retry", "3", "--retry-all-errors", "-d", body, &url])
+    };
+    assert_eq!(post("/api/faces/add", "{\"name\":\"Second\",\"tuners\":1}"), "{\"id\":1}");
+    daemon.wait_for_log("the face Second is on port 5005");
+    let discover = neighbour.run("curl", &["-s", &format!("http://{here}:5005/discover.json")]);
+    assert!(discover.contains(&format!("\"BaseURL\":\"http://{here}:5005\"")), "{discover}");
+    let face = discover.split("\"DeviceID\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_ne!(face, id_of(&daemon));
+    // The real client finds both by broadcast, however often it asks.
+    for _ in 0..3 {
+        let found = neighbour.config(&["discover"]);
+        let mut lines: Vec<&str> = found.lines().collect();
+        lines.sort_unstable();
+        let line = |id: &str| format!("hdhomerun device {id} found at {here}");
+        let mut expected = [line(&face), line(&id_of(&daemon))];
+        expected.sort_unstable();
+        assert_eq!(lines, expected);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    // It comes and goes over SSDP, while the box stays.
+    let udn = |id: &str| format!("uuid:74756e65-7264-8000-8000-0000{}", id.to_lowercase());
+    let told = all(&heard, Duration::from_secs(2));
+    let location = format!("http://{here}:5005/device.xml");
+    let says = |lines: &BTreeMap<String, String>, id: &str, word: &str| {
+        // What others search for is heard, too.
+        lines.get("NT").is_some_and(|target| *target == udn(id)) && lines["NTS"] == word
+    };
+    assert!(
+        told.iter().find(|lines| says(lines, &face, "ssdp:alive")).is_some_and(|lines| lines["LOCATION"] == location),
+        "{told:?}"
+    );
+    let socket = neighbour.socket();
+    let answers = neighbour.there(|| {
+        let search = m_search(&udn(&face), "MX: 1\r\n");
+        socket.send_to(search.as_bytes(), SocketAddr::from((SSDP_GROUP, SSDP_PORT))).unwrap();
+        all(&socket, Duration::from_secs(2))
+    });
+    assert_eq!(answers.iter().map(|lines| &lines["LOCATION"]).collect::<Vec<_>>(), [&location]);
+    assert_eq!(post("/api/faces/remove?id=1", ""), "");
+    let told = all(&heard, Duration::from_secs(2));
+    let goes = |id: &str| told.iter().any(|lines| says(lines, id, "ssdp:byebye"));
+    assert!(goes(&face) && !goes(&id_of(&daemon)), "{told:?}");
+    assert_eq!(neighbour.config(&["discover"]).lines().count(), 1);
+}

@@ -186,7 +186,7 @@ pub(super) fn refused(refusal: Refusal) -> Response<Body> {
             "803 System Busy"
         }
         Refusal::TunerInUse => "804 Tuner In Use",
-        Refusal::AllTunersInUse | Refusal::AccountFull => "805 All Tuners In Use",
+        Refusal::AllTunersInUse | Refusal::AccountFull | Refusal::ShareInUse => "805 All Tuners In Use",
         Refusal::TuneFailed { .. } | Refusal::Misconfigured => "806 Tune Failed",
         Refusal::NoVideo { .. } | Refusal::Resting { .. } => "807 No Video Data",
     };

@@ -11,6 +11,7 @@ use crate::engine::Tuner;
 use hyper::Response;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use pure::model::channel_map::MuxPlan;
+use pure::model::device_id::DeviceId;
 use pure::model::lineup::{Channel, Lineup};
 use pure::wire::xml::Escaped;
 use serde::Serialize;
@@ -35,18 +36,27 @@ struct Discover<'a> {
 
 pub(super) fn discover(app: &App, asked: &Asked) -> Response<Body> {
     let base_url = asked.reach.base.as_str();
+    let (name, device_id) = identity(app, asked);
     let (model_number, firmware_name) = app.model();
     answer::json(&Discover {
-        friendly_name: &app.name.borrow(),
+        friendly_name: &name,
         model_number,
         firmware_name,
         firmware_version: FIRMWARE_VERSION,
-        device_id: app.device_id.to_string(),
-        device_auth: &app.device_id.auth(),
+        device_id: device_id.to_string(),
+        device_auth: &device_id.auth(),
         base_url,
         lineup_url: format!("{base_url}/lineup.json"),
-        tuner_count: app.engine.tuners_len(),
+        tuner_count: asked.tuners_len(app),
     })
+}
+
+/// What clients call whom they ask, and its id.
+fn identity(app: &App, asked: &Asked) -> (String, DeviceId) {
+    match &asked.face {
+        None => (app.name.borrow().clone(), app.device_id),
+        Some(face) => (face.terms.name.clone(), face.device_id),
+    }
 }
 
 /// A tuner that somebody watches, and what; a tuner whose channel left the lineup shows nothing.
@@ -84,11 +94,12 @@ struct Busy {
     network_rate: u64,
 }
 
-pub(super) fn status(app: &App) -> Response<Body> {
+/// The tuners of the box; those of a further face are a number: the busy ones come first.
+pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
     let lineup = app.engine.lineup();
     let plan = MuxPlan::new(CHANNEL_MAP, lineup.as_ref().map_or(0, |lineup| lineup.channels().len()));
-    let show = |tuner: &Tuner| TunerStatus {
-        resource: format!("tuner{}", tuner.view.slot.0),
+    let show = |(index, tuner): (usize, &Tuner)| TunerStatus {
+        resource: format!("tuner{index}"),
         busy: busy(tuner, lineup.as_deref()).map(|(position, channel)| Busy {
             vct_number: channel.number.as_str().to_owned(),
             vct_name: channel.name.clone(),
@@ -100,7 +111,18 @@ pub(super) fn status(app: &App) -> Response<Body> {
             network_rate: tuner.stats.bits_per_s,
         }),
     };
-    answer::json(&app.engine.tuners().iter().map(show).collect::<Vec<_>>())
+    let mut tuners = app.engine.tuners();
+    let mut shown_len = tuners.len();
+    if let Some(face) = &asked.face {
+        for tuner in &mut tuners {
+            tuner.watchers.retain(|watcher| watcher.face == face.id);
+        }
+        tuners.retain(|tuner| !tuner.watchers.is_empty());
+        shown_len = asked.tuners_len(app);
+        tuners.truncate(shown_len);
+    }
+    let idle = (tuners.len()..shown_len).map(|index| TunerStatus { resource: format!("tuner{index}"), busy: None });
+    answer::json(&tuners.iter().enumerate().map(show).chain(idle).collect::<Vec<_>>())
 }
 
 #[derive(Serialize)]
@@ -127,8 +149,11 @@ pub(super) fn stream_head() -> Response<Body> {
 /// Source: `UPnP` Device Architecture 1.0, section 2.1. The order is that of its example; whatever a person has chosen
 /// is escaped.
 pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
-    let (base, id, udn) = (&asked.reach.base, app.device_id, app.device_id.udn());
-    let (name, (model, _)) = (app.name.borrow(), app.model());
+    let base = &asked.reach.base;
+    let ((name, id), (model, _)) = (identity(app, asked), app.model());
+    let udn = id.udn();
+    // The page is the box's.
+    let page = if asked.face.is_some() { format!("{}/", asked.reach.page) } else { "/".to_owned() };
     answer::device(
         answer::XML,
         format!(
@@ -146,7 +171,7 @@ pub(super) fn device_xml(app: &App, asked: &Asked) -> Response<Body> {
              <modelNumber>{model}</modelNumber>\n\
              <serialNumber>{id}</serialNumber>\n\
              <UDN>uuid:{udn}</UDN>\n\
-             <presentationURL>/</presentationURL>\n\
+             <presentationURL>{page}</presentationURL>\n\
              </device>\n\
              </root>\n",
             Escaped(&name)

@@ -6,9 +6,11 @@
 use super::App;
 use super::answer::{self, Body};
 use super::lineup::loading;
+use super::route::Asked;
 use crate::clock;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
+use pure::model::face::FaceId;
 use pure::model::lineup::Mark;
 
 /// How the guide is wanted.
@@ -20,20 +22,26 @@ pub(super) enum Form {
     Gzip,
 }
 
-pub(super) async fn xmltv(app: &App, form: Form, asked: &HeaderMap) -> Response<Body> {
+pub(super) async fn xmltv(app: &App, asked: &Asked, form: Form, headers: &HeaderMap) -> Response<Body> {
     let Some(lineup) = app.engine.lineup() else { return loading() };
     if !clock::wall_is_plausible() {
         return answer::later("The clock of this box is not set yet, so there is no guide.\n", 60);
     }
     let marks = app.subscriptions.marks();
-    if lineup.channels().iter().all(|channel| marks.of(channel.id) == Mark::Hidden) {
+    let cut = asked.cut(app, &lineup);
+    let is_empty = match &cut {
+        None => lineup.channels().iter().all(|channel| marks.of(channel.id) == Mark::Hidden),
+        Some(cut) => cut.listed_len() == 0,
+    };
+    if is_empty {
         return answer::later("There are no channels, so there is no guide.\n", 60);
     }
-    if let Err(why) = app.subscriptions.guides().fitting(&lineup, &marks).await {
+    let id = asked.face.as_ref().map_or(FaceId::BOX, |face| face.id);
+    if let Err(why) = app.subscriptions.guides().fitting(&lineup, &marks, cut.as_deref().map(|cut| (id, cut))).await {
         return answer::later(why, 10);
     }
-    let is_packed = form == Form::Gzip || accepts_gzip(asked);
-    let Ok((file, bytes)) = app.subscriptions.guides().open_served(is_packed) else {
+    let is_packed = form == Form::Gzip || accepts_gzip(headers);
+    let Ok((file, bytes)) = app.subscriptions.guides().open_served(id, is_packed) else {
         return answer::later("The guide cannot be read.\n", 60);
     };
     let content_type = if form == Form::Gzip { "application/gzip" } else { answer::XML };

@@ -148,6 +148,8 @@ struct MatchView {
     /// automatic, none or guide, as the owner chose.
     chosen: &'static str,
     offset_minutes: i64,
+    /// owner, playlist (its `tvg-shift`), or nobody.
+    offset_said_by: Option<&'static str>,
     guide: Option<u32>,
     guide_channel: Option<String>,
     guide_name: Option<String>,
@@ -183,7 +185,12 @@ pub(super) fn matches(app: &App, asked: &str) -> Response<Body> {
                 Chosen::Nothing => "none",
                 Chosen::Channel(..) => "guide",
             },
-            offset_minutes: choice.offset_s / 60,
+            offset_minutes: choice.offset_s_for(channel.tvg_shift_min) / 60,
+            offset_said_by: match (choice.offset_s, channel.tvg_shift_min) {
+                (Some(_), _) => Some("owner"),
+                (None, 0) => None,
+                (None, _) => Some("playlist"),
+            },
             guide: found.and_then(|found| found.guide).map(|guide| guide.0),
             guide_channel: found.and_then(|found| text(&found.guide_channel)),
             guide_name: found.and_then(|found| text(&found.guide_name)),
@@ -279,7 +286,8 @@ pub(super) async fn change(app: &App, what: Change, asked: &str) -> Response<Bod
     }
 }
 
-const MINUTES: &str = "minutes says by how much to move, from -1440 to 1440; later when positive";
+const MINUTES: &str = "minutes says by how much to move, from -1440 to 1440; later when positive; auto for a channel: \
+                       as its playlist says";
 
 fn minutes(asked: &str) -> Result<Option<i64>, ()> {
     let Some(text) = query(asked, "minutes") else { return Ok(None) };
@@ -303,6 +311,11 @@ async fn choose(app: &App, asked: &str, guide: Option<GuideId>) -> Response<Body
         (Some(id), Some(guide)) if !id.is_empty() => Chosen::Channel(guide, id.to_owned()),
         (Some(_), _) => return answer::bad_request("id is a channel of the guide that guide names, or auto, or none"),
     };
-    let Ok(offset) = minutes(asked) else { return answer::bad_request(MINUTES) };
-    done(guides.choose(channel, Choice { guide: chosen, offset_s: offset.unwrap_or(offset_s) }).await)
+    let offset_s = match (query(asked, "minutes"), minutes(asked)) {
+        (Some("auto"), _) => None,
+        (None, _) => offset_s,
+        (_, Ok(offset_s)) => offset_s,
+        (_, Err(())) => return answer::bad_request(MINUTES),
+    };
+    done(guides.choose(channel, Choice { guide: chosen, offset_s }).await)
 }

@@ -18,6 +18,7 @@ use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX};
 use pure::model::channel_map::{MuxPlan, Place};
+use pure::model::face::Cut;
 use pure::model::fingerprint::Fingerprint;
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, Lineup, Mark, Source};
@@ -86,6 +87,8 @@ struct Kept {
     marks: u64,
     formats: u64,
     wanted: Wanted,
+    /// The part of the lineup that it shows; `None`: all of it.
+    cut: Option<Rc<Cut>>,
     base: BaseUrl,
     stream: BaseUrl,
     document: Bytes,
@@ -120,11 +123,17 @@ pub(super) async fn document(app: &App, asked: &Asked, form: Form, what: &str) -
     let Some(lineup) = app.engine.lineup() else { return loading() };
     let (marks, formats, wanted) = (app.subscriptions.marks(), app.engine.formats_revision(), Wanted::new(form, what));
     let (base, stream) = (&asked.reach.base, &asked.reach.stream);
+    let cut = asked.cut(app, &lineup);
+    if cut.as_ref().is_some_and(|cut| cut.listed_len() == 0) {
+        // An empty lineup would make clients forget their channels.
+        return answer::later("There are no channels for this face now.\n", 60);
+    }
     let known = app.documents.find(|kept| {
         Weak::as_ptr(&kept.lineup) == Rc::as_ptr(&lineup)
             && (kept.marks, kept.formats, kept.wanted) == (marks.revision, formats, wanted)
             && kept.base == *base
             && kept.stream == *stream
+            && kept.cut.as_ref().map(Rc::as_ptr) == cut.as_ref().map(Rc::as_ptr)
     });
     if let Some(document) = known {
         return answer::device(form.content_type(), document);
@@ -133,11 +142,12 @@ pub(super) async fn document(app: &App, asked: &Asked, form: Form, what: &str) -
     let mut writer = Writer::new(form, base);
     for (batch, channels) in lineup.channels().chunks(BATCH).enumerate() {
         for (index, channel) in channels.iter().enumerate() {
-            let mark = marks.of(channel.id);
-            if mark == Mark::Hidden && !wanted.all {
+            let (mark, position) = (marks.of(channel.id), batch * BATCH + index);
+            let is_hidden = mark == Mark::Hidden && !wanted.all;
+            if is_hidden || cut.as_ref().is_some_and(|cut| !cut.has(position)) {
                 continue;
             }
-            let place = plan.place(batch * BATCH + index).filter(|_| wanted.tuning);
+            let place = plan.place(position).filter(|_| wanted.tuning);
             let program = Program::new(channel, app.engine.formats(channel.id), mark, wanted.all, place, stream);
             if writer.write(channel, &program).is_err() {
                 return answer::broken();
@@ -151,6 +161,7 @@ pub(super) async fn document(app: &App, asked: &Asked, form: Form, what: &str) -
         marks: marks.revision,
         formats,
         wanted,
+        cut,
         base: base.clone(),
         stream: stream.clone(),
         document: document.clone(),
@@ -418,25 +429,28 @@ pub(super) fn scan(app: &App) -> Response<Body> {
 }
 
 /// What a client may do with the channels. The answer to what worked is empty, as that of a real box.
-pub(super) async fn post(app: &App, asked: &str) -> Response<Body> {
-    match (query(asked, "scan"), query(asked, "favorite")) {
+pub(super) async fn post(app: &App, asked: &Asked, what: &str) -> Response<Body> {
+    match (query(what, "scan"), query(what, "favorite")) {
         (Some("start"), _) => scan(app),
         (Some("abort"), _) => {
             app.subscriptions.abort();
             answer::device(answer::TEXT, "")
         }
-        (None, Some(favorite)) => mark(app, favorite).await,
+        (None, Some(favorite)) => mark(app, asked, favorite).await,
         _ => answer::bad_request("Known here: scan=start, scan=abort, favorite=+5.1, favorite=-5.1, favorite=x5.1."),
     }
 }
 
 /// `+5.1` is a favourite, `-5.1` is one no more and is shown, `x5.1` is hidden.
-async fn mark(app: &App, favorite: &str) -> Response<Body> {
+async fn mark(app: &App, asked: &Asked, favorite: &str) -> Response<Body> {
     let Some((mark, number)) = read_mark(favorite) else {
         return answer::bad_request("A favourite is written +5.1, a plain channel -5.1, a hidden one x5.1.");
     };
     let Some(lineup) = app.engine.lineup() else { return loading() };
-    let Some(channel) = lineup.by_number(&number) else { return answer::unknown_channel() };
+    let cut = asked.cut(app, &lineup);
+    let is_shown = |id| cut.as_ref().is_none_or(|cut| lineup.position(id).is_some_and(|position| cut.has(position)));
+    let channel = lineup.by_number(&number).filter(|channel| is_shown(channel.id));
+    let Some(channel) = channel else { return answer::unknown_channel() };
     match app.subscriptions.mark(channel.id, mark).await {
         Ok(()) => answer::device(answer::TEXT, ""),
         Err(error) => {
@@ -517,6 +531,7 @@ mod tests {
             marks: 1,
             formats: 1,
             wanted: Wanted::new(Form::Json, ""),
+            cut: None,
             base: super::super::url([10, 0, 0, host].into(), None),
             stream: BaseUrl::new(),
             document: Bytes::from(vec![0; bytes]),

@@ -7,6 +7,7 @@
 mod answer;
 mod api;
 mod device;
+mod faces;
 mod guide;
 mod guides;
 pub mod identity;
@@ -25,6 +26,7 @@ use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
+pub use faces::keep_ports;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HOST;
@@ -34,8 +36,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 pub use lineup::Documents;
 use nix::libc;
-use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
+use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, FACES_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
 use pure::model::device_id::DeviceId;
+use pure::model::face::FaceId;
 use pure::model::subnet::Subnet;
 use pure::rules::alarms::Sign;
 use pure::rules::bucket::Bucket;
@@ -50,7 +53,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What the answers are made of.
 pub struct App {
@@ -64,6 +67,10 @@ pub struct App {
     pub page_port: Cell<Option<u16>>,
     /// Port of the streams, if it could be bound.
     pub stream_port: Cell<Option<u16>>,
+    /// Ports of the further faces, while they are open.
+    pub face_ports: RefCell<BTreeMap<FaceId, u16>>,
+    /// Tells when what [`App::devices`] says has changed.
+    pub device_changes: watch::Sender<()>,
     /// Whether these ports are open over `IPv6`, too.
     pub has_v6: Cell<bool>,
     /// Networks that are ours besides those that the box is in.
@@ -92,6 +99,26 @@ pub struct App {
     pub scans: RefCell<Bucket>,
 }
 
+/// As what the network knows the box: as itself, and as each of its further faces whose port is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Who.
+    pub id: DeviceId,
+    /// How many can watch at once.
+    pub tuners_len: u8,
+    port: Option<u16>,
+}
+
+impl Device {
+    /// Where it answers, for a client that knows the box as `host`.
+    pub fn base_url(&self, host: IpAddr) -> BaseUrl {
+        url(host, self.port)
+    }
+}
+
+/// All of them; the box itself comes first.
+pub type Devices = heapless::Vec<Device, { FACES_MAX + 1 }>;
+
 /// The address of this box as one client can use it, without path and slash.
 pub type BaseUrl = ShortString<BASE_URL_V6_BYTES_MAX>;
 
@@ -108,6 +135,21 @@ impl App {
     /// The printable model and the firmware's name: whoever cannot transcode must not say so.
     pub fn model(&self) -> (&'static str, &'static str) {
         pure::rules::encoders::model(self.engine.transcodes())
+    }
+
+    /// As what the network knows the box.
+    pub fn devices(&self) -> Devices {
+        let tuners_len = u8::try_from(self.engine.tuners_len()).unwrap_or(u8::MAX);
+        let port = self.page_port.get().or(self.stream_port.get());
+        let own = Device { id: self.device_id, tuners_len, port };
+        let ports = self.face_ports.borrow();
+        self.subscriptions.with_faces(|faces| {
+            let faces = faces.iter().filter_map(|face| {
+                let port = Some(*ports.get(&face.id)?);
+                Some(Device { id: face.device_id, tuners_len: face.terms.tuners.min(tuners_len), port })
+            });
+            [own].into_iter().chain(faces).take(FACES_MAX + 1).collect()
+        })
     }
 
     /// The address of page and answers, as a client that knows us as `host` can use it.
@@ -131,8 +173,17 @@ impl App {
         is_local(peer, &self.interfaces.now(), &self.subnets)
     }
 
-    /// The addresses for a client that reached us at `local`, by a name or address that he calls `host`.
-    fn reach(&self, local: SocketAddr, peer: SocketAddr, host: Option<&str>) -> Reach {
+    /// The addresses for a client that reached us at `local`, by a name or address that he calls `host`. A further face
+    /// has all in one place.
+    fn reach(&self, local: SocketAddr, peer: SocketAddr, host: Option<&str>, is_face: bool) -> Reach {
+        let reach = |host: IpAddr| {
+            let page = self.base_url(host);
+            if is_face {
+                let base = url(host, Some(local.port()));
+                return Reach { stream: base.clone(), base, page };
+            }
+            Reach { base: page.clone(), stream: self.stream_url(host), page }
+        };
         let interface = match local {
             SocketAddr::V6(local) => local.scope_id(),
             SocketAddr::V4(_) => 0,
@@ -143,13 +194,13 @@ impl App {
         if let Some((ip, port)) = host.and_then(literal).filter(|(ip, _)| *ip != own && !ip.is_unspecified()) {
             let port = port.unwrap_or(80);
             if port != local.port() {
-                return Reach { base: url(ip, Some(port)), stream: url(ip, Some(port)) };
+                let base = url(ip, Some(port));
+                return Reach { stream: base.clone(), page: base.clone(), base };
             }
-            return Reach { base: self.base_url(ip), stream: self.stream_url(ip) };
+            return reach(ip);
         }
         let known = self.interfaces.now().host_for(interface, own, peer.ip(), self.has_v6.get());
-        let host = known.unwrap_or(own);
-        Reach { base: self.base_url(host), stream: self.stream_url(host) }
+        reach(known.unwrap_or(own))
     }
 }
 
@@ -180,6 +231,8 @@ pub(super) struct Reach {
     base: BaseUrl,
     /// Streams.
     stream: BaseUrl,
+    /// The page for people, which only the box itself has.
+    page: BaseUrl,
 }
 
 /// How many connections there are, and from where.
@@ -247,8 +300,8 @@ pub fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Answers one listening port; never ends.
-pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connections>) {
+/// Answers one listening port, as the box itself or as a further face; never ends.
+pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connections>, face: Option<FaceId>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -275,7 +328,7 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
         };
         let app = Rc::clone(&app);
         tokio::task::spawn_local(async move {
-            if let Some(Taken { stream, playing, buffer }) = converse(stream, peer, &app).await {
+            if let Some(Taken { stream, playing, buffer }) = converse(stream, peer, &app, face).await {
                 // A task of its own: a viewer must not keep the memory that his request took. hyper's buffer is given
                 // back last, in one piece, or the next request would find its place taken by this viewer.
                 tokio::task::spawn_local(media::feed(stream, playing, counted));
@@ -324,7 +377,7 @@ struct Taken {
 }
 
 /// Answers requests until the connection ends, or gives the socket back with the viewer whom it is for.
-async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<Taken> {
+async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Option<FaceId>) -> Option<Taken> {
     set_up(&stream).ok()?;
     let local = stream.local_addr().ok()?;
     let takeover = Rc::new(Takeover::default());
@@ -333,7 +386,13 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>) -> Option<
         async move {
             app.metrics.http_requests.add(1);
             let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-            let asked = route::Asked { reach: app.reach(local, peer, host), peer };
+            let reach = app.reach(local, peer, host, face.is_some());
+            let asked = match face.map(|face| app.subscriptions.face(face)) {
+                None => route::Asked { reach, peer, face: None },
+                Some(Some(face)) => route::Asked { reach, peer, face: Some(face) },
+                // It was removed a moment ago.
+                Some(None) => return Ok(answer::not_found()),
+            };
             match route::respond(&app, &asked, request).await {
                 route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
                 route::Outcome::Play(playing) => {

@@ -48,7 +48,7 @@ impl Ask {
     }
 }
 
-type Answer = Result<Response<Body>, Error>;
+pub(super) type Answer = Result<Response<Body>, Error>;
 
 /// Answers one of them.
 pub(super) async fn respond(app: &App, ask: Ask, asked: &str, body: Incoming) -> Response<Body> {
@@ -80,7 +80,7 @@ struct Refused<'a> {
     why: &'a str,
 }
 
-fn refuse(error: &Error) -> Response<Body> {
+pub(super) fn refuse(error: &Error) -> Response<Body> {
     match error {
         Error::Field(FieldError { field, why }) => json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { field, why }),
         Error::NotFound => answer::not_found(),
@@ -91,15 +91,15 @@ fn refuse(error: &Error) -> Response<Body> {
     }
 }
 
-fn done() -> Response<Body> {
+pub(super) fn done() -> Response<Body> {
     answer::plain(StatusCode::NO_CONTENT, answer::TEXT, "")
 }
 
-fn wrong(field: &'static str, why: impl Into<String>) -> Error {
+pub(super) fn wrong(field: &'static str, why: impl Into<String>) -> Error {
     Error::Field(FieldError::new(field, why))
 }
 
-async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T, Error> {
+pub(super) async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T, Error> {
     let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let bytes = read.map_err(|_| wrong("body", format!("at most {BODY_BYTES_MAX} bytes, and all of them")))?;
     // The place and what was expected; never what was found, which may be a password.
@@ -510,7 +510,7 @@ async fn channels(app: &App, asked: &str) -> Answer {
 
 /// Tells null from nothing.
 #[derive(Default)]
-enum Given<T> {
+pub(super) enum Given<T> {
     #[default]
     Nothing,
     Null,

@@ -5,22 +5,24 @@ use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::owner::Ask;
-use super::{App, Playing, Reach, api, device, guide, owner, page, pages};
+use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, TARGET_BYTES_MAX};
 use pure::model::channel_map::{MuxPlan, RfProgramme};
+use pure::model::face::{Cut, Face, Share};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
 use pure::model::subscription::Decision;
 use pure::rules::clients::Asked as Wish;
-use pure::rules::pool::SlotIndex;
+use pure::rules::pool::{Refusal, SlotIndex};
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use pure::wire::percent;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 /// Who asks, and how he reaches us.
 pub(super) struct Asked {
@@ -28,6 +30,26 @@ pub(super) struct Asked {
     pub(super) reach: Reach,
     /// The client's.
     pub(super) peer: SocketAddr,
+    /// The face that he asks; `None`: the box itself.
+    pub(super) face: Option<Rc<Face>>,
+}
+
+impl Asked {
+    /// What his viewers may occupy.
+    fn share(&self) -> Share {
+        self.face.as_ref().map_or(Share::BOX, |face| face.share())
+    }
+
+    /// What he sees of a lineup; `None`: everything.
+    pub(super) fn cut(&self, app: &App, lineup: &Rc<Lineup>) -> Option<Rc<Cut>> {
+        let marks = app.subscriptions.marks();
+        self.face.as_ref().map(|face| app.subscriptions.cut(face, lineup, &marks))
+    }
+
+    /// How many tuners he has.
+    pub(super) fn tuners_len(&self, app: &App) -> usize {
+        app.engine.tuners_len().min(usize::from(self.share().slots_max))
+    }
 }
 
 /// What becomes of a request.
@@ -65,6 +87,7 @@ enum Route<'a> {
     LogEntries,
     LogEntry { id: &'a str },
     Owner(Ask),
+    Faces(faces::Ask),
     Logo { channel: u32, fingerprint: u64 },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
 }
@@ -79,26 +102,27 @@ enum Tuned<'a> {
 }
 
 impl Tuned<'_> {
-    /// The channel that is meant.
-    fn find(self, lineup: &Lineup) -> Option<ChannelId> {
+    /// The channel that is meant, and where it stands.
+    fn find(self, lineup: &Lineup) -> Option<(usize, ChannelId)> {
         match self {
             Self::Virtual(number) => {
                 let number: GuideNumber = number.parse().ok()?;
-                lineup.by_number(&number).map(|channel| channel.id)
+                let id = lineup.by_number(&number)?.id;
+                Some((lineup.position(id)?, id))
             }
             Self::Physical(text) => {
                 let plan = MuxPlan::new(CHANNEL_MAP, lineup.channels().len());
                 // A whole mux is its first programme: each of ours has a source of its own, and a client that asks for
                 // all of them plays the first.
                 let position = RfProgramme::parse(text)?.channel(&plan)?;
-                lineup.channels().get(position).map(|channel| channel.id)
+                lineup.channels().get(position).map(|channel| (position, channel.id))
             }
         }
     }
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 48] = [
+const TABLE: [(&str, Route<'static>); 52] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -145,6 +169,10 @@ const TABLE: [(&str, Route<'static>); 48] = [
     ("/api/subscriptions/approve", Route::Owner(Ask::Decide(Decision::Approve))),
     ("/api/subscriptions/refuse", Route::Owner(Ask::Decide(Decision::Refuse))),
     ("/api/subscriptions/undo", Route::Owner(Ask::Decide(Decision::Undo))),
+    ("/api/faces", Route::Faces(faces::Ask::List)),
+    ("/api/faces/add", Route::Faces(faces::Ask::Add)),
+    ("/api/faces/edit", Route::Faces(faces::Ask::Edit)),
+    ("/api/faces/remove", Route::Faces(faces::Ask::Remove)),
     ("/api/channels", Route::Owner(Ask::Channels)),
     ("/api/channels/edit", Route::Owner(Ask::ChannelsEdit)),
 ];
@@ -259,9 +287,27 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::EncodersTry
         | Route::LogEntries
         | Route::Owner(_)
+        | Route::Faces(_)
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
+}
+
+/// Whether a further face answers that: what a device is asked, and nothing that is about the box.
+const fn is_of_faces(route: Route<'_>) -> bool {
+    matches!(
+        route,
+        Route::Discover
+            | Route::Lineup(_)
+            | Route::LineupStatus
+            | Route::LineupPost
+            | Route::Status
+            | Route::UpgradeStatus
+            | Route::DeviceXml
+            | Route::Guide(_)
+            | Route::Logo { .. }
+            | Route::Stream { .. }
+    )
 }
 
 /// Whether it is a method that HTTP itself has.
@@ -288,6 +334,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     if !is_known(request.method()) {
         return Outcome::Answer(answer::no_such_method());
     }
+    let route = route.filter(|route| asked.face.is_none() || is_of_faces(*route));
     let Some(route) = route else { return Outcome::Answer(answer::not_found()) };
     if let Some(wish) = wish(route) {
         let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
@@ -298,6 +345,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     let is_ours = match route {
         Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
         Route::Owner(ask) => ask.is_change(),
+        Route::Faces(ask) => ask != faces::Ask::List,
         _ => false,
     };
     let is_change = is_ours || route == Route::LineupPost;
@@ -305,24 +353,25 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(&request) => answer::forbidden(),
-        Route::Owner(_) if is_foreign(&request) => answer::forbidden(),
+        Route::Owner(_) | Route::Faces(_) if is_foreign(&request) => answer::forbidden(),
         _ if is_ours && is_foreign(&request) => answer::forbidden(),
-        Route::LineupPost => lineup::post(app, query).await,
+        Route::LineupPost => lineup::post(app, asked, query).await,
         Route::ChannelRetry => api::channel_retry(app, query),
         Route::PlaylistRefresh => api::playlist_refresh(app),
         Route::EncodersTry => api::encoders_try(app),
         Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
         Route::Owner(ask) => owner::respond(app, ask, query, body).await,
+        Route::Faces(ask) => faces::respond(app, ask, query, body).await,
         Route::Asset(asset) => page::serve(asset, &request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
         Route::LineupStatus => lineup::status(app),
         Route::LineupPage => pages::lineup(app, asked),
-        Route::Status => device::status(app),
+        Route::Status => device::status(app, asked),
         Route::TunersPage => pages::tuners(app, query),
         Route::UpgradeStatus => device::upgrade_status(),
         Route::DeviceXml => device::device_xml(app, asked),
-        Route::Guide(form) => guide::xmltv(app, form, request.headers()).await,
+        Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
         Route::ApiGuides => guides::list(app),
         Route::ApiGuideMatches => guides::matches(app, query),
         Route::ApiGuideChannels => guides::offered(app, query).await,
@@ -356,8 +405,11 @@ fn is_browser(request: &Request<()>) -> bool {
 
 async fn play(app: &App, asked: &Asked, request: &Request<()>, tuner: Option<SlotIndex>, what: Tuned<'_>) -> Outcome {
     let Some(lineup) = app.engine.lineup() else { return Outcome::Answer(lineup::loading()) };
-    let is_there = tuner.is_none_or(|tuner| usize::from(tuner.0) < app.engine.tuners_len());
-    let Some(channel) = what.find(&lineup).filter(|_| is_there) else {
+    let is_there = tuner.is_none_or(|tuner| usize::from(tuner.0) < asked.tuners_len(app));
+    let cut = asked.cut(app, &lineup);
+    let is_shown = |position: usize| cut.as_ref().is_none_or(|cut| cut.has(position));
+    let found = what.find(&lineup).filter(|(position, _)| is_there && is_shown(*position));
+    let Some((_, channel)) = found else {
         app.metrics.refused_unknown_channel();
         return Outcome::Answer(answer::unknown_channel());
     };
@@ -372,12 +424,20 @@ async fn play(app: &App, asked: &Asked, request: &Request<()>, tuner: Option<Slo
         return Outcome::Answer(device::stream_head());
     }
     let duration_s: Option<u64> = query(query_text, "duration").and_then(|s| s.parse().ok());
-    match app.engine.watch(channel, profile, tuner, asked.peer).await {
+    // The tuners of a face are a number, not certain ones: which slots others occupy is nothing to its clients.
+    let tuner = tuner.filter(|_| asked.face.is_none());
+    match app.engine.watch(channel, profile, tuner, asked.share(), asked.peer).await {
         Ok(viewer) => {
             let ends_at = duration_s.map(|seconds| clock::mono().plus_ms(seconds.saturating_mul(1_000)));
             Outcome::Play(Box::new(Playing { viewer, ends_at }))
         }
-        Err(refusal) => Outcome::Answer(answer::refused(refusal)),
+        Err(refusal) => {
+            if let (Refusal::ShareInUse, Some(face)) = (refusal, &asked.face) {
+                let (channel_id, share, name) = (channel.0, face.terms.tuners, &face.terms.name);
+                tracing::info!(channel_id, "all tuners of the face {name} are in use; its share is {share}");
+            }
+            Outcome::Answer(answer::refused(refusal))
+        }
     }
 }
 

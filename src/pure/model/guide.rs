@@ -17,6 +17,8 @@ pub struct Listed {
     pub logo: String,
     /// Its id in the provider's guide; empty when none.
     pub tvg_id: String,
+    /// How many minutes later than there its programmes come, as its playlist says.
+    pub tvg_shift_min: i16,
     /// The test picture that it shows, if it does.
     pub demo: Option<DemoIndex>,
 }
@@ -33,6 +35,7 @@ impl From<&Channel> for Listed {
             name: channel.name.clone(),
             logo: channel.logo.clone(),
             tvg_id: channel.tvg_id.clone(),
+            tvg_shift_min: channel.tvg_shift_min,
             demo,
         }
     }
@@ -43,8 +46,15 @@ impl From<&Channel> for Listed {
 pub struct Choice {
     /// Whose programmes it shows.
     pub guide: Chosen,
-    /// By how much they are moved, in seconds; later when positive.
-    pub offset_s: i64,
+    /// By how much they are moved, in seconds; later when positive. `None`: as its playlist says.
+    pub offset_s: Option<i64>,
+}
+
+impl Choice {
+    /// By how much the programmes of a channel are moved whose playlist says `tvg_shift_min`.
+    pub fn offset_s_for(&self, tvg_shift_min: i16) -> i64 {
+        self.offset_s.unwrap_or(i64::from(tvg_shift_min) * 60)
+    }
 }
 
 /// Whose programmes a channel shows.

@@ -81,6 +81,8 @@ pub struct Channel {
     pub logo: String,
     /// Its id in its provider's guide; empty when none.
     pub tvg_id: String,
+    /// How many minutes later than there its programmes come, as its playlist says.
+    pub tvg_shift_min: i16,
     /// In order of preference; at least one.
     pub sources: Vec<Source>,
 }
@@ -191,6 +193,7 @@ mod tests {
             group: String::new(),
             logo: String::new(),
             tvg_id: String::new(),
+            tvg_shift_min: 0,
             sources: vec![Source::Demo(DemoIndex(0))],
         }
     }

@@ -2,6 +2,7 @@
 pub mod channel_map;
 pub mod device_id;
 pub mod encoder;
+pub mod face;
 pub mod fingerprint;
 pub mod guide;
 pub mod guide_number;

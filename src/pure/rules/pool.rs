@@ -23,6 +23,7 @@ mod queue;
 mod seats;
 
 use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
+use crate::model::face::Share;
 use crate::model::lineup::{Account, ChannelId, Origin};
 use crate::model::profile::Profile;
 use crate::rules::acquire::Acquire;
@@ -62,6 +63,8 @@ pub enum Event {
         viewer: ViewerId,
         /// On which tuner; `None`: any.
         tuner: Option<SlotIndex>,
+        /// Through which face, and how many slots that one's viewers may have.
+        share: Share,
         /// What, and where its picture can come from.
         sources: Sources,
     },
@@ -379,6 +382,8 @@ pub enum Refusal {
     AllTunersInUse,
     /// As many streams as the provider allows are in use.
     AccountFull,
+    /// As many as the face that was asked may occupy.
+    ShareInUse,
     /// The child ended before it made a packet, or what it made is no transport stream.
     TuneFailed {
         /// Until the next restart may be.
@@ -411,7 +416,7 @@ impl Refusal {
         match self {
             Self::Draining | Self::Short(Short::Heat) => 60,
             Self::Short(_) | Self::ViewersFull | Self::SlotStuck => 30,
-            Self::TunerInUse | Self::AllTunersInUse | Self::AccountFull => 10,
+            Self::TunerInUse | Self::AllTunersInUse | Self::AccountFull | Self::ShareInUse => 10,
             Self::Misconfigured => 120,
             Self::Busy { retry_ms } => within(retry_ms, 60),
             Self::TuneFailed { retry_ms } => within(retry_ms, 30),
@@ -620,7 +625,7 @@ impl Pool {
                 self.heard_pace(now, slot, generation, played_ms, silent_ms_max);
                 return;
             }
-            Event::Ask { viewer, tuner, sources } => self.ask(now, viewer, sources, tuner, effects),
+            Event::Ask { viewer, tuner, share, sources } => self.ask(now, viewer, sources, tuner, share, effects),
             Event::Leave { viewer } => self.leave(now, viewer),
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),
             Event::Unsuited { slot, generation, needs } => self.unsuited(now, slot, generation, needs, effects),

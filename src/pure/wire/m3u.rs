@@ -155,6 +155,8 @@ pub struct Parser {
     summary: Summary,
     first_skipped: Option<Skipped>,
     guides: Vec<SourceUrl>,
+    /// What the header says for entries that say nothing themselves.
+    shift: String,
     failed: Option<PlaylistError>,
 }
 
@@ -340,7 +342,8 @@ impl Parser {
         Ok(())
     }
 
-    /// Keeps the guides' addresses; a header may name several, with commas between them.
+    /// Keeps the guides' addresses, of which a header may name several with commas between them, and by how much all of
+    /// them are moved.
     fn read_header(&mut self, text: &str) {
         each_attribute(text, |key, value| {
             if ["url-tvg", "x-tvg-url", "tvg-url"].iter().any(|known| key.eq_ignore_ascii_case(known)) {
@@ -351,6 +354,8 @@ impl Parser {
                         self.guides.push(url);
                     }
                 }
+            } else if key.eq_ignore_ascii_case("tvg-shift") {
+                self.shift = cut(value);
             }
         });
     }
@@ -388,7 +393,7 @@ impl Parser {
             number,
             tvg_id: pending.tvg_id,
             tvg_name: pending.tvg_name,
-            tvg_shift_min: minutes_from(&pending.shift),
+            tvg_shift_min: minutes_from(if pending.shift.is_empty() { &self.shift } else { &pending.shift }),
             group: pending.group,
             logo: pending.logo,
             url,
@@ -551,6 +556,7 @@ fn minutes_from(hours: &str) -> i16 {
         None => (1, hours.strip_prefix('+').unwrap_or(hours)),
     };
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = if whole.is_empty() && !part.is_empty() { "0" } else { whole };
     let Some(whole) = whole.parse::<i16>().ok().filter(|whole| (0..=48).contains(whole)) else { return 0 };
     // Guides are shifted by quarters of an hour at most.
     let part = match part.get(..part.len().min(2)).unwrap_or_default() {
@@ -775,6 +781,9 @@ mod tests {
             ("1", 60),
             ("+2", 120),
             ("-1.5", -90),
+            (".5", 30),
+            ("-.25", -15),
+            (".", 0),
             ("0.25", 15),
             ("5.75", 345),
             ("49", 0),
@@ -783,6 +792,14 @@ mod tests {
         ] {
             assert_eq!(minutes_from(text), minutes, "{text}");
         }
+    }
+
+    #[test]
+    fn a_head_moves_what_says_nothing_itself() {
+        let text = "#EXTM3U tvg-shift=-2\n#EXTINF:-1,A\nhttp://h/a\n#EXTINF:-1 tvg-shift=\"1.5\",B\nhttp://h/b\n\
+                    #EXTINF:-1 tvg-shift=0,C\nhttp://h/c\n";
+        let shifts: Vec<i16> = read(text).0.into_iter().map(|entry| entry.unwrap().tvg_shift_min).collect();
+        assert_eq!(shifts, [-120, 90, 0]);
     }
 
     /// As a provider sends it, with most of what the dialect has.

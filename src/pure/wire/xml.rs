@@ -150,6 +150,7 @@ mod tests {
             group: String::new(),
             logo: logo.to_string(),
             tvg_id: String::new(),
+            tvg_shift_min: 0,
             sources: vec![source],
         })
     }

@@ -13,9 +13,11 @@ mod publish;
 mod unpack;
 
 use import::{Importer, explain, explain_file};
-pub use publish::{PACKED, PLAIN};
+pub use publish::file_name;
 use pure::limits::{GUIDE_INBOX, GUIDE_PIECES_MAX, GUIDE_ROWS_MAX};
+use pure::model::face::FaceId;
 use pure::model::guide::{Choice, GuideId, Listed};
+use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::ChannelId;
 use pure::rules::guide_match::Reason;
 use pure::rules::timeline::Repairs;
@@ -78,11 +80,29 @@ pub struct Imported {
     pub over: u32,
 }
 
+/// The guide of a face: a part of the whole one.
+#[derive(Clone, Debug)]
+pub struct FaceWanted {
+    /// Whose.
+    pub face: FaceId,
+    /// For each channel, whether the face shows it.
+    pub shows: Vec<bool>,
+}
+
+impl FaceWanted {
+    /// The channels that it shows.
+    pub fn numbers(&self, lineup: &[Listed]) -> impl Iterator<Item = GuideNumber> {
+        lineup.iter().zip(&self.shows).filter(|(_, shown)| **shown).map(|(channel, _)| channel.number)
+    }
+}
+
 /// What the served guide is to be made of.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// The channels, in order.
     pub lineup: Vec<Listed>,
+    /// The faces besides the box itself, which get documents of their own.
+    pub faces: Vec<FaceWanted>,
     /// What the owner chose.
     pub choices: BTreeMap<ChannelId, Choice>,
     /// The guides, the best first, and by how much each is moved.

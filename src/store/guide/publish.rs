@@ -1,31 +1,35 @@
 //! The guide that clients get: made from the databases of all guides, checked, and only then put in the old one's place.
+//! Each face of the box has one of its own, with the same programmes; all of them are replaced, or none.
 //!
 //! It is a file, plain and packed, so that a large one takes no memory. Whoever reads the old one when the new one takes
 //! its place has the old one to the end.
 
 use super::import::{HAS_TITLE, check_room, explain, explain_file, row_id, start_of};
-use super::{Matched, Published, Wanted};
+use super::{FaceWanted, Matched, Published, Wanted};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pure::limits::{GUIDE_AHEAD_S, GUIDE_SERVED_PAST_S, GUIDE_SHIFT_CHANNELS_MAX};
+use pure::model::face::FaceId;
 use pure::model::guide::{Choice, Chosen, GuideId, Listed};
+use pure::model::guide_number::GuideNumber;
 use pure::rules::guide_match::{Index, Match, Reason};
 use pure::rules::guide_shift::Tally;
 use pure::rules::timeline::{Placed, Repairs, Timeline};
 use pure::time::Wall;
 use pure::wire::xml::{XMLTV_HEAD, XMLTV_TAIL, write_channel, write_placeholders, write_programme};
-use pure::wire::xmltv::check::Checker;
+use pure::wire::xmltv::check::{Checker, Report};
 use pure::wire::xmltv::title_of;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The served guide.
-pub const PLAIN: &str = "xmltv.xml";
-/// The same, packed.
-pub const PACKED: &str = "xmltv.xml.gz";
+/// The file of the guide that is served through a face, plain or packed.
+pub fn file_name(face: FaceId, is_packed: bool) -> String {
+    let end = if is_packed { "xml.gz" } else { "xml" };
+    if face == FaceId::BOX { format!("xmltv.{end}") } else { format!("xmltv-{}.{end}", face.0) }
+}
 
 /// What is written at once.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -53,20 +57,28 @@ pub(super) fn publish(
         wanted.lineup.iter().map(|channel| find(databases, wanted, &index, channel)).collect::<Result<_, _>>()?;
     let shifts = shifts(databases, wanted, &index, &found)?;
     drop(index);
-    let mut document = Document::create(folder)?;
-    document.write(|out| out.write_str(XMLTV_HEAD))?;
-    for (channel, found) in wanted.lineup.iter().zip(&found) {
+    let mut documents = Documents::create(folder, &wanted.faces)?;
+    documents.write(|out| out.write_str(XMLTV_HEAD))?;
+    for (index, (channel, found)) in wanted.lineup.iter().zip(&found).enumerate() {
         let icon = found.as_ref().map_or("", |found| &found.icon);
-        document.write(|out| write_channel(out, channel, icon))?;
+        documents.channel = Some(index);
+        documents.write(|out| write_channel(out, channel, icon))?;
     }
     let (mut matches, mut made) = (Vec::new(), Made::default());
-    for (channel, found) in wanted.lineup.iter().zip(found) {
-        matches.push(write_one(&mut document, databases, wanted, channel, found, &mut made)?);
+    for (index, (channel, found)) in wanted.lineup.iter().zip(found).enumerate() {
+        documents.channel = Some(index);
+        matches.push(write_one(&mut documents, databases, wanted, channel, found, &mut made)?);
     }
-    document.write(|out| out.write_str(XMLTV_TAIL))?;
-    let bytes = document.finish()?;
-    let fresh = folder.join(fresh(PLAIN));
-    let report = check(&fresh, wanted)?;
+    documents.channel = None;
+    documents.write(|out| out.write_str(XMLTV_TAIL))?;
+    let bytes = documents.finish()?;
+    let mut report = check(folder, FaceId::BOX, wanted.lineup.iter().map(|channel| channel.number))?;
+    for face in &wanted.faces {
+        let of_face = check(folder, face.face, face.numbers(&wanted.lineup))?;
+        if report.errors == 0 {
+            (report.errors, report.first_error) = (of_face.errors, of_face.first_error);
+        }
+    }
     let mut published =
         Published { report, repairs: made.repairs, without_title: made.without_title, matches, bytes, shifts };
     // Placeholders are not meant: they are no episodes of anything.
@@ -76,16 +88,30 @@ pub(super) fn publish(
         published.report.first_error = Some("programmes have no episode number, and the settings require one");
     }
     if published.report.errors == 0 {
-        for name in [PACKED, PLAIN] {
-            let path = folder.join(name);
-            fs::rename(folder.join(self::fresh(name)), &path).map_err(|error| explain_file(&path, &error))?;
+        for face in wanted.faces.iter().map(|face| face.face).chain([FaceId::BOX]) {
+            for is_packed in [true, false] {
+                let path = folder.join(file_name(face, is_packed));
+                fs::rename(fresh(folder, face, is_packed), &path).map_err(|error| explain_file(&path, &error))?;
+            }
         }
+        forget_others(folder, &wanted.faces);
     }
     Ok(published)
 }
 
-fn fresh(name: &str) -> String {
-    format!("{name}.new")
+fn fresh(folder: &Path, face: FaceId, is_packed: bool) -> PathBuf {
+    folder.join(format!("{}.new", file_name(face, is_packed)))
+}
+
+/// Removes what was made for faces that are gone. What cannot be removed now is removed another time.
+fn forget_others(folder: &Path, faces: &[FaceWanted]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix("xmltv-")?.split('.').next()?.parse().ok());
+        if id.map(FaceId).is_some_and(|id| faces.iter().all(|face| face.face != id)) {
+            fs::remove_file(entry.path()).unwrap_or_default();
+        }
+    }
 }
 
 /// What was counted while writing.
@@ -127,7 +153,8 @@ fn find(
         return Ok(None);
     }
     let choice = wanted.choices.get(&channel.id).cloned().unwrap_or_default();
-    let Choice { guide: chosen, offset_s } = choice;
+    let offset_s = choice.offset_s_for(channel.tvg_shift_min);
+    let Choice { guide: chosen, offset_s: _ } = choice;
     let (guide, row, reason, confidence) = match chosen {
         Chosen::Nothing => return Ok(None),
         Chosen::Channel(guide, key) => {
@@ -209,7 +236,7 @@ fn titles(database: &Connection, channel: u32, now: Wall, offset_s: i64) -> Resu
 }
 
 fn write_one(
-    document: &mut Document,
+    document: &mut Documents<'_>,
     databases: &BTreeMap<GuideId, Connection>,
     wanted: &Wanted,
     channel: &Listed,
@@ -244,7 +271,7 @@ fn write_one(
 }
 
 fn write_found(
-    document: &mut Document,
+    document: &mut Documents<'_>,
     database: &Connection,
     wanted: &Wanted,
     channel: &Listed,
@@ -262,7 +289,7 @@ fn write_found(
     let last = row_id(found.channel, to.plus_s(-offset_s));
     let mut rows = programmes.query(params![first, last]).map_err(explain)?;
     let mut timeline = Timeline::default();
-    let mut show = |document: &mut Document, placed: Option<Placed<(bool, String)>>| -> Result<(), String> {
+    let mut show = |document: &mut Documents<'_>, placed: Option<Placed<(bool, String)>>| -> Result<(), String> {
         let Some(Placed { start, stop, what: (has_title, details) }) = placed else { return Ok(()) };
         if stop <= from || start >= to {
             return Ok(());
@@ -289,32 +316,68 @@ fn write_found(
     Ok(())
 }
 
-/// The document, as it grows.
+/// The documents of the box itself and of its other faces, as they grow side by side.
+struct Documents<'a> {
+    own: Document,
+    faces: Vec<(&'a FaceWanted, Document)>,
+    /// Whom what is written is about; `None`: all of them have it.
+    channel: Option<usize>,
+}
+
+impl<'a> Documents<'a> {
+    fn create(folder: &Path, faces: &'a [FaceWanted]) -> Result<Self, String> {
+        let of_face = |face: &'a FaceWanted| Ok((face, Document::create(folder, face.face)?));
+        let faces = faces.iter().map(of_face).collect::<Result<_, String>>()?;
+        Ok(Self { own: Document::create(folder, FaceId::BOX)?, faces, channel: None })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result) -> Result<(), String> {
+        let from = self.own.text.len();
+        write(&mut self.own.text).map_err(|_| "a programme could not be written")?;
+        let written = self.own.text.get(from..).unwrap_or_default();
+        for (face, document) in &mut self.faces {
+            if self.channel.is_none_or(|channel| face.shows.get(channel) == Some(&true)) {
+                document.text.push_str(written);
+                document.flush_if_full()?;
+            }
+        }
+        self.own.flush_if_full()
+    }
+
+    /// Gives the size of the box's own.
+    fn finish(self) -> Result<u64, String> {
+        for (_, document) in self.faces {
+            document.finish()?;
+        }
+        self.own.finish()
+    }
+}
+
+/// A document, as it grows.
 struct Document {
     text: String,
     plain: File,
     packed: GzEncoder<File>,
     bytes: u64,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl Document {
-    fn create(folder: &Path) -> Result<Self, String> {
-        let create = |name| {
-            let path = folder.join(fresh(name));
+    fn create(folder: &Path, face: FaceId) -> Result<Self, String> {
+        let create = |is_packed| {
+            let path = fresh(folder, face, is_packed);
             File::create(&path).map_err(|error| explain_file(&path, &error))
         };
         Ok(Self {
             text: String::with_capacity(2 * PIECE_BYTES),
-            plain: create(PLAIN)?,
-            packed: GzEncoder::new(create(PACKED)?, Compression::fast()),
+            plain: create(false)?,
+            packed: GzEncoder::new(create(true)?, Compression::fast()),
             bytes: 0,
-            path: folder.join(PLAIN),
+            path: folder.join(file_name(face, false)),
         })
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result) -> Result<(), String> {
-        write(&mut self.text).map_err(|_| "a programme could not be written")?;
+    fn flush_if_full(&mut self) -> Result<(), String> {
         if self.text.len() >= PIECE_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -335,10 +398,11 @@ impl Document {
     }
 }
 
-fn check(path: &Path, wanted: &Wanted) -> Result<pure::wire::xmltv::check::Report, String> {
-    let mut checker = Checker::new(wanted.lineup.iter().map(|channel| channel.number));
+fn check(folder: &Path, face: FaceId, channels: impl Iterator<Item = GuideNumber>) -> Result<Report, String> {
+    let path = fresh(folder, face, false);
+    let mut checker = Checker::new(channels);
     let explain = |error: io::Error| format!("{} cannot be read: {error}", path.display());
-    let mut file = File::open(path).map_err(explain)?;
+    let mut file = File::open(&path).map_err(explain)?;
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let len = file.read(&mut piece).map_err(explain)?;

@@ -10,6 +10,7 @@
 use crate::observer::{Observer, Violation};
 use crate::points::{Counts, Point};
 use crate::spec::{Ms, Spec};
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -296,7 +297,7 @@ impl State {
                 let (viewer, channel) = (ViewerId(viewer), ChannelId(channel));
                 let work = if self.to_encode & 1 << channel.0 == 0 { Work::Copy } else { Work::Encode };
                 let sources = Sources::one(channel, work, SourceClass::Live);
-                self.tell(Event::Ask { viewer, tuner: None, sources }, effects);
+                self.tell(Event::Ask { viewer, tuner: None, share: Share::BOX, sources }, effects);
             }
             Move::Leave(viewer) => {
                 self.present &= !(1 << viewer);

@@ -6,6 +6,7 @@
 
 use crate::observer::{Observer, Violation};
 use crate::spec::{Ms, Spec};
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::End;
@@ -167,7 +168,7 @@ impl Story {
                 self.ask_at = None;
                 self.viewer += 1;
                 let sources = Sources::one(ChannelId(1), Work::Copy, self.row.class);
-                self.tell(Event::Ask { viewer: ViewerId(self.viewer), tuner: None, sources });
+                self.tell(Event::Ask { viewer: ViewerId(self.viewer), tuner: None, share: Share::BOX, sources });
             }
             if self.observer.violation.is_some() {
                 return;

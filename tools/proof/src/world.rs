@@ -8,6 +8,7 @@ use crate::observer::{Observer, Violation};
 use crate::points::{Counts, Point};
 use crate::spec::{Ms, Spec};
 use crate::trace::Trace;
+use pure::model::face::Share;
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
@@ -701,7 +702,7 @@ impl World {
         let viewer = ViewerId(self.next_viewer);
         let sources = Sources::one(ChannelId(1_000 + step), Work::Copy, SourceClass::File);
         self.tell_facts();
-        self.tell(Event::Ask { viewer, tuner: None, sources });
+        self.tell(Event::Ask { viewer, tuner: None, share: Share::BOX, sources });
         self.tell(Event::Leave { viewer });
         self.plan(self.now + 210, What::Walk(step + 1));
     }
@@ -887,7 +888,7 @@ impl World {
         self.plan_person(index, patience);
         self.tell_facts();
         let sources = Sources::one(ChannelId(channel as u32), work, class);
-        self.tell(Event::Ask { viewer: ViewerId(viewer), tuner, sources });
+        self.tell(Event::Ask { viewer: ViewerId(viewer), tuner, share: Share::BOX, sources });
     }
 
     fn person_admitted(&mut self, viewer: u64) {

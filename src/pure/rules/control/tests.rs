@@ -48,6 +48,7 @@ fn channel(id: u32, number: &str, name: &str) -> Channel {
         group: StdString::new(),
         logo: StdString::new(),
         tvg_id: StdString::new(),
+        tvg_shift_min: 0,
         sources: vec![Source::Demo(DemoIndex(0))],
     }
 }

@@ -6,6 +6,7 @@
 use super::failover::Held;
 use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex, ViewerId};
 use crate::limits::EARLY_HEADERS_MS;
+use crate::model::face::{FaceId, Share};
 use crate::rules::constants::Rules;
 use crate::rules::failure::Failure;
 use crate::rules::gate::{Deny, Wish};
@@ -30,11 +31,13 @@ pub(super) struct Viewer {
     pub(super) slot: SlotIndex,
     pub(super) asked_at: Mono,
     pub(super) seat: Seat,
+    /// Through which he asked.
+    pub(super) face: FaceId,
 }
 
 impl Viewer {
     pub(super) fn fingerprint(&self, now: Mono, rules: &Rules, hasher: &mut impl Hasher) {
-        self.slot.0.hash(hasher);
+        (self.slot.0, self.face).hash(hasher);
         match self.seat {
             Seat::Waiting { answer_by } => {
                 let waited_ms = now.ms_since(self.asked_at).min(rules.preempted_wait_ms);
@@ -68,18 +71,20 @@ impl Pool {
         viewer: ViewerId,
         sources: Sources,
         tuner: Option<SlotIndex>,
+        share: Share,
         effects: &mut Effects,
     ) {
         for wish in sources.wishes() {
             self.gate.asked(wish);
         }
         let answer_by = now.plus_ms(self.rules.tune_deadline_ms);
-        match self.find_seat(now, &sources, tuner, answer_by, effects) {
+        match self.find_seat(now, &sources, tuner, share, answer_by, effects) {
             Err(refusal) => effects.push(Effect::Refuse { viewer, refusal }),
             Ok((slot, wish)) => {
                 self.outage.used(now, wish.channel, sources.count());
                 self.make_room(now, slot, wish, effects);
-                let entry = Viewer { id: viewer, slot, asked_at: now, seat: Seat::Waiting { answer_by } };
+                let seat = Seat::Waiting { answer_by };
+                let entry = Viewer { id: viewer, slot, asked_at: now, seat, face: share.face };
                 assert!(self.viewers.push(entry).is_ok(), "there was room a moment ago");
                 self.slot_mut(slot).sources = Some(sources);
                 self.take_seat(now, slot, wish, effects);
@@ -93,6 +98,7 @@ impl Pool {
         now: Mono,
         sources: &Sources,
         tuner: Option<SlotIndex>,
+        share: Share,
         answer_by: Mono,
         effects: &mut Effects,
     ) -> Result<(SlotIndex, Wish), Refusal> {
@@ -126,6 +132,7 @@ impl Pool {
             }
         }
         let seat = self.seat(wish, tuner)?;
+        self.check_share(seat, share)?;
         let joins = self.slot(seat).is_some_and(|slot| slot.plays.is_some_and(|plays| plays.is_same_picture(&wish)));
         if !joins {
             if let Err(deny) = self.gate.check_board(&self.facts, wish, self.reserved_bytes(now)) {
@@ -181,6 +188,14 @@ impl Pool {
             .min()
             .map(|(_, index)| index)
             .ok_or(if tuner.is_some() { Refusal::TunerInUse } else { Refusal::AllTunersInUse })
+    }
+
+    /// Whether a viewer of this face may sit here: its viewers have no more slots together than their share. Where one
+    /// of them sits already, another one costs nothing; where only others watch, he counts.
+    fn check_share(&self, seat: SlotIndex, share: Share) -> Result<(), Refusal> {
+        let has = |index| self.viewers.iter().any(|viewer| viewer.slot == index && viewer.face == share.face);
+        let slots_len = self.indices().filter(|index| has(*index)).count();
+        if has(seat) || slots_len < usize::from(share.slots_max) { Ok(()) } else { Err(Refusal::ShareInUse) }
     }
 
     /// Ends what nobody watches on a slot that another picture needs, before anybody sits there.

@@ -2,6 +2,7 @@
 
 mod failover;
 mod profiles;
+mod shares;
 
 use super::*;
 use crate::limits::{
@@ -63,7 +64,7 @@ impl Story {
 
     fn ask_tuner(&mut self, viewer: u64, channel: u32, tuner: Option<u8>) -> Vec<Effect> {
         let sources = Sources::one(ChannelId(channel), Work::Copy, SourceClass::Live);
-        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: tuner.map(SlotIndex), sources })
+        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: tuner.map(SlotIndex), share: Share::BOX, sources })
     }
 
     fn leave(&mut self, viewer: u64) -> Vec<Effect> {
@@ -306,7 +307,7 @@ fn who_falls_silent_after_his_last_failure_is_forgotten_is_noticed_in_time() {
         let mut story = Story::new(1);
         let (viewer, slot) = (ViewerId(1), SlotIndex(0));
         let sources = Sources::one(ChannelId(7), Work::Copy, SourceClass::File);
-        story.on(Event::Ask { viewer, tuner: None, sources });
+        story.on(Event::Ask { viewer, tuner: None, share: Share::BOX, sources });
         story.output(0, 1);
         let failed_at = story.now;
         assert!(is_start(&story.exited(0, 1)[1..], 0, 7), "the first restart waits for nothing");
@@ -392,7 +393,7 @@ fn a_file_that_is_over_is_over_and_a_broadcast_is_not() {
     for (class, is_over) in [(SourceClass::File, true), (SourceClass::Live, false)] {
         let mut story = Story::new(1);
         let sources = Sources::one(ChannelId(7), Work::Copy, class);
-        story.on(Event::Ask { viewer: ViewerId(1), tuner: None, sources });
+        story.on(Event::Ask { viewer: ViewerId(1), tuner: None, share: Share::BOX, sources });
         story.output(0, 1);
         story.play(0, 1, STABLE_MS);
         let end = Event::Exited { slot: SlotIndex(0), generation: Generation(1), end: End::Finished };

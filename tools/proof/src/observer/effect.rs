@@ -762,6 +762,8 @@ impl Observer {
                 expect("a slot has no viewers", self.slots_of_others(place) >= self.slots_len)?;
                 expect("Retry-After 10", told == 10)
             }
+            // Everybody here asks the box itself, whose share is everything.
+            Refusal::ShareInUse => Err("nobody has a share".to_owned()),
             Refusal::Resting { retry_ms } => {
                 self.hit(Point::RefuseResting);
                 expect("not open", matches!(breaker, Breaker::Open { .. }))?;

@@ -22,7 +22,7 @@ impl Observer {
                 }
             }
             // Channels with one source; for others see `crate::sources`.
-            Event::Ask { viewer, tuner, sources } => {
+            Event::Ask { viewer, tuner, share: _, sources } => {
                 let Wish { channel, work, class, .. } = sources.first();
                 let place = self.place_or_new(channel, class, work);
                 let now = self.now;

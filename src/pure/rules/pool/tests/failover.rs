@@ -19,7 +19,7 @@ const FREE: (u32, u16) = (0, 0);
 
 impl Story {
     fn ask_of(&mut self, viewer: u64, sources: Sources) -> Vec<Effect> {
-        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: None, sources })
+        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: None, share: Share::BOX, sources })
     }
 
     /// What it makes, for so long; its clock goes at so many thousandths of real time.

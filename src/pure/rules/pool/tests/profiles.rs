@@ -9,7 +9,7 @@ impl Story {
     fn ask_for(&mut self, viewer: u64, channel: u32, profile: Profile) -> Vec<Effect> {
         let work = if profile == Profile::None { Work::Copy } else { Work::Transcode(profile) };
         let sources = Sources::one(ChannelId(channel), work, SourceClass::Live);
-        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: None, sources })
+        self.on(Event::Ask { viewer: ViewerId(viewer), tuner: None, share: Share::BOX, sources })
     }
 
     /// As [`Story::wait`], with silent children.
@@ -47,7 +47,7 @@ fn viewers_of_one_profile_share_a_child_and_those_of_two_do_not() {
     assert!(is_admit(&story.ask_for(5, 7, Profile::Heavy), 5));
     // A source that has to be encoded anyway is no other picture.
     let sources = Sources::one(ChannelId(7), Work::Encode, SourceClass::Live);
-    assert!(story.on(Event::Ask { viewer: ViewerId(6), tuner: None, sources }).is_empty());
+    assert!(story.on(Event::Ask { viewer: ViewerId(6), tuner: None, share: Share::BOX, sources }).is_empty());
     assert_eq!(refusal(&story.ask_tuner(7, 7, Some(0))), Some(Refusal::TunerInUse), "it plays another picture");
     assert_eq!(story.output(1, 2).len(), 2);
     let profiles: Vec<Profile> = story.pool.slots(story.now).map(|slot| slot.profile).collect();
