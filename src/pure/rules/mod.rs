@@ -30,6 +30,7 @@ pub mod health;
 pub mod outage;
 pub mod pool;
 pub mod replies;
+pub mod slate;
 pub mod throttle;
 pub mod timeline;
 pub mod timetable;
