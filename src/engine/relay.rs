@@ -6,23 +6,26 @@
 //!
 //! A *feed* is what viewers see: the output of one child or, where a child ends and another takes over, of several,
 //! joined by a seam. Between two children viewers are held: each gets a packet that carries nothing now and then. Those
-//! packets are the viewers' own; they are never in the ring, and never counted as output (I20).
+//! packets are the viewers' own; they are never in the ring, and never counted as output (I20). Where a gap lasts, a
+//! *slate* may be played into the ring, joined on like a child, but it is none: it ends with the first byte of the next
+//! child, and nothing that judges children gets to see it.
 //!
 //! What is *not* here: pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
 //! how long a viewer is held (`pure::rules::pool`), and what joining means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 
+use super::slates::Slate;
 use crate::clock;
 use heapless::Deque;
 use pure::limits::{
     CLOCK_STALL_MS, EXCERPT_BYTES_MAX, EXCERPT_MS_MIN, GATE_MS_MAX, JOIN_MARK_MS, JOIN_MARKS, NULL_EVERY_MS,
-    READ_BYTES_MAX, TABLE_PACKETS_MAX,
+    READ_BYTES_MAX, SLATE_MS, SLATE_STEP_MS, TABLE_PACKETS_MAX,
 };
 use pure::rules::pool::Generation;
 use pure::time::Mono;
 use pure::wire::ts::seam::Seam;
-use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Sync, next_sync};
+use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Streams, Sync, next_sync};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -50,6 +53,8 @@ struct Ring {
     inspector: Inspector,
     /// Joins the present child's packets to those of the one before it; none while it is the feed's first.
     seam: Option<Seam>,
+    /// What was published last is a slate's: the child's first byte begins its own packets.
+    is_slate: bool,
     /// Where the present child's packets begin.
     origin: u64,
     /// The newest place where a viewer can join, and the tables he needs first.
@@ -87,6 +92,7 @@ impl Ring {
             reached: 0,
             inspector: Inspector::new(),
             seam: None,
+            is_slate: false,
             origin: 0,
             join: None,
             join_tables: Tables::new(),
@@ -107,6 +113,7 @@ impl Ring {
     /// The next bytes are another child's. What its predecessor left of a packet is dropped (F13).
     fn begin(&mut self, continues: bool) {
         self.written = self.head;
+        self.is_slate = false;
         self.origin = self.head;
         self.skipped = 0;
         self.marks.clear();
@@ -117,6 +124,24 @@ impl Ring {
             self.inspector = Inspector::new();
             self.join = None;
             self.join_tables.clear();
+        }
+    }
+
+    /// The next packets are a slate's. A round of it is joined to what came before as a child would be.
+    fn begin_round(&mut self) {
+        self.begin(true);
+        self.is_slate = true;
+    }
+
+    /// Publishes packets of a slate.
+    fn play(&mut self, mut packets: &[u8], now: Mono) {
+        while !packets.is_empty() {
+            let space = self.space();
+            let len = space.len().min(packets.len());
+            let (here, later) = packets.split_at(len);
+            space.get_mut(..len).unwrap_or_default().copy_from_slice(here);
+            self.wrote(len, now);
+            packets = later;
         }
     }
 
@@ -330,6 +355,9 @@ pub(super) struct Relay {
     feed: Cell<u64>,
     ended: Cell<bool>,
     gap: Cell<Gap>,
+    /// What is played in the gap, and how often something has begun to be.
+    slate: RefCell<Option<Rc<Slate>>>,
+    slates: Cell<u64>,
     /// Wakes viewers: packets were published, a gap or the end has come, or one of them is closed.
     published: Notify,
     /// Wakes the reader: a viewer moved or came.
@@ -351,6 +379,8 @@ impl Relay {
             feed: Cell::new(0),
             ended: Cell::new(true),
             gap: Cell::new(Gap::None),
+            slate: RefCell::default(),
+            slates: Cell::new(0),
             published: Notify::new(),
             moved: Notify::new(),
             cursors: RefCell::new(Vec::new()),
@@ -372,7 +402,13 @@ impl Relay {
 
     fn start(&self, generation: Generation, continues: bool) {
         let mut ring = self.ring.borrow_mut();
-        ring.begin(continues);
+        if !continues {
+            self.hide();
+        }
+        // A slate goes on until there is something better.
+        if !(continues && ring.is_slate) {
+            ring.begin(continues);
+        }
         if !continues {
             self.feed.set(self.feed.get() + 1);
             self.ended.set(false);
@@ -404,6 +440,7 @@ impl Relay {
     pub(super) fn end(&self) {
         self.ended.set(true);
         self.gap.set(Gap::None);
+        self.hide();
         self.wake();
         self.moved.notify_waiters();
     }
@@ -416,11 +453,19 @@ impl Relay {
     /// Lets `read` put bytes into the ring and publishes the packets among them.
     pub(super) fn fill(&self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         let mut ring = self.ring.borrow_mut();
-        let before = ring.head;
         let len = read(ring.space())?;
         if self.gap.get() == Gap::Empty {
             return Ok(len);
         }
+        if len > 0 {
+            self.hide();
+            if ring.is_slate {
+                // A slate leaves whole packets only, so that these bytes lie where the child's first ones belong.
+                ring.begin(true);
+                self.clock_moves.set(ring.inspector.clock_moves());
+            }
+        }
+        let before = ring.head;
         let now = clock::mono();
         let arrived = ring.wrote(len, now);
         let mut stats = self.stats.get();
@@ -449,6 +494,65 @@ impl Relay {
             self.published.notify_waiters();
         }
         Ok(len)
+    }
+
+    /// Shows a slate to those who hold on, or another one from its next round on. Says no where there is nobody to show it
+    /// to: no gap, a feed that had no picture yet, or a child whose first packet has begun.
+    pub(super) fn show(self: &Rc<Self>, slate: &Rc<Slate>) -> bool {
+        let has_begun = match self.gap.get() {
+            Gap::None | Gap::Empty => return false,
+            Gap::Open => false,
+            Gap::Closing => self.ring.borrow().pending() > 0,
+        };
+        let had_picture = self.ring.borrow().join.is_some();
+        if self.ended.get() || has_begun || !had_picture {
+            return false;
+        }
+        if self.slate.replace(Some(Rc::clone(slate))).is_none() {
+            self.slates.set(self.slates.get() + 1);
+            let (relay, number) = (Rc::clone(self), self.slates.get());
+            tokio::task::spawn_local(async move { relay.play(number).await });
+        }
+        true
+    }
+
+    /// Ends the slate, if one is shown. Its last packets stay: what comes next is joined to them.
+    pub(super) fn hide(&self) {
+        self.slate.take();
+    }
+
+    /// What is to be read on the slate that is shown.
+    pub(super) fn slate_says(&self) -> Option<Rc<str>> {
+        self.slate.borrow().as_ref().map(|slate| Rc::clone(&slate.says))
+    }
+
+    /// Plays slates round after round, until what was begun as `number` is over.
+    async fn play(&self, number: u64) {
+        loop {
+            let current = || self.slate.borrow().clone().filter(|_| self.slates.get() == number);
+            let Some(slate) = current() else { return };
+            self.ring.borrow_mut().begin_round();
+            let (began_at, mut played) = (clock::mono(), 0);
+            while clock::mono().ms_since(began_at) < SLATE_MS {
+                clock::pause(SLATE_STEP_MS).await;
+                if current().is_none() {
+                    return;
+                }
+                let due = slate.clip.due(clock::mono().ms_since(began_at));
+                // What viewers have not read yet is worth more.
+                if due > played && !self.would_overtake_all() {
+                    self.ring.borrow_mut().play(slate.clip.bytes().get(played..due).unwrap_or_default(), clock::mono());
+                    played = due;
+                    self.published.notify_waiters();
+                }
+            }
+        }
+    }
+
+    /// Of which streams the child's output consists; nothing while its tables are not known.
+    pub(super) fn streams(&self) -> Option<Streams> {
+        let ring = self.ring.borrow();
+        ring.inspector.streams().filter(|_| !ring.is_slate).cloned()
     }
 
     /// What the child's packets are, as far as they tell.

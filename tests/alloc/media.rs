@@ -39,6 +39,7 @@ fn a_packet_on_its_way_allocates_nothing() {
         ffprobe: "ffprobe".into(),
         probe: false,
         early_headers: false,
+        slates: true,
         encoders: None,
         runtime_dir: None,
         safe_mode: false,

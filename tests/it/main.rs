@@ -23,6 +23,7 @@ mod play;
 mod playlist;
 mod profiles;
 mod seam;
+mod slate;
 mod start;
 mod subscriptions;
 mod transcode;
