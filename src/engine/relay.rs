@@ -10,17 +10,19 @@
 //! *slate* may be played into the ring, joined on like a child, but it is none: it ends with the first byte of the next
 //! child, and nothing that judges children gets to see it.
 //!
-//! What is *not* here: pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
+//! What is *not* here: how a slate is played (`relay/slate.rs`), pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
 //! how long a viewer is held (`pure::rules::pool`), and what joining means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
+
+mod slate;
 
 use super::slates::Slate;
 use crate::clock;
 use heapless::Deque;
 use pure::limits::{
     CLOCK_STALL_MS, EXCERPT_BYTES_MAX, EXCERPT_MS_MIN, GATE_MS_MAX, JOIN_MARK_MS, JOIN_MARKS, NULL_EVERY_MS,
-    READ_BYTES_MAX, SLATE_MS, SLATE_STEP_MS, TABLE_PACKETS_MAX,
+    READ_BYTES_MAX, TABLE_PACKETS_MAX,
 };
 use pure::rules::pool::Generation;
 use pure::time::Mono;
@@ -124,24 +126,6 @@ impl Ring {
             self.inspector = Inspector::new();
             self.join = None;
             self.join_tables.clear();
-        }
-    }
-
-    /// The next packets are a slate's. A round of it is joined to what came before as a child would be.
-    fn begin_round(&mut self) {
-        self.begin(true);
-        self.is_slate = true;
-    }
-
-    /// Publishes packets of a slate.
-    fn play(&mut self, mut packets: &[u8], now: Mono) {
-        while !packets.is_empty() {
-            let space = self.space();
-            let len = space.len().min(packets.len());
-            let (here, later) = packets.split_at(len);
-            space.get_mut(..len).unwrap_or_default().copy_from_slice(here);
-            self.wrote(len, now);
-            packets = later;
         }
     }
 
@@ -494,59 +478,6 @@ impl Relay {
             self.published.notify_waiters();
         }
         Ok(len)
-    }
-
-    /// Shows a slate to those who hold on, or another one from its next round on. Says no where there is nobody to show it
-    /// to: no gap, a feed that had no picture yet, or a child whose first packet has begun.
-    pub(super) fn show(self: &Rc<Self>, slate: &Rc<Slate>) -> bool {
-        let has_begun = match self.gap.get() {
-            Gap::None | Gap::Empty => return false,
-            Gap::Open => false,
-            Gap::Closing => self.ring.borrow().pending() > 0,
-        };
-        let had_picture = self.ring.borrow().join.is_some();
-        if self.ended.get() || has_begun || !had_picture {
-            return false;
-        }
-        if self.slate.replace(Some(Rc::clone(slate))).is_none() {
-            self.slates.set(self.slates.get() + 1);
-            let (relay, number) = (Rc::clone(self), self.slates.get());
-            tokio::task::spawn_local(async move { relay.play(number).await });
-        }
-        true
-    }
-
-    /// Ends the slate, if one is shown. Its last packets stay: what comes next is joined to them.
-    pub(super) fn hide(&self) {
-        self.slate.take();
-    }
-
-    /// What is to be read on the slate that is shown.
-    pub(super) fn slate_says(&self) -> Option<Rc<str>> {
-        self.slate.borrow().as_ref().map(|slate| Rc::clone(&slate.says))
-    }
-
-    /// Plays slates round after round, until what was begun as `number` is over.
-    async fn play(&self, number: u64) {
-        loop {
-            let current = || self.slate.borrow().clone().filter(|_| self.slates.get() == number);
-            let Some(slate) = current() else { return };
-            self.ring.borrow_mut().begin_round();
-            let (began_at, mut played) = (clock::mono(), 0);
-            while clock::mono().ms_since(began_at) < SLATE_MS {
-                clock::pause(SLATE_STEP_MS).await;
-                if current().is_none() {
-                    return;
-                }
-                let due = slate.clip.due(clock::mono().ms_since(began_at));
-                // What viewers have not read yet is worth more.
-                if due > played && !self.would_overtake_all() {
-                    self.ring.borrow_mut().play(slate.clip.bytes().get(played..due).unwrap_or_default(), clock::mono());
-                    played = due;
-                    self.published.notify_waiters();
-                }
-            }
-        }
     }
 
     /// Of which streams the child's output consists; nothing while its tables are not known.

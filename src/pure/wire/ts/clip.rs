@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clip {
     bytes: Box<[u8]>,
-    /// Each packet with a clock: its place, and when it is due after the first of them. Times never run backwards.
+    /// Each packet with a clock that begins a unit: its place, and when it is due after the first of them. Times never
+    /// run backwards; and what ends in front of such a place ends with a whole picture.
     steps: Box<[(usize, u64)]>,
 }
 
@@ -58,7 +59,8 @@ impl Clip {
 }
 
 fn clock_of(packet: &PacketBytes) -> Option<Ticks> {
-    Packet::new(packet).clock()
+    let packet = Packet::new(packet);
+    packet.clock().filter(|_| packet.payload_unit_start())
 }
 
 #[cfg(test)]
