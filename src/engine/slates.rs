@@ -175,6 +175,10 @@ impl Slates {
             Ok(clip) => self.keep(order, clip),
             Err(why) => {
                 self.rests_until = now.plus_ms(SLATE_RETRY_MS);
+                // Nor would it be made then; others may be.
+                for slot in &mut self.slots {
+                    slot.wants.take_if(|wanted| **wanted == *order);
+                }
                 tracing::info!(why, "no picture could be made that says why a channel has none");
             }
         }

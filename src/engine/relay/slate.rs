@@ -134,11 +134,14 @@ mod tests {
         let (relay, slate) = (in_gap(), slate());
         let mut viewer = cursor(&relay, true);
         play(&relay, &slate, 2);
-        // The next child is on its way, and has nothing to show yet.
+        // The next child begins in the middle of a round, and has nothing to show yet.
+        relay.ring.borrow_mut().begin_round();
+        let (half, rest) = slate.clip.bytes().split_at(slate.clip.due(1_000));
+        relay.ring.borrow_mut().play(half, clock::mono());
         relay.begin(Generation(2), true);
         assert!(relay.slate_says().is_some());
-        relay.ring.borrow_mut().begin_round();
-        relay.ring.borrow_mut().play(&slate.clip.bytes()[..10 * PACKET_BYTES], clock::mono());
+        let rest = &rest[..slate.clip.due(2_000) - half.len()];
+        relay.ring.borrow_mut().play(rest, clock::mono());
         // Its first packet comes in two pieces: no packet of a slate may get in between.
         for piece in [&SAMPLE[..100], &SAMPLE[100..]] {
             write(&relay, &mut Dice(1), piece);
@@ -148,7 +151,8 @@ mod tests {
         let mut taken = Vec::new();
         viewer.send(socket(&mut taken, usize::MAX)).unwrap();
         let packets = assert_goes_on(&taken);
-        assert_eq!(packets as usize, (2 * SAMPLE.len() + 2 * slate.clip.bytes().len()) / PACKET_BYTES + 10);
+        let slates_bytes = 2 * slate.clip.bytes().len() + half.len() + rest.len();
+        assert_eq!(packets, ((2 * SAMPLE.len() + slates_bytes) / PACKET_BYTES) as u64);
     }
 
     #[test]
