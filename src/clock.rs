@@ -5,7 +5,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 use pure::limits::WALL_S_MIN;
-use pure::time::{Mono, Wall};
+use pure::time::{Mono, TimeOfDay, Wall};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -60,6 +60,20 @@ pub fn wall() -> Wall {
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
     };
     Wall(seconds)
+}
+
+/// What a clock on the wall of the house shows at this time, by the box's time zone.
+#[expect(unsafe_code, reason = "the C library alone knows time zones")]
+#[allow(clippy::useless_conversion, reason = "time has 32 bits on some boards")]
+pub fn time_of_day(at: Wall) -> Option<TimeOfDay> {
+    // SAFETY: all fields of a `tm` are numbers, or a pointer that is not looked at.
+    let mut tm: nix::libc::tm = unsafe { std::mem::zeroed() };
+    let at = at.0.try_into().ok()?;
+    // SAFETY: both point to values of ours that outlive the call; nothing here changes the environment.
+    let told = unsafe { nix::libc::localtime_r(&raw const at, &raw mut tm) };
+    let byte = |number: nix::libc::c_int| u8::try_from(number).ok();
+    (!told.is_null()).then_some(())?;
+    Some(TimeOfDay { hour: byte(tm.tm_hour)?, minute: byte(tm.tm_min)?, second: byte(tm.tm_sec)? })
 }
 
 /// Whether the wall clock can be right. A board without a battery wakes up in 1970 (T01).
@@ -129,6 +143,14 @@ mod tests {
         assert!(now.0 / 1_000 >= uptime_s && now.0 / 1_000 <= uptime_s + 60, "{now:?} at {uptime}");
         assert!(started() <= now && now <= mono());
         assert_eq!(boot_id().len(), 36);
+    }
+
+    #[test]
+    fn the_time_of_day_is_that_of_the_box() {
+        let now = wall();
+        let date = std::process::Command::new("date").arg(format!("--date=@{}", now.0)).arg("+%T").output().unwrap();
+        let TimeOfDay { hour, minute, second } = time_of_day(now).unwrap();
+        assert_eq!(format!("{hour:02}:{minute:02}:{second:02}\n").as_bytes(), date.stdout);
     }
 
     #[tokio::test]

@@ -61,6 +61,7 @@
 //! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
 //! | look | ffprobe on our own output |
 //! | hold, gap | a viewer keeps his connection without a picture; that time |
+//! | slate, card | what is shown to viewers who hold on: why they have no picture; and the words on it |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
@@ -94,7 +95,8 @@
 //! permit from the gate.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
-//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
+//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets. If
+//! that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made.
 //! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
 //! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. If the channel
 //! has another source, `pool/failover.rs` may have chosen that one. The fifth failure of a source opens its breaker; when

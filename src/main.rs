@@ -196,6 +196,7 @@ async fn run(
         ffprobe: settings.ffprobe.clone(),
         probe: settings.probe,
         early_headers: settings.early_headers,
+        slates: settings.slates,
         encoders: settings.transcode.then_some(board.encoders),
         runtime_dir: Some(runtime_dir),
         fetcher: fetcher.clone(),

@@ -72,6 +72,8 @@ pub struct Settings {
     pub probe: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
+    /// Whether viewers of a channel that is restarted are shown why they have no picture.
+    pub slates: bool,
     /// Whether clients may ask for other pictures than the channels' own.
     pub transcode: bool,
     /// The largest update, in MiB, that `hdhomerun_config upgrade` may send; none when it may not.
@@ -287,6 +289,7 @@ struct TranscodeTable {
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
     probe: Option<bool>,
+    slates: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -434,6 +437,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         ffmpeg,
         probe: file.health.probe.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
+        slates: file.health.slates.unwrap_or(true),
         transcode: file.transcode.enabled.unwrap_or(true),
         upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
         keyring,

@@ -11,6 +11,7 @@ mod probe;
 pub mod process;
 mod pull;
 mod relay;
+mod slates;
 mod snapshot;
 mod supervisor;
 mod telling;
@@ -51,6 +52,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How the engine is to run.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the settings, each on its own")]
 pub struct Options {
     /// Slots, and so tuners.
     pub slots_len: usize,
@@ -64,6 +66,8 @@ pub struct Options {
     pub probe: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
+    /// Whether viewers who hold on are shown why.
+    pub slates: bool,
     /// What may encode the smaller pictures that clients ask for, to be tried; `None`: they get none.
     pub encoders: Option<Candidates>,
     /// Where to keep what the next run must know after a crash; `None`: nowhere.
@@ -206,6 +210,8 @@ pub struct Tuner {
     pub view: SlotView,
     /// What its packets tell.
     pub stats: RelayStats,
+    /// What those who hold on read in place of a picture, if they are shown anything.
+    pub slate: Option<Rc<str>>,
     /// Who watches.
     pub watchers: Vec<Watcher>,
 }
@@ -347,6 +353,7 @@ impl Handle {
             .map(|(view, relay)| Tuner {
                 view: *view,
                 stats: relay.stats(),
+                slate: relay.slate_says(),
                 watchers: watchers.iter().filter(|watcher| watcher.slot == Some(view.slot)).cloned().collect(),
             })
             .collect()

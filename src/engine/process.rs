@@ -23,7 +23,7 @@ use pure::limits::{
     PIPE_BYTES,
 };
 use pure::rules::admission::Work;
-use pure::rules::gate::{CheckPermit, ProbePermit, SpawnPermit, TrialPermit};
+use pure::rules::gate::{CheckPermit, ProbePermit, SlatePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -294,7 +294,7 @@ pub(super) struct Child {
     reaper: Reaper,
 }
 
-/// A running look at our output.
+/// A running child that is given something: a look at our output, or the making of a slate.
 pub(super) struct Prober {
     /// `None` once it was taken, to be closed.
     pub(super) stdin: Option<ChildStdin>,
@@ -422,6 +422,19 @@ fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32, fed: 
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn probe(permit: ProbePermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
     drop(permit);
+    start_prober(program, arguments)
+}
+
+/// Starts `program` to make a slate of what it is given on its standard input, and spends the permit on it.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn slate(permit: SlatePermit, program: &Path, arguments: &[String]) -> Result<Prober, StartError> {
+    drop(permit);
+    start_prober(program, arguments)
+}
+
+fn start_prober(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Prober, StartError> {
     // A look is never more urgent than what it looks at.
     let mut command = prepare(program, ENCODE_NICE);
     command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());

@@ -6,13 +6,18 @@
 //!
 //! A *feed* is what viewers see: the output of one child or, where a child ends and another takes over, of several,
 //! joined by a seam. Between two children viewers are held: each gets a packet that carries nothing now and then. Those
-//! packets are the viewers' own; they are never in the ring, and never counted as output (I20).
+//! packets are the viewers' own; they are never in the ring, and never counted as output (I20). Where a gap lasts, a
+//! *slate* may be played into the ring, joined on like a child, but it is none: it ends with the first byte of the next
+//! child, and nothing that judges children gets to see it.
 //!
-//! What is *not* here: pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
+//! What is *not* here: how a slate is played (`relay/slate.rs`), pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
 //! how long a viewer is held (`pure::rules::pool`), and what joining means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 
+mod slate;
+
+use super::slates::Slate;
 use crate::clock;
 use heapless::Deque;
 use pure::limits::{
@@ -22,7 +27,7 @@ use pure::limits::{
 use pure::rules::pool::Generation;
 use pure::time::Mono;
 use pure::wire::ts::seam::Seam;
-use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Sync, next_sync};
+use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Streams, Sync, next_sync};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -50,6 +55,8 @@ struct Ring {
     inspector: Inspector,
     /// Joins the present child's packets to those of the one before it; none while it is the feed's first.
     seam: Option<Seam>,
+    /// What was published last is a slate's: the child's first byte begins its own packets.
+    is_slate: bool,
     /// Where the present child's packets begin.
     origin: u64,
     /// The newest place where a viewer can join, and the tables he needs first.
@@ -87,6 +94,7 @@ impl Ring {
             reached: 0,
             inspector: Inspector::new(),
             seam: None,
+            is_slate: false,
             origin: 0,
             join: None,
             join_tables: Tables::new(),
@@ -107,6 +115,7 @@ impl Ring {
     /// The next bytes are another child's. What its predecessor left of a packet is dropped (F13).
     fn begin(&mut self, continues: bool) {
         self.written = self.head;
+        self.is_slate = false;
         self.origin = self.head;
         self.skipped = 0;
         self.marks.clear();
@@ -336,6 +345,9 @@ pub(super) struct Relay {
     feed: Cell<u64>,
     ended: Cell<bool>,
     gap: Cell<Gap>,
+    /// What is played in the gap, and how often something has begun to be.
+    slate: RefCell<Option<Rc<Slate>>>,
+    slates: Cell<u64>,
     /// Wakes viewers: packets were published, a gap or the end has come, or one of them is closed.
     published: Notify,
     /// Wakes the reader: a viewer moved or came.
@@ -357,6 +369,8 @@ impl Relay {
             feed: Cell::new(0),
             ended: Cell::new(true),
             gap: Cell::new(Gap::None),
+            slate: RefCell::default(),
+            slates: Cell::new(0),
             published: Notify::new(),
             moved: Notify::new(),
             cursors: RefCell::new(Vec::new()),
@@ -378,7 +392,13 @@ impl Relay {
 
     fn start(&self, generation: Generation, continues: bool) {
         let mut ring = self.ring.borrow_mut();
-        ring.begin(continues);
+        if !continues {
+            self.hide();
+        }
+        // A slate goes on until there is something better.
+        if !(continues && ring.is_slate) {
+            ring.begin(continues);
+        }
         if !continues {
             self.feed.set(self.feed.get() + 1);
             self.ended.set(false);
@@ -421,6 +441,7 @@ impl Relay {
     pub(super) fn end(&self) {
         self.ended.set(true);
         self.gap.set(Gap::None);
+        self.hide();
         self.wake();
         self.moved.notify_waiters();
     }
@@ -433,11 +454,19 @@ impl Relay {
     /// Lets `read` put bytes into the ring and publishes the packets among them.
     pub(super) fn fill(&self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         let mut ring = self.ring.borrow_mut();
-        let before = ring.head;
         let len = read(ring.space())?;
         if self.gap.get() == Gap::Empty {
             return Ok(len);
         }
+        if len > 0 {
+            self.hide();
+            if ring.is_slate {
+                // A slate leaves whole packets only, so that these bytes lie where the child's first ones belong.
+                ring.begin(true);
+                self.clock_moves.set(ring.inspector.clock_moves());
+            }
+        }
+        let before = ring.head;
         let now = clock::mono();
         let arrived = ring.wrote(len, now);
         let mut stats = self.stats.get();
@@ -469,6 +498,12 @@ impl Relay {
             self.published.notify_waiters();
         }
         Ok(len)
+    }
+
+    /// Of which streams the child's output consists; nothing while its tables are not known.
+    pub(super) fn streams(&self) -> Option<Streams> {
+        let ring = self.ring.borrow();
+        ring.inspector.streams().filter(|_| !ring.is_slate).cloned()
     }
 
     /// What the child's packets are, as far as they tell.

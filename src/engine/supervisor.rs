@@ -6,6 +6,7 @@ use super::probe::Found;
 use super::process::{self, Child};
 use super::pull::pull;
 use super::relay::Relay;
+use super::slates::{About, Slates};
 use super::snapshot::Snapshot;
 use super::telling;
 use super::tend::{Alive, Exited, Living, Report, Teller, What, tend};
@@ -59,6 +60,7 @@ pub(super) struct Supervisor {
     said: String,
     swept_at: Mono,
     snapshot: Snapshot,
+    slates: Slates,
     /// Room for events that follow each other.
     events: VecDeque<Event>,
 }
@@ -110,6 +112,7 @@ impl Supervisor {
             said: String::new(),
             swept_at: clock::mono(),
             snapshot,
+            slates: Slates::new(if options.slates { options.slots_len } else { 0 }),
             events: VecDeque::with_capacity(16),
         };
         supervisor.show();
@@ -125,7 +128,9 @@ impl Supervisor {
                 Some(command) = self.inbox.recv() => self.on_command(command),
                 () = clock::until(self.pool.next_deadline()) => self.dispatch(Event::Deadline),
                 () = clock::until(self.snapshot.next_deadline()) => {}
+                () = self.slates.due() => {}
             }
+            self.play_slates();
             self.snapshot.keep(clock::mono(), |out| self.pool.remember(out));
             self.show();
             if let Some(escalation) = self.escalation {
@@ -392,6 +397,8 @@ impl Supervisor {
             }
             Effect::Gap { slot } => {
                 self.shared.metrics.sometimes(Point::GapHeld);
+                let streams = self.relay(slot).streams();
+                self.slates.gap(slot, streams);
                 self.relay(slot).gap();
             }
             Effect::Probe { slot, generation, permit } => self.look(slot, generation, permit),
@@ -493,6 +500,25 @@ impl Supervisor {
         tokio::task::spawn_local(async move {
             answer.give(probe::probe(permit, &ffprobe, excerpt, expect).await);
         });
+    }
+
+    /// Shows slates where viewers hold on, and has them made.
+    fn play_slates(&mut self) {
+        let (now, mut slates) = (clock::mono(), std::mem::take(&mut self.slates));
+        for view in self.pool.slots(now) {
+            let about = || {
+                let channel = self.channel(view.channel?)?;
+                let known = self.shared.known.borrow().formats.get(&channel.id).and_then(|formats| formats.width);
+                let width = view.profile.target().map_or(known, |target| Some(target.width_max()));
+                Some(About { channel, width })
+            };
+            slates.tend(now, &view, || self.pool.trouble(now, view.slot), about, self.relay(view.slot));
+        }
+        if slates.wants_to_make(now) {
+            self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+            slates.make(now, self.pool.permit_slate(now), &self.ffmpeg);
+        }
+        self.slates = slates;
     }
 
     /// Ends what dead children have left behind.

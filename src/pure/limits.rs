@@ -166,6 +166,37 @@ pub const PREEMPTED_WAIT_MS: u64 = 5_000;
 /// A child that ends within this time of its start with a complaint about its arguments will never do better (F02).
 pub const USAGE_ERROR_MS: u64 = 500;
 
+// ---- Slates -------------------------------------------------------------------------------------------------------
+
+/// How long viewers hold on before they are shown why: a quick restart shows nothing.
+pub const SLATE_AFTER_MS: u64 = 2_000;
+/// From the beginning of a gap to the end of its slate. The rules send viewers away by then; should one of them fail,
+/// a slate must not hide that for ever.
+pub const SLATE_MS_MAX: u64 = 90_000;
+/// One round of a slate: a key frame at its beginning and another one half-way.
+pub const SLATE_MS: u64 = 4_000;
+/// Pictures a second of a slate: nothing moves.
+pub const SLATE_RATE: u64 = 25;
+/// Bytes of one slate: text at 1,080 lines took 140 KiB.
+pub const SLATE_BYTES_MAX: usize = 256 * 1024;
+/// Slates in memory, those that are shown included; whoever finds no room gets packets that carry nothing.
+pub const SLATES_MAX: usize = 8;
+/// Lines of a slate's text below its title.
+pub const SLATE_LINES_MAX: usize = 8;
+/// From the start of the child that makes a slate to its end; with nobody to show it to by then, it was not worth it.
+pub const SLATE_MAKE_MS_MAX: u64 = 8_000;
+/// How long no slate is made after one could not be made: FFmpeg lacks an encoder, perhaps.
+pub const SLATE_RETRY_MS: u64 = 30_000;
+/// How often a slate's next packets are put where viewers read.
+pub const SLATE_STEP_MS: u64 = 40;
+/// A try that is nearer than this is "now" to people: nobody could read its time.
+pub const SLATE_SOON_MS: u64 = 3_000;
+const _: () = assert!(SLATE_AFTER_MS < GAP_MS, "there is something to see");
+const _: () = assert!(
+    GAP_MS + START_TIMEOUT_MS + TERM_MS + REAP_MS < SLATE_MS_MAX,
+    "it outlasts any hold: a start may be on its way when a viewer's time is up"
+);
+
 // ---- Time -------------------------------------------------------------------------------------------------------
 
 /// A viewer gets a picture or an honest refusal within this time.
@@ -737,7 +768,8 @@ const _: () = assert!(FDS_DEFAULT <= 256, "the common soft limit of 1,024 must s
 pub const DAEMON_BYTES_DEFAULT: u64 = 12 * MIB // idle, as promised
     + (SLOTS_DEFAULT * RING_MIB_DEFAULT) as u64 * MIB
     + (CONNECTIONS_DEFAULT * CONNECTION_BYTES) as u64
-    + (LOG_LINES_MAX * LOG_LINE_BYTES_MAX) as u64;
+    + (LOG_LINES_MAX * LOG_LINE_BYTES_MAX) as u64
+    + (SLATES_MAX * SLATE_BYTES_MAX) as u64;
 const _: () = assert!(DAEMON_BYTES_DEFAULT <= 48 * MIB, "a tenth of a 512 MB board");
 
 const _: () =

@@ -91,6 +91,7 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
         ffprobe: "ffprobe".into(),
         probe: false,
         early_headers: false,
+        slates: true,
         encoders: None,
         runtime_dir: None,
         fetcher: Fetcher::new(true),

@@ -27,6 +27,7 @@ mod profiles;
 mod pull;
 mod reach;
 mod seam;
+mod slate;
 mod start;
 mod subscriptions;
 mod transcode;

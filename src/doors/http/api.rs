@@ -83,6 +83,7 @@ pub(super) fn metrics(app: &App) -> Response<Body> {
         }),
         ffmpeg_spawn_pending: count(|tuner| tuner.view.state == SlotState::Waiting),
         viewers: tuners.iter().map(|tuner| tuner.view.viewers as u64).sum(),
+        slates_shown: count(|tuner| tuner.slate.is_some()),
         slots_quarantined: count(|tuner| tuner.view.state == SlotState::Quarantined),
         channels: app.engine.lineup().map_or(0, |lineup| lineup.channels().len() as u64),
         fd_usage: facts::fds_open().into(),
@@ -333,6 +334,8 @@ struct TunerView {
     viewers: Vec<ViewerView>,
     /// Of the viewers: how many hold on without a picture.
     held: usize,
+    /// What they read in place of it; null while they get nothing.
+    slate: Option<String>,
     health: &'static str,
     /// Counts from 1; more than that is a restart.
     attempt: usize,
@@ -453,6 +456,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         },
         since_s: now.ms_since(tuner.view.since.max(clock::started())) / 1_000,
         held: tuner.view.held,
+        slate: tuner.slate.as_deref().map(str::to_owned),
         health: match tuner.view.health {
             Health::Unknown => "unknown",
             Health::Healthy => "healthy",

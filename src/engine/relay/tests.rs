@@ -29,10 +29,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A second of real television, with a key frame every third of it.
-const SAMPLE: &[u8] = include_bytes!("../../../tests/golden/h264-mp2.ts");
+pub(super) fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
 
-struct Dice(u64);
+/// A second of real television, with a key frame every third of it.
+pub(super) const SAMPLE: &[u8] = include_bytes!("../../../tests/golden/h264-mp2.ts");
+
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> usize {
@@ -42,7 +46,7 @@ impl Dice {
 }
 
 /// Writes `bytes` into the relay in pieces.
-fn write(relay: &Relay, dice: &mut Dice, mut bytes: &[u8]) {
+pub(super) fn write(relay: &Relay, dice: &mut Dice, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let len = relay
             .fill(|space| {
@@ -55,12 +59,12 @@ fn write(relay: &Relay, dice: &mut Dice, mut bytes: &[u8]) {
     }
 }
 
-fn cursor(relay: &Rc<Relay>, from_start: bool) -> Cursor {
+pub(super) fn cursor(relay: &Rc<Relay>, from_start: bool) -> Cursor {
     Cursor::new(relay, from_start, Rc::default())
 }
 
 /// A socket that takes at most `room` bytes.
-fn socket(taken: &mut Vec<u8>, mut room: usize) -> impl FnMut(&[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn socket(taken: &mut Vec<u8>, mut room: usize) -> impl FnMut(&[IoSlice<'_>]) -> io::Result<usize> {
     move |pieces| {
         let mut len = 0;
         for piece in pieces {
@@ -216,7 +220,7 @@ fn the_reader_waits_for_the_fastest_viewer_and_for_nobody_else() {
 // ---- One feed, several children -----------------------------------------------------------------------------------
 
 /// What a receiver finds in what he got, null packets left out: no gap, and a clock that runs forwards.
-fn assert_goes_on(taken: &[u8]) -> u64 {
+pub(super) fn assert_goes_on(taken: &[u8]) -> u64 {
     assert_whole_packets(taken);
     let mut inspector = Inspector::new();
     let mut last_clock = None;

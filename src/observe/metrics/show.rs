@@ -21,6 +21,8 @@ pub struct Gauges<'a> {
     pub ffmpeg_spawn_pending: u64,
     /// Viewers with a picture or waiting for one.
     pub viewers: u64,
+    /// Slots whose viewers are shown why they have no picture.
+    pub slates_shown: u64,
     /// Slots given up.
     pub slots_quarantined: u64,
     /// Channels in the lineup.
@@ -169,6 +171,13 @@ impl Metrics {
                 text.row("", &[("slot", &index)], of(slot));
             }
         }
+        single(
+            text,
+            Family::Gauge,
+            "slates_shown",
+            "Slots whose viewers are shown why they have no picture",
+            gauges.slates_shown,
+        );
         single(
             text,
             Family::Gauge,

@@ -46,12 +46,20 @@ fn what_is_counted_is_shown_under_its_name() {
         SlotGauge { bytes: 376, overtaken: 1, continuity_errors: 2 },
     ];
     let alarms = [("memory", Some(Level::Warning)), ("playlist", None)];
-    let gauges = Gauges { viewers: 7, slots: &slots, alarms: &alarms, guide_age_s: Some(90), ..Gauges::default() };
+    let gauges = Gauges {
+        viewers: 7,
+        slates_shown: 1,
+        slots: &slots,
+        alarms: &alarms,
+        guide_age_s: Some(90),
+        ..Gauges::default()
+    };
     let text = render(&metrics, Mono(0), &gauges);
     assert_lines(
         &text,
         &[
             "tunerd_viewers 7",
+            "tunerd_slates_shown 1",
             "tunerd_stream_failure_total{reason=\"all_tuners_in_use\"} 1",
             "tunerd_stream_failure_total{reason=\"memory\"} 1",
             "tunerd_stream_failure_total{reason=\"unknown_channel\"} 1",

@@ -1,7 +1,8 @@
 //! Recipes: the FFmpeg arguments for a source and a treatment. The only place that knows FFmpeg's flags.
 //!
 //! Not here: who starts FFmpeg, and how often (the daemon's `engine::process`, with a permit); what the demo channels
-//! look like (`recipe/demo.rs`); what each encoder wants (`recipe/transcode.rs`).
+//! look like (`recipe/demo.rs`); what each encoder wants (`recipe/transcode.rs`); what
+//! viewers see in the meantime (`recipe/slate.rs`).
 //!
 //! The invariant (S30, S31, S33): every argument comes from a template of this file, except two, each in a place of its
 //! own where FFmpeg takes it for a value and nothing else: the name of the channel, after `-metadata` and behind
@@ -10,6 +11,7 @@
 //! FFmpeg may open nothing else: a playlist or a picture served in place of a stream leads nowhere.
 
 mod demo;
+pub mod slate;
 mod transcode;
 
 use crate::limits::{NAME_BYTES_MAX, TRIAL_PICTURES};

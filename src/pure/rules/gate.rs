@@ -32,7 +32,8 @@
 //!     drop(permit);
 //! }
 //! ```
-//! The permits of ffprobe, of an encoder's trial, and of a signature's check are other ones, and no better to be had:
+//! The permits of ffprobe, of an encoder's trial, of a signature's check, and of a slate are other ones, and no better
+//! to be had:
 //! ```
 //! fn spend(permit: pure::rules::gate::ProbePermit) {
 //!     drop(permit);
@@ -74,6 +75,17 @@
 //! }
 //! spend(pure::rules::gate::CheckPermit { _minted: () });
 //! ```
+//! ```
+//! fn spend(permit: pure::rules::gate::SlatePermit) {
+//!     drop(permit);
+//! }
+//! ```
+//! ```compile_fail
+//! fn spend(permit: pure::rules::gate::SlatePermit) {
+//!     drop(permit);
+//! }
+//! spend(pure::rules::gate::SlatePermit { _minted: () });
+//! ```
 
 use crate::limits::{RECORDS_MAX, RETRY_AFTER_MS_MAX};
 use crate::model::lineup::{Account, ChannelId, Origin, SourceClass};
@@ -112,6 +124,13 @@ pub struct TrialPermit {
 #[must_use = "a permit that is not spent is a check that never happened"]
 #[derive(Debug)]
 pub struct CheckPermit {
+    _minted: (),
+}
+
+/// Permission to make a slate once. Only [`Gate::permit_slate`] makes one.
+#[must_use = "a permit that is not spent is a slate that was never made"]
+#[derive(Debug)]
+pub struct SlatePermit {
     _minted: (),
 }
 
@@ -347,6 +366,13 @@ impl Gate {
         let facts = BoardFacts { ffmpeg_present: true, ..*facts };
         let admitted = !self.draining && admit(&facts, Work::Copy, reserved_bytes).is_ok();
         admitted.then_some(CheckPermit { _minted: () })
+    }
+
+    /// Permits the making of one slate, likewise. `reserved_bytes` has to count those who wait for a start as well: their
+    /// memory is not to be had. That one is made at a time is the engine's to know.
+    pub fn permit_slate(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<SlatePermit> {
+        let admitted = !self.draining && admit(facts, Work::Encode, reserved_bytes).is_ok();
+        admitted.then_some(SlatePermit { _minted: () })
     }
 
     /// Somebody asks for a channel, and this is what its source is today: the owner may have changed it since a failure.

@@ -33,6 +33,7 @@ pub mod pace;
 pub mod pool;
 pub mod reach;
 pub mod replies;
+pub mod slate;
 pub mod sources;
 pub mod throttle;
 pub mod timeline;

@@ -31,9 +31,10 @@ use crate::rules::admission::{BoardFacts, Short, Work};
 use crate::rules::breaker::ChannelView;
 use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
-use crate::rules::gate::{CheckPermit, Deny, Gate, Kind, ProbePermit, SpawnPermit, TrialPermit, Wish};
+use crate::rules::gate::{CheckPermit, Deny, Gate, Kind, ProbePermit, SlatePermit, SpawnPermit, TrialPermit, Wish};
 use crate::rules::health::{Health, ProbeResult};
 use crate::rules::outage::Outage;
+use crate::rules::slate::Trouble;
 use crate::rules::sources::Sources;
 use crate::time::Mono;
 use alloc::vec::Vec;
@@ -698,6 +699,33 @@ impl Pool {
     /// Permits the check of a signature, whoever watches: it is one short program that yields to all others.
     pub fn permit_check(&self, now: Mono) -> Option<CheckPermit> {
         self.gate.permit_check(&self.facts, self.reserved_bytes(now))
+    }
+
+    /// Permits the making of a slate, if the board can carry it beside all those who wait for a start.
+    pub fn permit_slate(&self, now: Mono) -> Option<SlatePermit> {
+        let waits = |slot: &&Slot| matches!(slot.phase, Phase::Waiting { .. } | Phase::Stopping { .. });
+        let waiting = self.slots.iter().filter(waits).filter_map(|slot| slot.plays);
+        let waiting_bytes: u64 = waiting.map(|wish| wish.work.memory_bytes()).sum();
+        self.gate.permit_slate(&self.facts, self.reserved_bytes(now) + waiting_bytes)
+    }
+
+    /// Why a slot has no picture, for those who hold on there.
+    pub fn trouble(&self, now: Mono, index: SlotIndex) -> Trouble {
+        let Some((slot, wish)) = self.slot(index).and_then(|slot| Some((slot, slot.plays?))) else {
+            return Trouble::default();
+        };
+        let next_start_at = slot.sources.map_or(now, |sources| self.next_start_at(now, &sources));
+        let is_known = self.gate.breakers().failures_len(now, wish.origin()) > 0;
+        let next_try_at = match slot.phase {
+            Phase::Waiting { retry_at } => Some(retry_at.max(next_start_at)),
+            Phase::Stopping { .. } => Some(next_start_at),
+            Phase::Free | Phase::Running { .. } | Phase::Quarantined { .. } => None,
+        };
+        Trouble {
+            failure: self.gate.breakers().last_failure(wish.origin()).filter(|_| is_known),
+            deny: slot.denied,
+            next_try_at: next_try_at.filter(|at| *at > now),
+        }
     }
 
     /// Whether no child is left that could still be reaped.

@@ -11,6 +11,7 @@
 //!
 //! Source: ISO/IEC 13818-1 (2019); sections are named where a number needs them.
 
+pub mod clip;
 mod continuity;
 pub mod renumber;
 pub mod seam;
@@ -298,6 +299,15 @@ pub struct Stream {
 pub struct Streams {
     list: Vec<Stream, STREAMS_MAX>,
     unlisted: usize,
+}
+
+#[cfg(test)]
+impl FromIterator<Stream> for Streams {
+    fn from_iter<T: IntoIterator<Item = Stream>>(streams: T) -> Self {
+        let mut all = Self::default();
+        streams.into_iter().for_each(|stream| all.add(stream));
+        all
+    }
 }
 
 impl Streams {

@@ -111,6 +111,7 @@ impl Setup {
         setup.set("network", "mdns = false");
         // It would start FFmpeg where a test counts how often it was started.
         setup.set("transcode", "enabled = false");
+        setup.set("health", "slates = false");
         setup
     }
 

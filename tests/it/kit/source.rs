@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Manner {
     /// One file, whatever is asked, as fast as it can.
     File(PathBuf),
-    /// One file, whatever is asked, at this rate in bits a second, and then over again.
+    /// One file, whatever is asked, at this rate in bits a second, and then over again. When the source is told another
+    /// manner, it ends at a key frame.
     Live(PathBuf, u64),
     /// The files of a folder.
     Folder(PathBuf),
@@ -143,6 +144,11 @@ impl Source {
     }
 }
 
+/// Whether a packet begins a unit where decoding can start, in the stream that has the clock.
+fn starts_key_frame(packet: &[u8]) -> bool {
+    packet.len() == 188 && packet[1] & 0x40 != 0 && packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x50 == 0x50
+}
+
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n";
 
 fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io::Result<()> {
@@ -170,6 +176,11 @@ fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io:
                 while sent < due {
                     let at = usize::try_from(sent).unwrap() % bytes.len();
                     let piece = &bytes[at..bytes.len().min(at + 188 * 56)];
+                    if *turned.lock().unwrap() != manner {
+                        if let Some(packet) = piece.chunks(188).position(starts_key_frame) {
+                            return stream.write_all(&piece[..packet * 188]);
+                        }
+                    }
                     stream.write_all(piece)?;
                     sent += piece.len() as u64;
                 }

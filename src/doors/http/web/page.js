@@ -192,6 +192,7 @@ function tunerNote(tuner) {
     notes.push(`Starts in ${span(tuner.next_try_in_s)}.`);
   }
   if (tuner.held > 0) notes.push(`${plural(tuner.held, "viewer holds", "viewers hold")} on meanwhile.`);
+  if (tuner.slate) notes.push(`The picture says: "${tuner.slate}"`);
   if (tuner.state === "playing") notes.push(HEALTH_NAMES[tuner.health] || "");
   if (tuner.continuity_errors > 0) notes.push(`${plural(tuner.continuity_errors, "gap", "gaps")} in what the source sent.`);
   if (tuner.overtaken > 0) {

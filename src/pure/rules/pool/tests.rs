@@ -3,6 +3,7 @@
 mod failover;
 mod profiles;
 mod shares;
+mod slates;
 
 use super::*;
 use crate::limits::{
