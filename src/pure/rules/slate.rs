@@ -106,7 +106,7 @@ impl Why {
         };
         let told = before.map(|why| why.next);
         let next = match trouble.next_try_at {
-            Some(_) if short.is_some() => Next::WhenPossible,
+            _ if short.is_some() => Next::WhenPossible,
             Some(at) if at >= now.plus_ms(SLATE_SOON_MS) || told == Some(Next::At(at)) => Next::At(at),
             Some(_) | None => Next::Now,
         };
@@ -234,6 +234,7 @@ mod tests {
         assert_eq!(Why::new(Mono(30_000), FAILED, Some(why)).next(), Next::Now);
         let short = Trouble { deny: Some(Deny::Short(Short::Memory)), ..trouble };
         assert_eq!(Why::new(Mono(0), short, Some(why)).next(), Next::WhenPossible);
+        assert_eq!(Why::new(Mono(0), Trouble { next_try_at: None, ..short }, Some(why)).next(), Next::WhenPossible);
     }
 
     #[test]
