@@ -81,10 +81,10 @@
 //! permit from the gate.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
-//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets. If
-//! that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made.
-//! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
-//! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. The fifth
+//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
+//! If that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made. Only the
+//! reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new child's
+//! packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. The fifth
 //! failure opens the breaker: the viewers are told when to come back, and the slot is free.
 //!
 //! **I am `hdhomerun_config set /tuner0/channel auto:57000000`.** `pure::wire::hdhr` finds my frame in whatever pieces I

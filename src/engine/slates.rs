@@ -1,8 +1,8 @@
 //! Slates in flesh: has them made, keeps the newest few, and gives them to the rings of slots whose viewers hold on.
 //!
 //! When a slate is shown and what it says is decided in `pure::rules::slate`, FFmpeg's arguments stand in
-//! `pure::model::recipe::slate`, and [`super::relay`] plays it. One is made at a time, by a child that yields to all others
-//! and has a permit of the gate; it takes half of the time at most. Whoever finds none ready goes without.
+//! `pure::model::recipe::slate`, and [`super::relay`] plays it. One is made at a time, by a child that yields to all
+//! others and has a permit of the gate; it takes half of the time at most. Whoever finds none ready goes without.
 
 use super::probe::hear;
 use super::process;

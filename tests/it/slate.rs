@@ -155,15 +155,15 @@ fn a_source_that_returns(how: &[&str], has_own_stream: bool) {
 
 #[test]
 fn a_viewer_is_shown_why_he_has_no_picture_until_he_has_one_again() {
-    // At stake: players freeze or give up where nothing comes. The source of a channel is killed under a viewer and comes
-    // back. In the gap he gets pictures with words, and all that he got is one stream without a flaw.
+    // At stake: players freeze or give up where nothing comes. The source of a channel is killed under a viewer and
+    // comes back. In the gap he gets pictures with words, and all that he got is one stream without a flaw.
     a_source_that_returns(&["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-f", "mpegts"], false);
 }
 
 #[test]
 fn a_slate_fits_a_channel_of_other_codecs() {
-    // Its own picture has another PID, because no player expects another codec under one that it knows; silence is coded
-    // as the channel's sound is.
+    // Its own picture has another PID, because no player expects another codec under one that it knows; silence is
+    // coded as the channel's sound is.
     a_source_that_returns(&["-c:v", "mpeg2video", "-b:v", "1M", "-c:a", "ac3", "-f", "mpegts"], true);
 }
 
