@@ -95,12 +95,12 @@
 //! permit from the gate.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
-//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets. If
-//! that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made.
-//! Only the reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new
-//! child's packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. If the channel
-//! has another source, `pool/failover.rs` may have chosen that one. The fifth failure of a source opens its breaker; when
-//! all of the channel's are open, the viewers are told when to come back, and the slot is free.
+//! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
+//! If that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made. Only the
+//! reaped child's slot asks `pure::rules::gate` again: breaker, cooldown, throttle, admission, token. The new child's
+//! packets pass `pure::wire::ts::seam`, so that counters and clocks go on where the last ones stopped. If the channel has
+//! another source, `pool/failover.rs` may have chosen that one. The fifth failure of a source opens its breaker; when all
+//! of the channel's are open, the viewers are told when to come back, and the slot is free.
 //!
 //! **I am `hdhomerun_config set /tuner0/channel auto:57000000`.** `pure::wire::hdhr` finds my frame in whatever pieces I
 //! came, `pure::rules::control` keeps my words, because old clients compare them, and says what follows. Nothing plays

@@ -10,8 +10,9 @@
 //! *slate* may be played into the ring, joined on like a child, but it is none: it ends with the first byte of the next
 //! child, and nothing that judges children gets to see it.
 //!
-//! What is *not* here: how a slate is played (`relay/slate.rs`), pipes and processes ([`super::process`]), sockets (`doors::http::media`), who may watch and for
-//! how long a viewer is held (`pure::rules::pool`), and what joining means (`pure::wire::ts::seam`).
+//! What is *not* here: how a slate is played (`relay/slate.rs`), pipes and processes ([`super::process`]), sockets
+//! (`doors::http::media`), who may watch and for how long a viewer is held (`pure::rules::pool`), and what joining
+//! means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 

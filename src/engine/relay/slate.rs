@@ -31,8 +31,8 @@ impl Ring {
 }
 
 impl Relay {
-    /// Shows a slate to those who hold on, or another one from its next round on. Says no where there is nobody to show it
-    /// to: no gap, a feed that had no picture yet, or a child whose first packet has begun.
+    /// Shows a slate to those who hold on, or another one from its next round on. Says no where there is nobody to show
+    /// it to: no gap, a feed that had no picture yet, or a child whose first packet has begun.
     pub(in crate::engine) fn show(self: &Rc<Self>, slate: &Rc<Slate>) -> bool {
         let has_begun = match self.gap.get() {
             Gap::None | Gap::Empty => return false,

@@ -368,8 +368,8 @@ impl Gate {
         admitted.then_some(CheckPermit { _minted: () })
     }
 
-    /// Permits the making of one slate, likewise. `reserved_bytes` has to count those who wait for a start as well: their
-    /// memory is not to be had. That one is made at a time is the engine's to know.
+    /// Permits the making of one slate, likewise. `reserved_bytes` has to count those who wait for a start as well:
+    /// their memory is not to be had. That one is made at a time is the engine's to know.
     pub fn permit_slate(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<SlatePermit> {
         let admitted = !self.draining && admit(facts, Work::Encode, reserved_bytes).is_ok();
         admitted.then_some(SlatePermit { _minted: () })

@@ -1,9 +1,9 @@
 //! Slates: what viewers see who hold on without a picture, and when.
 //!
-//! A slate is a picture with the reason and the time of the next try, made beforehand and played over and over. Here: when
-//! a slot's viewers are shown one, what it says, and when it must stop. Not here: what it looks like (`slate/card.rs`), how
-//! it is made (`crate::model::recipe`, the daemon's `engine::slates`), and how long viewers are held, which a slate does
-//! not change (`crate::rules::pool`).
+//! A slate is a picture with the reason and the time of the next try, made beforehand and played over and over. Here:
+//! when a slot's viewers are shown one, what it says, and when it must stop. Not here: what it looks like
+//! (`slate/card.rs`), how it is made (`crate::model::recipe`, the daemon's `engine::slates`), and how long viewers are
+//! held, which a slate does not change (`crate::rules::pool`).
 //!
 //! The invariant: a slate says nothing about a source's health. It takes no token, needs memory only that nobody else
 //! waits for, and ends with the first byte of a child, with the gap, or at its own deadline.
@@ -97,8 +97,8 @@ pub enum Next {
 }
 
 impl Why {
-    /// What is told of this trouble. `before` is what was told last: what was called a time stays one until it has come,
-    /// so that a slate need not be made again because time goes by.
+    /// What is told of this trouble. `before` is what was told last: what was called a time stays one until it has
+    /// come, so that a slate need not be made again because time goes by.
     pub fn new(now: Mono, trouble: Trouble, before: Option<Self>) -> Self {
         let short = match trouble.deny {
             Some(Deny::Short(short)) => Some(short),
@@ -106,7 +106,7 @@ impl Why {
         };
         let told = before.map(|why| why.next);
         let next = match trouble.next_try_at {
-            Some(_) if short.is_some() => Next::WhenPossible,
+            _ if short.is_some() => Next::WhenPossible,
             Some(at) if at >= now.plus_ms(SLATE_SOON_MS) || told == Some(Next::At(at)) => Next::At(at),
             Some(_) | None => Next::Now,
         };
@@ -235,6 +235,7 @@ mod tests {
         assert_eq!(Why::new(Mono(30_000), FAILED, Some(why)).next(), Next::Now);
         let short = Trouble { deny: Some(Deny::Short(Short::Memory)), ..trouble };
         assert_eq!(Why::new(Mono(0), short, Some(why)).next(), Next::WhenPossible);
+        assert_eq!(Why::new(Mono(0), Trouble { next_try_at: None, ..short }, Some(why)).next(), Next::WhenPossible);
     }
 
     #[test]
@@ -250,8 +251,8 @@ mod tests {
         assert_eq!(told(at(30_001), None), format!("{failed} Next try within a minute."));
         assert_eq!(told(at(100_000), None), format!("{failed} Next try within two minutes."));
         let short = Trouble { deny: Some(Deny::Short(Short::Memory)), ..at(1_000) };
-        let words = "This channel cannot start: this box has too little memory left. It is tried again as soon as that is over.";
-        assert_eq!(told(short, Some(time)), words);
+        let words = "This channel cannot start: this box has too little memory left.";
+        assert_eq!(told(short, Some(time)), format!("{words} It is tried again as soon as that is over."));
         let nothing = "This channel has no picture for a moment. It is being tried again now.";
         assert_eq!(told(Trouble::default(), None), nothing);
     }

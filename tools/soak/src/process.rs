@@ -136,8 +136,8 @@ impl Own {
         fs::write(folder.join("fakeff.script"), script)?;
         fs::write(folder.join("channels.m3u"), playlist)?;
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
-        // All viewers come from one address. A small ring is full soon, and then memory stays as it is. What stands in for
-        // FFmpeg tries no encoders and makes no slates.
+        // All viewers come from one address. A small ring is full soon, and then memory stays as it is. What stands in
+        // for FFmpeg tries no encoders and makes no slates.
         let settings = format!(
             "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\n[slots]\ncount = {slots}\nring_mib = 1\n\
              [transcode]\nenabled = false\n[health]\nslates = false\n[network]\naddress = \"{address}\"\n\

@@ -1,9 +1,9 @@
 //! FFmpeg's arguments for a slate: a few seconds of one picture and of silence.
 //!
-//! The picture comes on standard input, dot by dot (`rules/slate/card.rs`); no text gets in here. It becomes H.264, which
-//! is what clients play, of the channel's own width; the sound is of the kind that the channel has. Streams that are coded
-//! as the channel's are have the PIDs of the channel's, so that a player sees the same stream go on; others have their own,
-//! because players do not expect another codec under a PID that they know.
+//! The picture comes on standard input, dot by dot (`rules/slate/card.rs`); no text gets in here. It becomes H.264,
+//! which is what clients play, of the channel's own width; the sound is of the kind that the channel has. Streams that
+//! are coded as the channel's are have the PIDs of the channel's, so that a player sees the same stream go on; others
+//! have their own, because players do not expect another codec under a PID that they know.
 
 use super::{ALWAYS, Recipe};
 use crate::limits::{SLATE_MS, SLATE_RATE};

@@ -130,7 +130,8 @@ fn nearest(letter: char) -> char {
     /// For U+00A0 to U+017F, in order.
     const PLAIN: &[u8] = b" !cL?Y|S\"ca<--R-o+23'uP.,1o>???\
 ?AAAAAAACEEEEIIIIDNOOOOOxOUUUUYTsaaaaaaaceeeeiiiidnooooo/ouuuuyty\
-AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHhIiIiIiIiIiIiJjKkkLlLlLlLlLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";
+AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHh\
+IiIiIiIiIiIiJjKkkLlLlLlLlLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUuUuWwYyYZzZzZzs";
     match letter {
         ' '..='~' => letter,
         '\u{a0}'..='\u{17f}' => {

@@ -1,7 +1,7 @@
 //! A short piece of transport stream that is played over and over, at the pace that its own clock tells.
 //!
-//! Here: whether such a piece is any good, and how much of it is due when. Not here: how one round is joined to the next
-//! (`ts/seam.rs`), and who plays it (the daemon's `engine::relay`).
+//! Here: whether such a piece is any good, and how much of it is due when. Not here: how one round is joined to the
+//! next (`ts/seam.rs`), and who plays it (the daemon's `engine::relay`).
 
 use crate::limits::{SLATE_BYTES_MAX, SLATE_MS};
 use crate::wire::ts::stamps::Ticks;

@@ -61,8 +61,8 @@ fn a_slate_gets_no_memory_that_somebody_waits_for() {
 
 #[test]
 fn whoever_holds_on_is_shown_a_slate_for_as_long_as_the_rules_hold_him() {
-    // Two histories of a dead channel, with attempts that end at once and with silent ones: from two seconds on there is
-    // a slate whenever no old child is in the way, and it is over with the last viewer.
+    // Two histories of a dead channel, with attempts that end at once and with silent ones: from two seconds on there
+    // is a slate whenever no old child is in the way, and it is over with the last viewer.
     for is_silent in [false, true] {
         let mut story = Story::new(1);
         story.hold_on();
