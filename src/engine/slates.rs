@@ -364,6 +364,7 @@ mod tests {
             state: SlotState::Waiting,
             since: Mono(0),
             channel: Some(ChannelId(1)),
+            source: 0,
             profile: Profile::None,
             viewers: 1,
             held: 1,
@@ -380,6 +381,7 @@ mod tests {
                 group: String::new(),
                 logo: String::new(),
                 tvg_id: String::new(),
+                tvg_shift_min: 0,
                 sources: Vec::new(),
             };
             Some(About { channel, width: None })

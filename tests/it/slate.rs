@@ -149,7 +149,7 @@ fn a_source_that_returns(how: &[&str], has_own_stream: bool) {
     assert_eq!(times.len(), 2, "{:?}", times.keys());
     for times in times.values() {
         let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-        assert!(longest < 0.5, "{longest} s without a stamp");
+        assert!(longest < 1.2, "{longest} s without a stamp");
         let lasts = times.last().unwrap() - times[0];
         assert!(lasts > gap.as_secs_f64(), "{lasts} s");
     }
