@@ -3,13 +3,13 @@
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
 use super::probe::Found;
-use super::process::{self, Child};
+use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
 use super::relay::Relay;
 use super::slates::{About, Slates};
 use super::snapshot::Snapshot;
 use super::telling;
-use super::tend::{Alive, Exited, Living, Report, Teller, What, tend};
+use super::tend::{self, Exited, Living, Report, Teller, What, tend};
 use super::upstream;
 use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Origin, Source};
 use pure::model::profile::Profile;
-use pure::model::recipe::{Treatment, least_work, recipe, source_class};
+use pure::model::recipe::{Reader, Treatment, recipe};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
@@ -26,7 +26,7 @@ use pure::rules::encoders::Cannot;
 use pure::rules::encoders::blame::{Ended, How};
 use pure::rules::failure::End;
 use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
-use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, ViewerId};
 use pure::rules::sources::{Sources, Supply};
 use pure::time::Mono;
 use std::cell::Cell;
@@ -51,6 +51,8 @@ pub(super) struct Supervisor {
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
     /// Sources that take more than was thought, as was seen.
     needs: BTreeMap<Origin, Work>,
+    /// Sources that are read otherwise than their address says, as was seen.
+    found: BTreeMap<Origin, (Source, Reader)>,
     drained: Option<oneshot::Sender<()>>,
     /// Something was noted since the channels were last shown.
     channels_changed: bool,
@@ -74,6 +76,16 @@ struct Playing {
     profile: Profile,
     /// Why we have it end, if we do.
     ending: Option<How>,
+}
+
+impl Playing {
+    const fn origin(&self) -> Origin {
+        Origin { channel: self.channel.id, source: self.source }
+    }
+
+    fn source(&self) -> Option<&Source> {
+        self.channel.sources.get(usize::from(self.source))
+    }
 }
 
 impl Supervisor {
@@ -105,6 +117,7 @@ impl Supervisor {
             living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
             needs: BTreeMap::new(),
+            found: BTreeMap::new(),
             drained: None,
             // What was recalled is shown as well.
             channels_changed: true,
@@ -225,6 +238,8 @@ impl Supervisor {
         // The channel's own picture is what others are told of.
         let own = playing.as_ref().filter(|playing| playing.profile == Profile::None).map(|playing| playing.channel.id);
         let (slot_index, attempt) = (slot.0, generation.0);
+        // And which of its sources was seen to need something.
+        let seen = playing.as_ref().filter(|_| own.is_some()).map(Playing::origin);
         self.said.clear();
         let event = match what {
             What::Output => {
@@ -247,10 +262,18 @@ impl Supervisor {
                     Work::Pull | Work::Copy => "a wrapping that clients do not know; starting it again with FFmpeg",
                 };
                 tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
-                let origin = |playing: &Playing| Origin { channel: playing.channel.id, source: playing.source };
-                let seen = playing.as_ref().filter(|_| own.is_some()).map(origin);
                 self.needs.extend(seen.map(|origin| (origin, needs)));
-                Event::Unsuited { slot, generation, needs }
+                Event::Unsuited { slot, generation, needs: Needs::Work(needs) }
+            }
+            What::Alone { reader } => {
+                tracing::info!(
+                    slot = slot_index,
+                    channel_id,
+                    "{name} is of a kind that FFmpeg fetches by itself; starting it again with FFmpeg"
+                );
+                let source = playing.as_ref().and_then(|playing| playing.source().cloned());
+                self.found.extend(seen.zip(source).map(|(origin, source)| (origin, (source, reader))));
+                Event::Unsuited { slot, generation, needs: Needs::Alone(reader.class()) }
             }
             What::Useless { failure, why } => {
                 self.said.push_str(why);
@@ -438,13 +461,15 @@ impl Supervisor {
                 }
             },
         };
-        let recipe = recipe(source, &channel.name, treatment);
-        let origin = upstream::Origin::of(&self.fetcher, source);
+        let reader = self.reader(Origin { channel: id, source: place }, source);
+        let recipe = recipe(source, reader, &channel.name, treatment);
         let living = self.living(slot).clone();
-        let started = match (work, origin) {
+        let started = match (work, upstream::Origin::of(&self.fetcher, source)) {
             (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
-            (_, origin) => process::start(permit, &self.ffmpeg, recipe.args(), work, origin.is_some())
-                .map(|child| Started::Child(Box::new(child), origin)),
+            (_, origin) => supply(reader, origin).and_then(|(supply, input)| {
+                let child = process::start(permit, &self.ffmpeg, recipe.args(), work, input)?;
+                Ok(Started::Child(Box::new(child), supply))
+            }),
         };
         match started {
             Ok(started) => {
@@ -470,9 +495,8 @@ impl Supervisor {
                     Started::Task(origin, permit) => {
                         tokio::task::spawn_local(pull(permit, origin, relay, living, tell));
                     }
-                    Started::Child(child, origin) => {
-                        living.set(Some(Alive::Child(child.group())));
-                        tokio::task::spawn_local(tend(*child, origin, relay, living, tell));
+                    Started::Child(child, supply) => {
+                        tokio::task::spawn_local(tend(*child, supply, relay, living, tell));
                     }
                 }
                 true
@@ -574,13 +598,14 @@ impl Supervisor {
         let transcode = self.transcode(channel, profile)?;
         let supplies = (0..).zip(&channel.sources).map(|(source, of)| {
             let origin = Origin { channel: channel.id, source };
-            let least = least_work(of);
+            let reader = self.reader(origin, of);
+            let least = reader.least_work();
             let work = self.needs.get(&origin).map_or(least, |needs| least.max(*needs));
             let account = match of {
                 Source::Url { account, .. } => *account,
                 Source::Demo(_) => None,
             };
-            Supply { class: source_class(of), work: transcode.unwrap_or(work), account }
+            Supply { class: reader.class(), work: transcode.unwrap_or(work), account }
         });
         Sources::new(channel.id, supplies).ok_or(Refusal::TuneFailed { retry_ms: 0 })
     }
@@ -608,6 +633,12 @@ impl Supervisor {
         }
     }
 
+    /// How a source is read.
+    fn reader(&self, origin: Origin, source: &Source) -> Reader {
+        let found = self.found.get(&origin).filter(|(seen, _)| seen == source);
+        found.map_or_else(|| Reader::of(source), |(_, reader)| *reader)
+    }
+
     fn has_viewers(&self, slot: SlotIndex) -> bool {
         self.pool.slots(clock::mono()).any(|view| view.slot == slot && view.viewers > 0)
     }
@@ -625,8 +656,21 @@ impl Supervisor {
 enum Started {
     /// To be pulled by a task, on which the permit is spent.
     Task(upstream::Origin, SpawnPermit),
-    /// A child, and what it is fed with.
-    Child(Box<Child>, Option<upstream::Origin>),
+    /// A child, and what it gets from us.
+    Child(Box<Child>, tend::Supply),
+}
+
+/// What a child gets from us, and how.
+fn supply(reader: Reader, origin: Option<upstream::Origin>) -> Result<(tend::Supply, Input), StartError> {
+    Ok(match (reader, origin) {
+        (Reader::TransportStream, Some(origin)) => (tend::Supply::Fed(origin), Input::Fed),
+        (Reader::File | Reader::Hls, Some(origin)) => {
+            let proxy = origin.proxy().map_err(StartError::Resource)?;
+            let address = proxy.address().map_err(StartError::Resource)?;
+            (tend::Supply::Proxy(proxy), Input::Proxy(address))
+        }
+        _ => (tend::Supply::None, Input::Own),
+    })
 }
 
 /// How a child ended. `ending` is why we had it end, if we did.

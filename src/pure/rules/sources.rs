@@ -77,15 +77,14 @@ impl Sources {
         Wish { channel: self.channel, source, account, class, work }
     }
 
-    /// This one has to be made otherwise than was thought.
-    pub fn set_work(&mut self, source: u8, work: Work) {
-        match usize::from(source).checked_sub(1) {
-            None => self.first.work = work,
-            Some(place) => {
-                if let Some(Some(supply)) = self.others.get_mut(place) {
-                    supply.work = work;
-                }
-            }
+    /// This one is another than was thought.
+    pub fn set(&mut self, source: u8, class: SourceClass, work: Work) {
+        let supply = match usize::from(source).checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(place) => self.others.get_mut(place).and_then(Option::as_mut),
+        };
+        if let Some(supply) = supply {
+            (supply.class, supply.work) = (class, work);
         }
     }
 }
@@ -108,7 +107,7 @@ mod tests {
             assert_eq!((wish.channel, wish.source), (ChannelId(7), place));
             assert_eq!(wish.account.unwrap().streams_max, u16::from(place) + 1);
         }
-        sources.set_work(2, Work::Encode);
+        sources.set(2, SourceClass::File, Work::Encode);
         let encoded = sources.wishes().filter(|wish| wish.work == Work::Encode).map(|wish| wish.source);
         assert!(encoded.eq([2]));
     }

@@ -14,7 +14,7 @@ use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::Kind;
 use pure::rules::health::ProbeResult;
-use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Pool, Refusal, SlotIndex, ViewerId};
 use pure::rules::sources::Sources;
 use pure::time::Mono;
 use std::cmp::Reverse;
@@ -510,7 +510,11 @@ impl World {
                 if let Some((_, child)) = self.child(generation) {
                     let (slot, channel) = (SlotIndex(child.slot), child.channel);
                     self.sources[channel].to_encode = true;
-                    self.tell(Event::Unsuited { slot, generation: Generation(generation), needs: Work::Encode });
+                    self.tell(Event::Unsuited {
+                        slot,
+                        generation: Generation(generation),
+                        needs: Needs::Work(Work::Encode),
+                    });
                 }
             }
             What::SpawnFailed(generation) => {
@@ -662,7 +666,7 @@ impl World {
             1 => Event::Exited { slot, generation, end: End::Plain },
             2 => Event::Heard { slot, generation, output_at: now, picture_at: now, played_ms: None, silent_ms_max: 0 },
             3 => Event::Useless { slot, generation, failure: Failure::NotTs },
-            4 => Event::Unsuited { slot, generation, needs: Work::Encode },
+            4 => Event::Unsuited { slot, generation, needs: Needs::Work(Work::Encode) },
             _ => Event::SpawnFailed { slot, generation },
         };
         self.tell(event);

@@ -10,7 +10,6 @@ use crate::limits::{
     BREAKER_OPEN_MS, GAP_MS, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS, SILENCE_FIRST_MS, SILENCE_LIVE_MS,
     STABLE_MS, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS,
 };
-use crate::model::lineup::SourceClass;
 use std::vec::Vec;
 
 const PLENTY: BoardFacts = BoardFacts {
@@ -577,11 +576,25 @@ fn a_child_that_ignores_sigterm_is_killed_and_one_that_ignores_that_is_given_up(
 }
 
 #[test]
+fn what_ffmpeg_fetches_by_itself_is_started_again_and_no_failure() {
+    for (work, then) in [(Work::Pull, Work::Copy), (Work::Encode, Work::Encode)] {
+        let mut story = Story::new(1);
+        let sources = Sources::one(ChannelId(1), work, SourceClass::Live);
+        let _ = story.on(Event::Ask { viewer: ViewerId(7), tuner: None, share: Share::BOX, sources });
+        let needs = Needs::Alone(SourceClass::File);
+        assert!(is_terminate(&story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs }), 0));
+        assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work, .. }] if work == then));
+        assert!(!story.noted(|note| matches!(note, Note::Failed { .. })));
+        assert!(is_admit(&story.output(0, 2), 7));
+    }
+}
+
+#[test]
 fn a_source_in_formats_that_clients_do_not_play_is_started_again_encoding() {
     let mut story = Story::new(1);
     story.ask(1, 7);
     assert!(is_terminate(
-        &story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs: Work::Encode }),
+        &story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs: Needs::Work(Work::Encode) }),
         0
     ));
     assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work: Work::Encode, .. }]));
