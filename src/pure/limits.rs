@@ -539,7 +539,7 @@ pub const ALARM_CLUSTER_MS: u64 = 1_800_000;
 // ---- Metrics ------------------------------------------------------------------------------------------------------
 
 /// The text that Prometheus gets: one buffer, taken at start.
-pub const EXPOSITION_BYTES_MAX: usize = 64 * 1024;
+pub const EXPOSITION_BYTES_MAX: usize = 72 * 1024;
 /// Channels whose restarts are counted one by one; the newest are kept.
 pub const CHANNEL_ROWS_MAX: usize = 96;
 /// Channels and classes whose failures are counted one by one; the newest are kept.

@@ -185,8 +185,8 @@ fn breakers_are_shown_open_ones_first() {
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("tunerd_circuit_breaker_state{")).collect();
     assert_eq!(rows.len(), limits::BREAKER_ROWS_MAX);
     assert_eq!(rows.iter().filter(|row| row.ends_with(" 2")).count(), 100, "all that are open");
-    assert_eq!(rows[0], "tunerd_circuit_breaker_state{channel_id=\"1\"} 2");
-    assert_eq!(rows[100], "tunerd_circuit_breaker_state{channel_id=\"2\"} 1");
+    assert_eq!(rows[0], "tunerd_circuit_breaker_state{channel_id=\"1\",source=\"0\"} 2");
+    assert_eq!(rows[100], "tunerd_circuit_breaker_state{channel_id=\"2\",source=\"0\"} 1");
     assert_lines(&text, &["tunerd_metric_rows_left_out_total{metric=\"circuit_breaker_state\"} 172"]);
 }
 
@@ -244,7 +244,7 @@ fn thousands_of_channels_fit_the_page_and_the_newest_are_kept() {
             &format!("tunerd_channel_restart_total{{channel_id=\"{}\"}} {}", u32::MAX - 4_999, u64::MAX),
         ],
     );
-    let first = format!("channel_id=\"{}\",", u32::MAX);
+    let first = format!("channel_failure_total{{channel_id=\"{}\",", u32::MAX);
     assert!(!text.contains(&first), "the oldest are forgotten");
     assert!(text.len() + 4_096 <= limits::EXPOSITION_BYTES_MAX, "room for what comes: {}", text.len());
 }

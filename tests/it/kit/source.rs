@@ -177,19 +177,18 @@ fn answer(
             let (mut at, mut due, mut sent) = (Instant::now(), 0, 0);
             loop {
                 std::thread::sleep(Duration::from_millis(20));
-                let bits_per_s = match &*turned.lock().unwrap() {
-                    Manner::Live(_, turned) if turned != bits_per_s => turned,
-                    Manner::Silent => &0,
-                    now if now == &manner => bits_per_s,
-                    _ => return Ok(()),
-                }
-                .to_owned();
+                // Another pace, or none, is for whoever listens already; anything else for those who come.
+                let (bits_per_s, ends) = match &*turned.lock().unwrap() {
+                    Manner::Live(_, turned) => (*turned, false),
+                    Manner::Silent => (0, false),
+                    _ => (*bits_per_s, true),
+                };
                 due += u64::try_from(at.elapsed().as_micros()).unwrap() * bits_per_s / 8_000_000;
                 at = Instant::now();
                 while sent < due {
                     let at = usize::try_from(sent).unwrap() % bytes.len();
                     let piece = &bytes[at..bytes.len().min(at + 188 * 56)];
-                    if *turned.lock().unwrap() != manner {
+                    if ends {
                         if let Some(packet) = piece.chunks(188).position(starts_key_frame) {
                             return stream.write_all(&piece[..packet * 188]);
                         }
