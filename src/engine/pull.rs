@@ -7,6 +7,7 @@ use super::relay::{Patience, Relay, Verdict};
 use super::tend::{Alive, Exited, Living, Teller, What};
 use super::upstream::{Broken, Origin, Piece, Upstream};
 use crate::clock;
+use crate::fetch::Rest;
 use hyper::body::Bytes;
 use pure::limits::{CLOCK_RETRY_MS, COALESCE_AFTER_MS, READ_BYTES_MAX};
 use pure::model::recipe::Reader;
@@ -15,7 +16,10 @@ use pure::rules::failure::{End, Failure};
 use pure::rules::gate::SpawnPermit;
 use pure::time::Mono;
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::sync::Notify;
@@ -92,8 +96,33 @@ async fn read(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
             // A tune is quick.
             is_relaxed = clock::mono().ms_since(*first_at.get_or_insert_with(clock::mono)) > COALESCE_AFTER_MS;
             if is_relaxed {
-                upstream.relax();
+                upstream = match upstream.relax() {
+                    Ok(rest) => return pour(rest, relay).await,
+                    Err(upstream) => upstream,
+                };
             }
+        }
+    }
+}
+
+/// Lets the kernel put the rest of a stream straight into the ring; says why there is no more.
+async fn pour(mut rest: Rest, relay: &Relay) -> Broken {
+    let mut patience = Patience::default();
+    let mut since_pause = 0;
+    loop {
+        relay.gate(&mut patience).await;
+        let filling = poll_fn(|context| match relay.fill(|space| rest.try_read(context, space)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            filled => Poll::Ready(filled),
+        });
+        match filling.await {
+            Ok(0) => return Broken::new(End::Finished, "its server ended the stream"),
+            Ok(len) => since_pause += len,
+            Err(error) => return Broken::new(End::Plain, format!("the connection broke in the middle ({error})")),
+        }
+        if since_pause >= 4 * READ_BYTES_MAX {
+            since_pause = 0;
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::clock;
 use crate::fetch::proxy::Proxy;
-use crate::fetch::{Answer, Ask, FetchError, Fetcher, Session};
+use crate::fetch::{Answer, Ask, FetchError, Fetcher, Rest, Session};
 use aes::cipher::{BlockDecryptMut as _, KeyIvInit as _};
 use hyper::body::Bytes;
 use pure::limits::{HLS_BYTES_MAX, HLS_MISSES_MAX, HLS_SEGMENT_BYTES_MAX, PULL_COALESCE_MS};
@@ -133,10 +133,14 @@ impl Upstream {
         matches!(self, Self::Hls(_))
     }
 
-    /// A stream comes as it plays: from now on many small pieces may be taken as few large ones. Segments come in one go.
-    pub(super) fn relax(&self) {
-        if let Self::Stream { answer, .. } = self {
-            answer.relax(PULL_COALESCE_MS);
+    /// A stream comes as it plays: from now on many small pieces may be taken as few large ones, straight from the network
+    /// where nothing must be done to it. Segments come in one go.
+    pub(super) fn relax(self) -> Result<Rest, Self> {
+        match self {
+            Self::Stream { answer, first: None } => {
+                answer.relax(PULL_COALESCE_MS).map_err(|answer| Self::Stream { answer, first: None })
+            }
+            other => Err(other),
         }
     }
 

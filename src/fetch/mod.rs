@@ -14,7 +14,8 @@ use http_body_util::Empty;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -35,10 +36,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tls::Trust;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -181,8 +182,8 @@ impl Fetcher {
         let pace = Pace::default();
         let stream = Socket::new(stream, Rc::clone(&pace));
         let (sender, driver) = match url.scheme() {
-            Scheme::Https => shake_hands(self.0.trust.connect(url, stream).await?).await?,
-            Scheme::Http => shake_hands(stream).await?,
+            Scheme::Https => shake_hands(Box::new(self.0.trust.connect(url, stream).await?)).await?,
+            Scheme::Http => shake_hands(Box::new(stream)).await?,
             Scheme::Udp => return Err(FetchError::new(Kind::Policy, "it cannot be fetched over UDP")),
         };
         Ok(Connection {
@@ -211,17 +212,18 @@ fn explain_connect(url: &SourceUrl, error: &io::Error) -> String {
 type Sender = SendRequest<Empty<Bytes>>;
 /// What moves a connection on. It is polled by whoever waits for an answer and by nobody else, so that nothing is read
 /// that nobody takes; dropped, it closes the connection at once, which a provider counts.
-type Driver = Pin<Box<dyn Future<Output = ()>>>;
+type Driver = Box<http1::Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>>;
 
-async fn shake_hands<S>(stream: S) -> Result<(Sender, Driver), FetchError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+/// What HTTP is spoken over.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+async fn shake_hands(stream: Box<dyn Stream>) -> Result<(Sender, Driver), FetchError> {
     let mut builder = http1::Builder::new();
     builder.max_headers(pure::limits::HEADERS_MAX).max_buf_size(FETCH_BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| no_http(&error))?;
-    // Its errors come out where its answer is read.
-    Ok((sender, Box::pin(async { connection.await.unwrap_or_default() })))
+    Ok((sender, Box::new(connection)))
 }
 
 fn no_http(error: &hyper::Error) -> FetchError {
@@ -265,7 +267,8 @@ impl Connection {
 }
 
 fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+    // Its errors come out where its answer is read.
+    if driver.as_mut().is_some_and(|driver| driver.poll_without_shutdown(context).is_ready()) {
         *driver = None;
     }
 }
@@ -329,7 +332,8 @@ impl Session {
             let is_part = status == StatusCode::PARTIAL_CONTENT;
             let (head, body) = response.into_parts();
             let whole = body.size_hint().exact();
-            return Ok(Answer { url, reach: named, is_part, whole, headers: head.headers, body, connection });
+            let taken = 0;
+            return Ok(Answer { url, reach: named, is_part, whole, headers: head.headers, body, connection, taken });
         }
         Err(FetchError::new(Kind::Policy, format!("its server redirects more than {REDIRECTS_MAX} times")))
     }
@@ -401,6 +405,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     body: Incoming,
     connection: Connection,
+    /// Bytes of the body that came so far.
+    taken: u64,
 }
 
 impl Answer {
@@ -412,9 +418,29 @@ impl Answer {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// What comes from now on may wait for so long in the kernel before it is taken, so that much is taken at once.
-    pub fn relax(&self, pace_ms: u64) {
+    /// The rest of a body that comes as it is, to be read without detours. What comes may wait for so long in the kernel
+    /// before it is taken, so that much is taken at once. The answer is given back where a body comes in pieces that
+    /// must be put together.
+    pub fn relax(self, pace_ms: u64) -> Result<Rest, Box<Self>> {
         self.connection.pace.set(Some(pace_ms));
+        if self.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Box::new(self));
+        }
+        let Self { whole, mut body, connection, mut taken, .. } = self;
+        let mut before = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        // What was read from the connection already.
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
+            before.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        }
+        let stream = connection.driver.map(|driver| {
+            let parts = driver.into_parts();
+            before.extend_from_slice(&parts.read_buf);
+            parts.io.into_inner()
+        });
+        taken += before.len() as u64;
+        let left = whole.map(|whole| whole.saturating_sub(taken));
+        Ok(Rest { before: before.into(), stream, left })
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
@@ -430,7 +456,10 @@ impl Answer {
                 Poll::Ready(None) => Poll::Ready(Ok(None)),
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Err(broke(error))),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => Poll::Ready(Ok(Some(bytes))),
+                    Ok(bytes) => {
+                        self.taken += bytes.len() as u64;
+                        Poll::Ready(Ok(Some(bytes)))
+                    }
                     // Trailers say nothing that matters.
                     Err(_) => continue,
                 },
@@ -446,6 +475,42 @@ impl Answer {
         let patience = Duration::from_millis(pure::limits::PIECE_MS_MAX);
         let stopped = |_| FetchError::new(Kind::Broken, "its server stopped in the middle");
         tokio::time::timeout(patience, self.next()).await.map_err(stopped)?
+    }
+}
+
+/// The rest of a body.
+pub struct Rest {
+    /// What was read before.
+    before: Bytes,
+    stream: Option<Box<dyn Stream>>,
+    /// Bytes that are still to come, where the server said it.
+    left: Option<u64>,
+}
+
+impl Rest {
+    /// Reads into `space`; nothing at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing is there yet, and whoever polls is woken. Any other: the connection broke.
+    pub fn try_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> io::Result<usize> {
+        let len = space.len().min(self.before.len());
+        if let (1.., Some(space)) = (len, space.get_mut(..len)) {
+            space.copy_from_slice(&self.before.split_to(len));
+            return Ok(len);
+        }
+        let most = self.left.map_or(space.len(), |left| space.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+        let (Some(stream), Some(space @ [_, ..])) = (&mut self.stream, space.get_mut(..most)) else { return Ok(0) };
+        let mut into = ReadBuf::new(space);
+        match Pin::new(stream).poll_read(context, &mut into) {
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(read) => read?,
+        }
+        let len = into.filled().len();
+        if len == 0 && self.left.is_some() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left = self.left.map(|left| left.saturating_sub(len as u64));
+        Ok(len)
     }
 }
 

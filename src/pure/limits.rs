@@ -27,7 +27,7 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 pub const COALESCE_MS: u64 = 40;
 /// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and at this pace a
 /// channel of 8 Mbit/s takes half a thousandth of a processor. A viewer's own buffer is many times as long.
-pub const PULL_COALESCE_MS: u64 = 200;
+pub const PULL_COALESCE_MS: u64 = 250;
 /// How long a child is read without pauses after its first packet, so that a tune is quick.
 pub const COALESCE_AFTER_MS: u64 = 1_000;
 /// How long the reader of a slot waits for its fastest viewer before it overwrites what he has not read. Longer would
