@@ -211,7 +211,7 @@ async fn run(
         fetcher,
         metrics: Rc::clone(&metrics),
     };
-    let guides = subscriptions::guides::Handle::new(guide_options(settings), guide.folder);
+    let guides = subscriptions::guides::Handle::new(guide_options(settings));
     let subscriptions = subscriptions::Handle::new(rooms, settings.playlist.clone(), settings.groups.clone(), guides);
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {

@@ -1,8 +1,9 @@
 //! UDP 65001: how clients find us. It never meets the engine, so the device is found even when every slot is ill.
 //!
-//! Each face of the box answers for itself, the box first. What is answered is decided in `pure::wire::hdhr`, and how often in `pure::rules::replies`; here datagrams come and
-//! go, each answer from the address that its request came in on, with addresses built from it. And once in a while the
-//! network is asked whether another box answers to our id, because clients would take both for one (L04).
+//! Each face of the box answers for itself, the box first. What is answered is decided in `pure::wire::hdhr`, and how
+//! often in `pure::rules::replies`; here datagrams come and go, each answer from the address that its request came in on,
+//! with addresses built from it. And once in a while the network is asked whether another box answers to our id, because
+//! clients would take both for one (L04).
 
 use crate::clock;
 use crate::doors::datagram::{self, Arrival};

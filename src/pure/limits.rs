@@ -765,6 +765,7 @@ pub const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database wi
     + SLOTS_DEFAULT * (CHILD_FDS as usize + 2 * PROXY_CONNECTIONS_MAX)
     + CONNECTIONS_DEFAULT
     + 2 * FACES_MAX // a port over both families each
+    + 4 * (FACES_MAX + 1) // guides, while new ones take their place
     + RESERVE_FDS as usize;
 const _: () = assert!(FDS_DEFAULT <= 384, "the common soft limit of 1,024 must stay far away");
 

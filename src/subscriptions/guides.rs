@@ -9,9 +9,7 @@ use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::{GuideGauges, Rebuilt};
 use crate::observe::problems::Topic;
-use crate::store::guide::{
-    FaceWanted, Imported, Importing, Known, Matched, Offered, Published, Validators, Wanted, file_name,
-};
+use crate::store::guide::{FaceWanted, Imported, Importing, Known, Matched, Offered, Published, Validators, Wanted};
 use crate::store::guides::{Guide, Namer};
 use bytes::Bytes;
 use pure::limits::{
@@ -27,11 +25,8 @@ use pure::rules::reach::Reach;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -93,8 +88,6 @@ enum Command {
 type Done<T> = oneshot::Sender<Result<T, String>>;
 
 struct Shared {
-    /// Where the guide for clients is.
-    folder: PathBuf,
     options: RefCell<Options>,
     /// What the playlist names, and how far that may lead; `None`: it was not read yet.
     playlist: RefCell<Option<Vec<(String, Reach)>>>,
@@ -122,11 +115,10 @@ struct Shared {
 pub struct Handle(Rc<Shared>);
 
 impl Handle {
-    /// For the settings' guides, the one for clients being in `folder`.
-    pub fn new(options: Options, folder: PathBuf) -> Self {
+    /// For the settings' guides.
+    pub fn new(options: Options) -> Self {
         let (commands, inbox) = mpsc::channel(GUIDE_INBOX);
         Self(Rc::new(Shared {
-            folder,
             options: RefCell::new(options),
             playlist: RefCell::default(),
             guides: RefCell::default(),
@@ -183,16 +175,6 @@ impl Handle {
     /// The guide that is served, whatever it was made for.
     pub fn served(&self) -> Option<Rc<Served>> {
         self.0.served.borrow().clone()
-    }
-
-    /// The file of the guide that is served through a face, and its size.
-    ///
-    /// # Errors
-    /// It is not there, or cannot be read.
-    pub fn open_served(&self, face: FaceId, is_packed: bool) -> io::Result<(File, u64)> {
-        let file = File::open(self.0.folder.join(file_name(face, is_packed)))?;
-        let bytes = file.metadata()?.len();
-        Ok((file, bytes))
     }
 
     /// Why the last one that was made is not served.

@@ -158,6 +158,52 @@ fn a_playlist_names_a_guide_and_clients_get_its_programmes() {
 }
 
 #[test]
+fn logos_are_at_the_address_that_the_client_uses() {
+    // At stake: a provider's server on plain HTTP that no client reaches, and a box that is known by several addresses.
+    let source = Source::document(guide());
+    let mut setup = Setup::new();
+    let logos = [("one", "http://logos.example/1.png"), ("two", "https://logos.example/2.png"), ("three", "")];
+    let entries = logos.iter().fold(String::new(), |all, (name, logo)| {
+        format!("{all}#EXTINF:-1 tvg-id=\"one.de\" tvg-logo=\"{logo}\",{name} http://tunerd.invalid\nhttp://h/{name}\n")
+    });
+    setup.playlist(format!("#EXTM3U x-tvg-url=\"{}\"\n{entries}", source.url("/guide.xml")));
+    let daemon = setup.start();
+    wait_for_programmes(&daemon, "Now &amp; here");
+    let address = daemon.address();
+    let ask = |host: &str, target: &str, more: &str| {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n");
+        let answer = http::ask(address, 8080, &head);
+        assert_eq!(answer.status, 200);
+        let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+        assert_eq!(length, answer.body.len());
+        answer.body
+    };
+    let folder = Folder::new();
+    // As itself, and as somebody in between calls it, whose address is longer.
+    for (host, base) in [
+        (format!("{address}:8080"), format!("http://{address}:8080")),
+        ("192.168.100.200:18080".to_owned(), "http://192.168.100.200:18080".to_owned()),
+    ] {
+        let plain = ask(&host, "/xmltv.xml", "");
+        valid(&plain);
+        let text = String::from_utf8(plain.clone()).unwrap();
+        let icons: Vec<&str> = text.split("<icon src=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        let path = icons[0].strip_prefix(&base).unwrap_or_else(|| panic!("{icons:?}"));
+        assert!(path.starts_with("/logos/1/"), "{icons:?}");
+        assert_eq!(icons[1..], ["https://logos.example/2.png"], "what clients can fetch themselves they fetch");
+        // The playlist says the same.
+        let playlist = String::from_utf8(ask(&host, "/playlist.m3u", "")).unwrap();
+        assert!(playlist.contains(&format!("tvg-logo=\"{}\"", icons[0])), "{playlist}");
+        // Packed, it is the same, to the strictest reader.
+        let packed = ask(&host, "/xmltv.xml.gz", "");
+        assert_eq!(packed, ask(&host, "/xmltv.xml", "Accept-Encoding: gzip\r\n"));
+        let file = folder.write("guide.xml.gz", &packed);
+        assert_eq!(run("gzip", &["-tv", file.to_str().unwrap()]).1.split_whitespace().last(), Some("OK"));
+        assert_eq!(run("gzip", &["-dc", file.to_str().unwrap()]).1.as_bytes(), plain);
+    }
+}
+
+#[test]
 fn a_playlist_moves_programmes_unless_the_owner_says_by_how_much() {
     let source = Source::document(guide());
     let mut setup = Setup::new();

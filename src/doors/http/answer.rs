@@ -10,16 +10,21 @@ use hyper::{Response, StatusCode};
 use pure::rules::pool::Refusal;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 pub(super) type Body = Either<Full<Bytes>, Poured>;
 
-/// A file that is read while it is sent, so that a large one takes no memory.
+/// A part of a file that is read while it is sent, so that a large one takes no memory, with something before and behind.
 pub(super) struct Poured {
-    file: File,
+    head: Bytes,
+    file: Arc<File>,
+    from: u64,
     left: u64,
+    end: Bytes,
 }
 
 /// What is read of a file at once: from the page cache that takes some ten microseconds.
@@ -30,12 +35,17 @@ impl hyper::body::Body for Poured {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if !self.head.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.head)))));
+        }
         if self.left == 0 {
-            return Poll::Ready(None);
+            let end = std::mem::take(&mut self.end);
+            return Poll::Ready((!end.is_empty()).then_some(Ok(Frame::data(end))));
         }
         let mut piece = vec![0; usize::try_from(self.left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES))];
-        Poll::Ready(Some(match self.file.read_exact(&mut piece) {
+        Poll::Ready(Some(match self.file.read_exact_at(&mut piece, self.from) {
             Ok(()) => {
+                self.from += piece.len() as u64;
                 self.left -= piece.len() as u64;
                 Ok(Frame::data(Bytes::from(piece)))
             }
@@ -44,11 +54,11 @@ impl hyper::body::Body for Poured {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.head.is_empty() && self.end.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.left + (self.head.len() + self.end.len()) as u64)
     }
 }
 
@@ -68,10 +78,16 @@ pub(super) fn device(content_type: &'static str, body: impl Into<Bytes>) -> Resp
     of_device(plain(StatusCode::OK, content_type, body))
 }
 
-/// The same from a file of so many bytes.
-pub(super) fn file(content_type: &'static str, file: File, bytes: u64) -> Response<Body> {
+/// The same from a file: `bytes` of it, from a place on, between two texts.
+pub(super) fn file(
+    content_type: &'static str,
+    head: Vec<u8>,
+    (file, from, bytes): (Arc<File>, u64, u64),
+    end: Vec<u8>,
+) -> Response<Body> {
     let answer = plain(StatusCode::OK, content_type, "");
-    of_device(answer.map(|_| Either::Right(Poured { file, left: bytes })))
+    let poured = Poured { head: head.into(), file, from, left: bytes, end: end.into() };
+    of_device(answer.map(|_| Either::Right(poured)))
 }
 
 fn of_device(mut answer: Response<Body>) -> Response<Body> {

@@ -37,15 +37,19 @@ pub(super) async fn xmltv(app: &App, asked: &Asked, form: Form, headers: &Header
         return answer::later("There are no channels, so there is no guide.\n", 60);
     }
     let id = asked.face.as_ref().map_or(FaceId::BOX, |face| face.id);
-    if let Err(why) = app.subscriptions.guides().fitting(&lineup, &marks, cut.as_deref().map(|cut| (id, cut))).await {
-        return answer::later(why, 10);
-    }
+    let served = match app.subscriptions.guides().fitting(&lineup, &marks, cut.as_deref().map(|cut| (id, cut))).await {
+        Ok(served) => served,
+        Err(why) => return answer::later(why, 10),
+    };
     let is_packed = form == Form::Gzip || accepts_gzip(headers);
-    let Ok((file, bytes)) = app.subscriptions.guides().open_served(id, is_packed) else {
+    let Some(document) = served.published.documents.get(&id) else {
+        return answer::later("The guide is still being made.\n", 10);
+    };
+    let Ok(parts) = document.parts(&asked.reach.base, is_packed).await else {
         return answer::later("The guide cannot be read.\n", 60);
     };
     let content_type = if form == Form::Gzip { "application/gzip" } else { answer::XML };
-    let mut answer = answer::file(content_type, file, bytes);
+    let mut answer = answer::file(content_type, parts.head, (parts.file, parts.from, parts.bytes), parts.end);
     if form == Form::Xml {
         answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         if is_packed {

@@ -21,7 +21,7 @@ use pure::model::channel_map::{MuxPlan, Place};
 use pure::model::face::Cut;
 use pure::model::fingerprint::Fingerprint;
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{Channel, ChannelId, Lineup, Mark, Source};
+use pure::model::lineup::{Channel, ChannelId, Lineup, Mark, Source, logo_path};
 use pure::wire::ts::Codec;
 use pure::wire::xml::Escaped;
 use serde::Serialize;
@@ -323,13 +323,9 @@ fn xml(program: &Program<'_>) -> String {
     text
 }
 
-/// Where clients get a channel's logo: from us, unless its own server can be asked over TLS, which pages that came over TLS
-/// insist on. Another logo has another address, so that clients fetch it anew.
+/// Where clients get a channel's logo.
 fn logo(channel: &Channel, base: &BaseUrl) -> String {
-    if channel.logo.is_empty() || channel.logo.starts_with("https://") {
-        return channel.logo.clone();
-    }
-    format!("{base}/logos/{}/{:016x}", channel.id.0, Fingerprint::EMPTY.with(&channel.logo).number())
+    logo_path(channel.id, &channel.logo).map_or_else(|| channel.logo.clone(), |path| format!("{base}{path}"))
 }
 
 /// The logo of a channel.

@@ -3,11 +3,13 @@
 //! A lineup is an immutable snapshot: a new one replaces the old one whole, so nobody ever sees half of it. Where it is
 //! stored: the daemon's `store`; how a playlist becomes entries: [`crate::wire::m3u`].
 
+use crate::model::fingerprint::Fingerprint;
 use crate::model::guide_number::GuideNumber;
 use crate::model::headers::Headers;
 use crate::model::source_url::SourceUrl;
 use crate::rules::reach::Reach;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -85,6 +87,13 @@ pub struct Channel {
     pub tvg_shift_min: i16,
     /// In order of preference; at least one.
     pub sources: Vec<Source>,
+}
+
+/// Where we have a channel's logo, if clients get it from us: unless its own server can be asked over TLS, which pages
+/// that came over TLS insist on. Another logo has another path, so that clients fetch it anew.
+pub fn logo_path(channel: ChannelId, logo: &str) -> Option<String> {
+    let is_ours = !logo.is_empty() && !logo.starts_with("https://");
+    is_ours.then(|| format!("/logos/{}/{:016x}", channel.0, Fingerprint::EMPTY.with(logo).number()))
 }
 
 /// What the owner thinks of a channel. A client shows one star or one cross, so there is one thought.

@@ -9,6 +9,7 @@
 use crate::limits::GUIDE_HOURS;
 use crate::model::guide::Listed;
 use crate::model::guide_number::GuideNumber;
+use crate::model::lineup::logo_path;
 use crate::model::recipe::demo_channel;
 use crate::time::{Civil, Wall};
 use core::fmt::{self, Write};
@@ -47,19 +48,26 @@ pub const XMLTV_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<tv ge
 /// What a guide ends with.
 pub const XMLTV_TAIL: &str = "</tv>\n";
 
+/// Stands for our own address where a logo is ours: each client knows us by another one. No network has this name.
+///
+/// Source: RFC 6761, section 6.4.
+pub const OWN_BASE: &str = "http://tunerd.invalid";
+
 /// Writes a channel. Its id is its guide number, which is what clients match a lineup by. `icon` is the logo that its
-/// guide knows, for when its playlist knows none.
+/// guide knows, for when its playlist knows none; a logo that clients get from us is at [`OWN_BASE`].
 ///
 /// # Errors
 /// Those of `out`; there is none of our own.
 pub fn write_channel(out: &mut dyn Write, channel: &Listed, icon: &str) -> fmt::Result {
-    let Listed { number, name, logo, .. } = channel;
+    let Listed { id, number, name, logo, .. } = channel;
     writeln!(out, "  <channel id=\"{number}\">")?;
     // The first one is what clients show when a person maps channels; the number is what others match by.
     writeln!(out, "    <display-name>{}</display-name>", Escaped(name))?;
     writeln!(out, "    <display-name>{number}</display-name>")?;
     let logo = if logo.is_empty() { icon } else { logo };
-    if !logo.is_empty() {
+    if let Some(path) = logo_path(*id, &channel.logo) {
+        writeln!(out, "    <icon src=\"{OWN_BASE}{path}\"/>")?;
+    } else if !logo.is_empty() {
         writeln!(out, "    <icon src=\"{}\"/>", Escaped(logo))?;
     }
     out.write_str("  </channel>\n")
@@ -207,6 +215,8 @@ mod tests {
   </programme>
 "#
         .replace("DESCRIPTION", demo_channel(DemoIndex(0)).description);
+        let path = logo_path(ChannelId(2), "http://a/?x=1&y=\"").unwrap();
+        assert!(path.starts_with("/logos/2/") && path.bytes().skip(9).all(|byte| byte.is_ascii_hexdigit()), "{path}");
         let head = r#"<?xml version="1.0" encoding="UTF-8"?>
 <tv generator-info-name="tunerd">
   <channel id="1.1">
@@ -217,10 +227,11 @@ mod tests {
   <channel id="1.10">
     <display-name>R&amp;B &lt;live&gt;</display-name>
     <display-name>1.10</display-name>
-    <icon src="http://a/?x=1&amp;y=&quot;"/>
+    <icon src="http://tunerd.invalidPATH"/>
   </channel>
-"#;
-        assert!(guide.starts_with(&(String::from(head) + &first_hour)), "{guide}");
+"#
+        .replace("PATH", &path);
+        assert!(guide.starts_with(&(head + &first_hour)), "{guide}");
         let unknown = r#"  <programme start="20261121000000 +0000" stop="20261122000000 +0000" channel="1.10">
     <title>R&amp;B &lt;live&gt;</title>
     <desc lang="en">No guide is known for this channel.</desc>

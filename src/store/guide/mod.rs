@@ -10,10 +10,10 @@
 
 mod import;
 mod publish;
+mod served;
 mod unpack;
 
 use import::{Importer, explain, explain_file};
-pub use publish::file_name;
 use pure::limits::{GUIDE_INBOX, GUIDE_PIECES_MAX, GUIDE_ROWS_MAX};
 use pure::model::face::FaceId;
 use pure::model::guide::{Choice, GuideId, Listed};
@@ -25,6 +25,7 @@ use pure::time::Wall;
 use pure::wire::xmltv::check::Report;
 use pure::wire::xmltv::{Summary, title_of};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+pub use served::{Document, Parts};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -149,6 +150,8 @@ pub struct Published {
     pub matches: Vec<Matched>,
     /// Its size.
     pub bytes: u64,
+    /// The documents of the box itself and of its other faces.
+    pub documents: BTreeMap<FaceId, Document>,
     /// Guides that seem to be later than another one, by so many hours; earlier when negative.
     pub shifts: Vec<(GuideId, GuideId, i64)>,
 }

@@ -5,9 +5,10 @@
 //! its place has the old one to the end.
 
 use super::import::{HAS_TITLE, check_room, explain, explain_file, row_id, start_of};
+use super::served::Document;
 use super::{FaceWanted, Matched, Published, Wanted};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
 use pure::limits::{GUIDE_AHEAD_S, GUIDE_SERVED_PAST_S, GUIDE_SHIFT_CHANNELS_MAX};
 use pure::model::face::FaceId;
 use pure::model::guide::{Choice, Chosen, GuideId, Listed};
@@ -24,10 +25,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The file of the guide that is served through a face, plain or packed.
-pub fn file_name(face: FaceId, is_packed: bool) -> String {
-    let end = if is_packed { "xml.gz" } else { "xml" };
+/// The file of the guide that is served through a face: all of it, or the packed part.
+fn file_name(face: FaceId, is_packed: bool) -> String {
+    let end = if is_packed { "deflate" } else { "xml" };
     if face == FaceId::BOX { format!("xmltv.{end}") } else { format!("xmltv-{}.{end}", face.0) }
 }
 
@@ -64,6 +66,7 @@ pub(super) fn publish(
         documents.channel = Some(index);
         documents.write(|out| write_channel(out, channel, icon))?;
     }
+    documents.end_heads()?;
     let (mut matches, mut made) = (Vec::new(), Made::default());
     for (index, (channel, found)) in wanted.lineup.iter().zip(found).enumerate() {
         documents.channel = Some(index);
@@ -71,7 +74,7 @@ pub(super) fn publish(
     }
     documents.channel = None;
     documents.write(|out| out.write_str(XMLTV_TAIL))?;
-    let bytes = documents.finish()?;
+    let (bytes, documents) = documents.finish()?;
     let mut report = check(folder, FaceId::BOX, wanted.lineup.iter().map(|channel| channel.number))?;
     for face in &wanted.faces {
         let of_face = check(folder, face.face, face.numbers(&wanted.lineup))?;
@@ -79,8 +82,15 @@ pub(super) fn publish(
             (report.errors, report.first_error) = (of_face.errors, of_face.first_error);
         }
     }
-    let mut published =
-        Published { report, repairs: made.repairs, without_title: made.without_title, matches, bytes, shifts };
+    let mut published = Published {
+        report,
+        repairs: made.repairs,
+        without_title: made.without_title,
+        matches,
+        bytes,
+        documents,
+        shifts,
+    };
     // Placeholders are not meant: they are no episodes of anything.
     published.report.without_episode = report.without_episode.saturating_sub(made.placeholders);
     if report.errors == 0 && wanted.episodes_required && published.report.without_episode > 0 {
@@ -318,17 +328,17 @@ fn write_found(
 
 /// The documents of the box itself and of its other faces, as they grow side by side.
 struct Documents<'a> {
-    own: Document,
-    faces: Vec<(&'a FaceWanted, Document)>,
+    own: Growing,
+    faces: Vec<(&'a FaceWanted, Growing)>,
     /// Whom what is written is about; `None`: all of them have it.
     channel: Option<usize>,
 }
 
 impl<'a> Documents<'a> {
     fn create(folder: &Path, faces: &'a [FaceWanted]) -> Result<Self, String> {
-        let of_face = |face: &'a FaceWanted| Ok((face, Document::create(folder, face.face)?));
+        let of_face = |face: &'a FaceWanted| Ok((face, Growing::create(folder, face.face)?));
         let faces = faces.iter().map(of_face).collect::<Result<_, String>>()?;
-        Ok(Self { own: Document::create(folder, FaceId::BOX)?, faces, channel: None })
+        Ok(Self { own: Growing::create(folder, FaceId::BOX)?, faces, channel: None })
     }
 
     fn write(&mut self, write: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result) -> Result<(), String> {
@@ -344,35 +354,50 @@ impl<'a> Documents<'a> {
         self.own.flush_if_full()
     }
 
-    /// Gives the size of the box's own.
-    fn finish(self) -> Result<u64, String> {
-        for (_, document) in self.faces {
-            document.finish()?;
+    /// The channels are written, and the programmes come.
+    fn end_heads(&mut self) -> Result<(), String> {
+        let faces = self.faces.iter_mut().map(|(_, document)| document);
+        faces.chain([&mut self.own]).try_for_each(Growing::end_head)
+    }
+
+    /// Gives the size of the box's own, and all of them.
+    fn finish(self) -> Result<(u64, BTreeMap<FaceId, Document>), String> {
+        let own = self.own.finish()?;
+        let bytes = own.plain_bytes;
+        let mut documents = BTreeMap::from([(FaceId::BOX, own)]);
+        for (face, document) in self.faces {
+            documents.insert(face.face, document.finish()?);
         }
-        self.own.finish()
+        Ok((bytes, documents))
     }
 }
 
 /// A document, as it grows.
-struct Document {
+struct Growing {
     text: String,
     plain: File,
-    packed: GzEncoder<File>,
+    /// What follows the head only: see [`Document`].
+    packed: DeflateEncoder<File>,
+    crc: Crc,
     bytes: u64,
+    head_bytes: Option<u64>,
     path: PathBuf,
 }
 
-impl Document {
+impl Growing {
     fn create(folder: &Path, face: FaceId) -> Result<Self, String> {
         let create = |is_packed| {
             let path = fresh(folder, face, is_packed);
-            File::create(&path).map_err(|error| explain_file(&path, &error))
+            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+            file.map_err(|error| explain_file(&path, &error))
         };
         Ok(Self {
             text: String::with_capacity(2 * PIECE_BYTES),
             plain: create(false)?,
-            packed: GzEncoder::new(create(true)?, Compression::fast()),
+            packed: DeflateEncoder::new(create(true)?, Compression::fast()),
+            crc: Crc::new(),
             bytes: 0,
+            head_bytes: None,
             path: folder.join(file_name(face, false)),
         })
     }
@@ -384,17 +409,35 @@ impl Document {
     fn flush(&mut self) -> Result<(), String> {
         check_room(self.path.parent().unwrap_or(&self.path))?;
         let text = self.text.as_bytes();
-        let written = self.plain.write_all(text).and_then(|()| self.packed.write_all(text));
+        let mut written = self.plain.write_all(text);
+        if self.head_bytes.is_some() {
+            self.crc.update(text);
+            written = written.and_then(|()| self.packed.write_all(text));
+        }
         self.bytes += text.len() as u64;
         self.text.clear();
         written.map_err(|error| explain_file(&self.path, &error))
     }
 
-    fn finish(mut self) -> Result<u64, String> {
+    fn end_head(&mut self) -> Result<(), String> {
         self.flush()?;
-        let ended = self.packed.finish().map(drop);
-        ended.map_err(|error| explain_file(&self.path, &error))?;
-        Ok(self.bytes)
+        self.head_bytes = Some(self.bytes);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Document, String> {
+        self.flush()?;
+        let explain = |error: io::Error| explain_file(&self.path, &error);
+        let packed = self.packed.finish().map_err(explain)?;
+        let packed_bytes = packed.metadata().map_err(explain)?.len();
+        Ok(Document {
+            plain: Arc::new(self.plain),
+            plain_bytes: self.bytes,
+            head_bytes: self.head_bytes.unwrap_or(0),
+            packed: Arc::new(packed),
+            packed_bytes,
+            tail: Arc::new(self.crc),
+        })
     }
 }
 
