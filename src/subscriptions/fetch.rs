@@ -189,7 +189,7 @@ async fn ask(url: &SourceUrl, asking: Asking<'_>) -> Result<Response<Incoming>, 
                 Ok(Ok(stream)) => exchange(url, asking, stream).await,
             }
         }
-        Scheme::Udp => Err("a document cannot come over UDP".to_owned()),
+        _ => Err("a document comes over HTTP".to_owned()),
     }
 }
 

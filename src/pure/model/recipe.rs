@@ -6,9 +6,10 @@
 //! The invariant (S30, S31): every argument comes from a template of this file, except two, each in a place of its own
 //! where FFmpeg takes it for a value and nothing else: the address, right after `-i`, and the name of the channel, after
 //! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`, and the headers that
-//! he wants to see a fourth, after `-headers`. Rates, sizes and devices are numbers of our own tables. No shell, no
-//! "extra arguments". Which demuxers and protocols may open an address is listed exactly, so that a playlist or a
-//! picture served in place of a stream is not followed.
+//! he wants to see a fourth, after `-headers`; what an SRT address says stands after options of the same names. Rates,
+//! sizes and devices are numbers of our own tables. No shell, no "extra arguments". Which demuxers and protocols may open
+//! an address is listed exactly, so that a playlist or a picture served in place of a stream is not followed. FFmpeg takes
+//! options out of the addresses of datagrams and SRT: what stands there is ours ([`Reader::address`]).
 
 mod demo;
 mod transcode;
@@ -20,7 +21,7 @@ use crate::model::lineup::SourceClass;
 use crate::model::lineup::{DemoIndex, Source};
 use crate::model::profile::{Profile, Target};
 use crate::model::recipe::demo::Scene;
-use crate::model::source_url::{Scheme, SourceUrl};
+use crate::model::source_url::{Scheme, SourceUrl, SrtOption};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -175,13 +176,18 @@ impl Recipe {
             Source::Url { url, user_agent, headers } => {
                 let reader = Reader::of(url);
                 self.push(reader.input());
-                if reader != Reader::Udp {
+                if url.scheme().is_http() || reader == Reader::Rtsp {
                     self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
-                    if !headers.is_empty() {
-                        self.push_value("-headers", headers.to_lines());
+                }
+                if url.scheme().is_http() && !headers.is_empty() {
+                    self.push_value("-headers", headers.to_lines());
+                }
+                for option in SrtOption::ALL {
+                    if let Some(value) = url.srt_option(option) {
+                        self.push_value(&format!("-{}", option.key()), value);
                     }
                 }
-                self.push_value("-i", url.as_str().to_owned());
+                self.push_value("-i", reader.address(url));
             }
         }
     }
@@ -237,6 +243,16 @@ enum Reader {
     Hls,
     /// A transport stream in datagrams.
     Udp,
+    /// A transport stream in datagrams that are numbered.
+    Rtp,
+    /// A camera, or a server that speaks as one; over TCP, which passes every firewall that lets it out.
+    Rtsp,
+    /// What FLV files hold, as it comes.
+    Rtmp,
+    /// The same over TLS.
+    Rtmps,
+    /// A transport stream over SRT.
+    Srt,
 }
 
 /// Ends of addresses that are opened as files.
@@ -246,6 +262,11 @@ impl Reader {
     fn of(url: &SourceUrl) -> Self {
         match url.scheme() {
             Scheme::Udp => Self::Udp,
+            Scheme::Rtp => Self::Rtp,
+            Scheme::Rtsp => Self::Rtsp,
+            Scheme::Rtmp => Self::Rtmp,
+            Scheme::Rtmps => Self::Rtmps,
+            Scheme::Srt => Self::Srt,
             Scheme::Http | Scheme::Https if url.looks_like_hls() => Self::Hls,
             Scheme::Http | Scheme::Https if url.has_extension(&FILE_EXTENSIONS) => Self::File,
             Scheme::Http | Scheme::Https => Self::TransportStream,
@@ -255,14 +276,37 @@ impl Reader {
     /// What stands before the address. The demuxer is pinned where it is known; a silent source ends the child after
     /// eight seconds, in microseconds.
     ///
-    /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0.
+    /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0; `rtsp.c`,
+    /// `rtmpproto.c` and `libsrt.c`, tried with FFmpeg 5.1.
     fn input(self) -> &'static [&'static str] {
         match self {
             Self::TransportStream => &TRANSPORT_STREAM_INPUT,
             Self::File => &FILE_INPUT,
             Self::Hls => &HLS_INPUT,
             Self::Udp => &UDP_INPUT,
+            Self::Rtp => &RTP_INPUT,
+            Self::Rtsp => &RTSP_INPUT,
+            Self::Rtmp => &RTMP_INPUT,
+            Self::Rtmps => &RTMPS_INPUT,
+            Self::Srt => &SRT_INPUT,
         }
+    }
+
+    /// The address as FFmpeg gets it. Of datagrams and SRT it would take any option out of it: there are none but ours.
+    fn address(self, url: &SourceUrl) -> String {
+        let mut address = match self {
+            Self::Udp | Self::Rtp | Self::Srt => format!("{}://{}", url.scheme().as_str(), url.host_and_port()),
+            _ => return url.as_str().to_owned(),
+        };
+        if self == Self::Rtp {
+            // Its reader passes no option on to where its datagrams come from.
+            address.push_str("?timeout=8000000");
+        }
+        if let Some(sender) = url.sender() {
+            let separator = if self == Self::Rtp { '&' } else { '?' };
+            address.push_str(&format!("{separator}sources={sender}"));
+        }
+        address
     }
 
     /// Which streams are taken.
@@ -306,6 +350,46 @@ const HLS_INPUT: [&str; 14] = [
 const UDP_INPUT: [&str; 20] = [
     "-protocol_whitelist", "udp", "-format_whitelist", "mpegts",
     "-timeout", "8000000", "-fifo_size", "28672", "-overrun_nonfatal", "1",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "mpegts", "-scan_all_pmts", "0",
+];
+
+/// Error correction comes to other ports, and is left alone.
+#[rustfmt::skip]
+const RTP_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "rtp,udp", "-format_whitelist", "rtp", "-listen_timeout", "8",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "rtp",
+];
+
+#[rustfmt::skip]
+const RTSP_INPUT: [&str; 16] = [
+    "-protocol_whitelist", "tcp", "-format_whitelist", "rtsp", "-timeout", "8000000", "-rtsp_transport", "tcp",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "rtsp",
+];
+
+// `-timeout` would have FFmpeg listen here.
+
+#[rustfmt::skip]
+const RTMP_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "rtmp,tcp", "-format_whitelist", "flv", "-rw_timeout", "8000000",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "flv",
+];
+
+#[rustfmt::skip]
+const RTMPS_INPUT: [&str; 16] = [
+    "-protocol_whitelist", "rtmps,tls,tcp", "-format_whitelist", "flv", "-rw_timeout", "8000000", "-tls_verify", "1",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "flv",
+];
+
+/// One of its time-outs counts in milliseconds.
+#[rustfmt::skip]
+const SRT_INPUT: [&str; 20] = [
+    "-protocol_whitelist", "srt", "-format_whitelist", "mpegts",
+    "-mode", "caller", "-connect_timeout", "5000", "-timeout", "8000000",
     "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
     "-f", "mpegts", "-scan_all_pmts", "0",
 ];
@@ -382,6 +466,8 @@ mod tests {
         let file = "https://example.com/vod/film.mkv";
         let hls = "https://example.com/live/index.m3u8";
         let udp = "udp://@239.0.0.1:1234";
+        let srt =
+            "srt://example.com:9000?mode=caller&streamid=#!::r=one&passphrase=p%40ss+phrase&latency=200&pbkeylen=16";
         let demo = |index| recipe(&Source::Demo(DemoIndex(index)), DEMO[usize::from(index)].name, Treatment::Encode);
         for (name, recipe, golden) in [
             ("demo_bars", demo(0), include_str!("../../../tests/golden/argv/demo_bars.txt")),
@@ -407,6 +493,36 @@ mod tests {
                 "udp_copy",
                 url_recipe(udp, None, Treatment::Copy),
                 include_str!("../../../tests/golden/argv/udp_copy.txt"),
+            ),
+            (
+                "udp_sender_copy",
+                url_recipe("udp://@232.0.0.1:1234?sources=10.0.0.1", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/udp_sender_copy.txt"),
+            ),
+            (
+                "rtp_copy",
+                url_recipe("rtp://10.0.0.1@232.0.0.1:5004", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtp_copy.txt"),
+            ),
+            (
+                "rtsp_copy",
+                url_recipe("rtsp://joe:hunter2@camera/1?channel=2", Some("VLC/3.0"), Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtsp_copy.txt"),
+            ),
+            (
+                "rtmp_copy",
+                url_recipe("rtmp://example.com/live/one?token=hunter2", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtmp_copy.txt"),
+            ),
+            (
+                "rtmps_encode",
+                url_recipe("rtmps://example.com/live/one", None, Treatment::Encode),
+                include_str!("../../../tests/golden/argv/rtmps_encode.txt"),
+            ),
+            (
+                "srt_copy",
+                url_recipe(srt, None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/srt_copy.txt"),
             ),
             (
                 "http_transcode",
@@ -555,6 +671,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What is at stake: FFmpeg takes options out of the addresses of datagrams and SRT, such as one that listens or one
+    /// that leaves by another interface.
+    #[test]
+    fn no_address_brings_options_along() {
+        for (written, called) in [
+            ("udp://@239.0.0.1:1234?fifo_size=7&reuse=1", "udp://239.0.0.1:1234"),
+            ("udp://@:1234", "udp://0.0.0.0:1234"),
+            ("udp://[2001:db8::1]@[ff35::1]:1234", "udp://[ff35::1]:1234?sources=2001:db8::1"),
+            ("rtp://@239.0.0.1:5004?ttl=9", "rtp://239.0.0.1:5004?timeout=8000000"),
+            ("srt://h:9000?streamid=-i&passphrase=-listener%26mode=1", "srt://h:9000"),
+            ("srt://[2001:db8::1]:9000", "srt://[2001:db8::1]:9000"),
+        ] {
+            let made = url_recipe(written, None, Treatment::Copy);
+            let at = made.args().iter().rposition(|arg| arg == "-i").unwrap();
+            assert_eq!(made.args()[at + 1], called, "{written}");
+        }
+        let call = url_recipe("srt://h:9000?streamid=-i&passphrase=-listener%26mode=1", None, Treatment::Copy);
+        assert_eq!(call.args()[place(&call, "-streamid") + 1], "-i", "a value, where one is wanted");
+        assert_eq!(call.args()[place(&call, "-passphrase") + 1], "-listener&mode=1");
     }
 
     #[test]
