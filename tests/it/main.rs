@@ -15,6 +15,7 @@ mod fake;
 mod faults;
 mod guide;
 mod house;
+mod inputs;
 mod kit;
 mod ladder;
 mod network;

@@ -184,7 +184,9 @@ impl Recipe {
                 }
                 for option in SrtOption::ALL {
                     if let Some(value) = url.srt_option(option) {
-                        self.push_value(&format!("-{}", option.key()), value);
+                        // FFmpeg has an option `-streamid` of its own.
+                        let prefix = if option == SrtOption::StreamId { "srt_" } else { "" };
+                        self.push_value(&format!("-{prefix}{}", option.key()), value);
                     }
                 }
                 self.push_value("-i", reader.address(url));
@@ -274,7 +276,8 @@ impl Reader {
     }
 
     /// What stands before the address. The demuxer is pinned where it is known; a silent source ends the child after
-    /// eight seconds, in microseconds.
+    /// eight seconds, in microseconds, or after twice that where FFmpeg waits at two places, as it does once a camera,
+    /// RTMP or RTP has begun to play.
     ///
     /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0; `rtsp.c`,
     /// `rtmpproto.c` and `libsrt.c`, tried with FFmpeg 5.1.
@@ -690,7 +693,7 @@ mod tests {
             assert_eq!(made.args()[at + 1], called, "{written}");
         }
         let call = url_recipe("srt://h:9000?streamid=-i&passphrase=-listener%26mode=1", None, Treatment::Copy);
-        assert_eq!(call.args()[place(&call, "-streamid") + 1], "-i", "a value, where one is wanted");
+        assert_eq!(call.args()[place(&call, "-srt_streamid") + 1], "-i", "a value, where one is wanted");
         assert_eq!(call.args()[place(&call, "-passphrase") + 1], "-listener&mode=1");
     }
 

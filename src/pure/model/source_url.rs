@@ -388,7 +388,7 @@ impl SrtOption {
     /// In the order in which an address has them.
     pub const ALL: [Self; 4] = [Self::StreamId, Self::Passphrase, Self::KeyBytes, Self::Latency];
 
-    /// Its name in an address, and in FFmpeg's arguments.
+    /// Its name in an address.
     pub const fn key(self) -> &'static str {
         match self {
             Self::StreamId => "streamid",
