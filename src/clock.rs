@@ -6,9 +6,11 @@
 use nix::time::{ClockId, clock_gettime};
 use pure::limits::WALL_S_MIN;
 use pure::time::{Mono, Wall};
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// When the daemon started.
 struct Start {
@@ -84,6 +86,26 @@ pub async fn until(at: Option<Mono>) {
 /// Waits `ms` milliseconds.
 pub async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// A moment that is set again and again, without taking new memory.
+pub struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    /// Rings after `ms` milliseconds.
+    pub fn after(ms: u64) -> Self {
+        Self(Box::pin(tokio::time::sleep(Duration::from_millis(ms))))
+    }
+
+    /// Rings `ms` milliseconds from now, and not when it was set to before.
+    pub fn set(&mut self, ms: u64) {
+        self.0.as_mut().reset(Instant::now() + Duration::from_millis(ms));
+    }
+
+    /// Whether it rings.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
 }
 
 /// Waits `ms` milliseconds and says how many microseconds more it became: time in which nothing else of ours ran

@@ -13,7 +13,9 @@
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
 //!    │    update     │  takes bundles in, and has their signature verified
 //!    ├───────────────┤
-//!    │ engine  store │  slots, children, rings · SQLite on a thread of its own, guides on another
+//!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
+//!    ├───────────────┤
+//!    │     fetch     │  outgoing HTTP, and where it may go
 //!    ├───────────────┤
 //!    │    observe    │  log lines, metrics, problems
 //!    ├───────────────┤
@@ -46,8 +48,10 @@
 //! | profile | a smaller picture that clients ask for by name |
 //! | encoder, trial | who makes pictures smaller, and the second of test picture that shows whether he can |
 //! | picture | a channel in a profile; whoever wants the same one shares a child |
-//! | slot | our preallocated seat for one running child; clients call it a tuner |
-//! | attempt, generation | one spawned child, and its number that is never used again |
+//! | slot | our preallocated seat for one running child or pull; clients call it a tuner |
+//! | pull | a task that takes a source's packets from the network into the ring; no child is needed then |
+//! | reach, zone | how far an address may lead, and where on the network it lies |
+//! | attempt, generation | one spawned child or pull, and its number that is never used again |
 //! | failure, verdict | why an attempt was no good; it gets one verdict at most, and only while it lives |
 //! | breaker | CLOSED, OPEN or HALF_OPEN, for each channel |
 //! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
@@ -62,16 +66,22 @@
 //!
 //! # Walks
 //!
-//! **I am a TS packet.** FFmpeg made me. `engine::tend` lets the kernel put me straight into my slot's ring
-//! (`engine::relay`), whole packets are published, `pure::wire::ts` notes whether a newcomer may join at me.
-//! Each viewer has a cursor; `doors::http::media` writes from the ring into his socket without another copy. Whoever
-//! falls behind is moved to the newest key frame, after the packet he had begun.
+//! **I am a TS packet.** FFmpeg made me, or a provider did. `engine::tend` lets the kernel put me straight into my slot's
+//! ring (`engine::relay`), or `engine::pull` puts me there; whole packets are published, `pure::wire::ts` notes whether a
+//! newcomer may join at me. Each viewer has a cursor; `doors::http::media` writes from the ring into his socket without
+//! another copy. Whoever falls behind is moved to the newest key frame, after the packet he had begun.
 //!
 //! **I am `GET /auto/v5.1`.** hyper reads me, `doors::http::route` knows what I mean, and
 //! [`engine::Handle::watch`] asks for a place. `pure::rules::pool` answers: a slot that plays my channel, a free one,
 //! one that nobody watches any more, or a refusal. If a child must start, `pure::rules::gate` asks draining, breaker,
 //! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I
 //! am admitted, the door takes the socket back from hyper and feeds it.
+//!
+//! **I am a segment of a playlist.** `engine::upstream` knows that I am next, because `pure::rules::window` says so of the
+//! playlist that `pure::wire::hls` has read. [`fetch`] resolves my host, lets `pure::rules::reach` judge every address of
+//! it, and connects to one that passed; what my playlist's server names may lead no further than to where it is itself.
+//! I am decrypted and go into the ring, or, if I am no transport stream, into the standard input of an FFmpeg that knows
+//! no address. `pure::rules::pool` sees an attempt like any other.
 //!
 //! **I am `?transcode=mobile`.** `doors::http::route` knows my name or says 802, and I become part of the picture that
 //! a slot plays. At each start of my child `pure::rules::encoders` chooses an encoder among those whose trial went
@@ -119,12 +129,14 @@
 //! # Reading order
 //!
 //! `main.rs` · `pure/limits.rs` · `pure/rules/pool.rs` with its `tests.rs` · `engine/supervisor.rs` ·
-//! `engine/tend.rs` · `engine/relay.rs` · `doors/http/mod.rs`, `route.rs`, `media.rs` · `store/mod.rs` · `tests/it/play.rs`.
+//! `engine/tend.rs` · `engine/pull.rs` · `engine/relay.rs` · `fetch/mod.rs` · `doors/http/mod.rs`, `route.rs`, `media.rs` ·
+//! `store/mod.rs` · `tests/it/play.rs`.
 
 pub mod board;
 pub mod clock;
 pub mod doors;
 pub mod engine;
+pub mod fetch;
 pub mod guardian;
 pub mod ladder;
 pub mod observe;

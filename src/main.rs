@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
 use tunerd::doors::clients::Seen;
 use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
+use tunerd::fetch::Fetcher;
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
 use tunerd::observe::logs::{self, Logs};
@@ -128,7 +129,8 @@ fn start(typed: &CommandLine, settings: &Settings, wrong: Option<&settings::Sett
     let logs = logs::init(settings.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(1)
+        // For the resolver: a name that takes its time must not hold up the others.
+        .max_blocking_threads(4)
         .thread_stack_size(256 * 1024)
         .build_local(tokio::runtime::LocalOptions::default());
     match runtime {
@@ -185,6 +187,7 @@ async fn run(
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
+    let fetcher = Fetcher::new(settings.this_box);
     let options = engine::Options {
         slots_len: settings.slots.unwrap_or(board.slots),
         ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
@@ -194,6 +197,7 @@ async fn run(
         early_headers: settings.early_headers,
         encoders: settings.transcode.then_some(board.encoders),
         runtime_dir: Some(runtime_dir),
+        fetcher: fetcher.clone(),
         safe_mode: typed.safe_mode,
     };
     let (engine, supervisor) = engine::new(&options, Rc::clone(&metrics), problems.clone(), black_box.clone());
@@ -202,6 +206,7 @@ async fn run(
         guide: guide.handle,
         engine: engine.clone(),
         problems: problems.clone(),
+        fetcher,
         metrics: Rc::clone(&metrics),
     };
     let guides = subscriptions::guides::Handle::new(guide_options(settings), guide.folder);

@@ -26,6 +26,8 @@ pub struct Settings {
     pub playlist: Option<String>,
     /// Its groups that become channels; `None`: as chosen otherwise, and all at first.
     pub groups: Option<Vec<String>>,
+    /// Whether streams may come from this box itself.
+    pub this_box: bool,
     /// Files or addresses of guides, besides those that the playlist names.
     pub guides: Vec<String>,
     /// How many days of guide clients get.
@@ -230,6 +232,7 @@ struct File {
 struct LineupTable {
     playlist: Option<String>,
     groups: Option<Vec<String>>,
+    this_box: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -381,6 +384,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         state_dir,
         playlist,
         groups: check_groups(file.lineup.groups)?,
+        this_box: file.lineup.this_box.unwrap_or(false),
         guides,
         guide_days: check_range("guide.days", file.guide.days.unwrap_or(7), 1, 14)?,
         guide_mismatch_percent: check_range(
@@ -537,7 +541,7 @@ mod tests {
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
         assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
-        assert_eq!((settings.reboot, settings.upload_mib_max), (None, None));
+        assert_eq!((settings.reboot, settings.this_box), (None, false));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 

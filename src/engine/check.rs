@@ -27,7 +27,7 @@ pub(super) async fn check(permit: CheckPermit, program: &Path, arguments: &[OsSt
 }
 
 async fn check_within(kill_ms: u64, permit: CheckPermit, program: &Path, arguments: &[OsString]) -> Checked {
-    let (mut output, mut words, mut reaper) = match process::check(permit, program, arguments) {
+    let (_, mut output, mut words, mut reaper) = match process::check(permit, program, arguments) {
         Ok(child) => child.split(),
         Err(error) if error.is_resource() => return Checked::NotNow,
         Err(error) => return Checked::Bad(error.to_string()),

@@ -3,20 +3,24 @@
 //! The rest of the house sees [`Handle`] and [`Viewer`]. Who gets a slot and when a child starts or ends is decided in
 //! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
 
+mod call;
 mod check;
 pub mod encoders;
 pub mod facts;
 mod last_words;
 mod probe;
 pub mod process;
+mod pull;
 mod relay;
 mod snapshot;
 mod supervisor;
 mod telling;
 mod tend;
+mod upstream;
 
 use crate::clock;
 use crate::engine::encoders::{Encoding, Shown, Started};
+use crate::fetch::Fetcher;
 use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
@@ -46,7 +50,7 @@ use tokio::process::ChildStderr;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How the engine is to run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Slots, and so tuners.
     pub slots_len: usize,
@@ -64,6 +68,8 @@ pub struct Options {
     pub encoders: Option<Candidates>,
     /// Where to keep what the next run must know after a crash; `None`: nowhere.
     pub runtime_dir: Option<PathBuf>,
+    /// Asks sources.
+    pub fetcher: Fetcher,
     /// Whether nothing is to play.
     pub safe_mode: bool,
 }
@@ -445,7 +451,7 @@ impl Handle {
         let permit = permit.await.ok()?;
         match process::trial(permit, &self.0.ffmpeg, recipe.args()) {
             Ok(child) => {
-                let (output, words, mut reaper) = child.split();
+                let (_, output, words, mut reaper) = child.split();
                 Some(Ok(Started { output, words, end: async move { reaper.reap().await } }))
             }
             Err(error) if error.is_resource() => None,

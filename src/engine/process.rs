@@ -287,6 +287,8 @@ impl Drop for Registered {
 
 /// A running child.
 pub(super) struct Child {
+    /// To be fed, if it was asked for.
+    stdin: Option<ChildStdin>,
     stdout: pipe::Receiver,
     stderr: ChildStderr,
     reaper: Reaper,
@@ -360,7 +362,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Starts `program` for `work` and spends the permit on it.
+/// Starts `program` for `work` and spends the permit on it. `fed`: it is given its input.
 ///
 /// # Errors
 /// [`StartError`]: the board is short of something, or the program cannot be run.
@@ -369,9 +371,10 @@ pub(super) fn start(
     program: &Path,
     arguments: &[String],
     work: Work,
+    fed: bool,
 ) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 })
+    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 }, fed)
 }
 
 /// Starts `program` to try an encoder, and spends the permit on it.
@@ -380,7 +383,7 @@ pub(super) fn start(
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE)
+    start_child(program, arguments, ENCODE_NICE, false)
 }
 
 /// Starts `program`, which checks the signature of a file, and spends the permit on it.
@@ -389,20 +392,26 @@ pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn check(permit: CheckPermit, program: &Path, arguments: &[OsString]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE)
+    start_child(program, arguments, ENCODE_NICE, false)
 }
 
-fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32) -> Result<Child, StartError> {
+fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32, fed: bool) -> Result<Child, StartError> {
     let mut command = prepare(program, nice);
-    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+    command.args(arguments).stdin(if fed { Stdio::piped() } else { Stdio::null() }).stderr(Stdio::piped());
     let run = |command: &mut Command| {
         let (mut inner, registered) = spawn(command)?;
+        let stdin = inner.stdin.take();
         let stdout = inner.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let stderr = inner.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // A smaller pipe only means more wake-ups: users without privilege share a budget of pipe pages.
         fcntl(stdout.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(PIPE_BYTES).unwrap_or(i32::MAX)))
             .unwrap_or_default();
-        Ok(Child { stdout: pipe::Receiver::from_owned_fd(stdout)?, stderr, reaper: Reaper::new(inner, registered) })
+        Ok(Child {
+            stdin,
+            stdout: pipe::Receiver::from_owned_fd(stdout)?,
+            stderr,
+            reaper: Reaper::new(inner, registered),
+        })
     };
     run(&mut command).map_err(StartError::new)
 }
@@ -514,9 +523,9 @@ impl Child {
         self.reaper.group()
     }
 
-    /// What it makes, what it says, and its end, to be awaited side by side.
-    pub(super) fn split(self) -> (pipe::Receiver, ChildStderr, Reaper) {
-        (self.stdout, self.stderr, self.reaper)
+    /// What it takes, what it makes, what it says, and its end, to be awaited side by side.
+    pub(super) fn split(self) -> (Option<ChildStdin>, pipe::Receiver, ChildStderr, Reaper) {
+        (self.stdin, self.stdout, self.stderr, self.reaper)
     }
 }
 
@@ -634,7 +643,7 @@ mod tests {
         let wish = Wish { channel: ChannelId(1), class: SourceClass::Live, work };
         let (permit, _) = Gate::new(1, Rules::DEFAULT).commit(Mono(0), &facts, wish, 0).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        start(permit, Path::new(name), &arguments, work)
+        start(permit, Path::new(name), &arguments, work, false)
     }
 
     async fn read_line(stdout: &pipe::Receiver) -> String {
@@ -670,7 +679,7 @@ mod tests {
             let tell = "ulimit -n; ulimit -c; ulimit -d; cat /proc/self/oom_score_adj; nice; env | tr '\\n' ' '; echo";
             for (work, niceness) in [(Work::Copy, 0), (Work::Encode, ENCODE_NICE)] {
                 let before: i32 = run_now("nice").parse().unwrap();
-                let (stdout, _stderr, mut reaper) = script(tell, work).unwrap().split();
+                let (_, stdout, _stderr, mut reaper) = script(tell, work).unwrap().split();
                 assert_eq!(read_line(&stdout).await, CHILD_FDS_MAX.to_string());
                 assert_eq!(read_line(&stdout).await, "0", "no core");
                 assert_eq!(read_line(&stdout).await, (data_bytes_max() / 1024).to_string());
@@ -701,7 +710,7 @@ mod tests {
         run(async {
             let leave = "sleep 1000 & echo $!; setsid sleep 1000 & echo $!; \
                          (setsid sh -c 'echo $$; exec sleep 1000' &); sleep 1000";
-            let (stdout, _stderr, mut reaper) = script(leave, Work::Copy).unwrap().split();
+            let (_, stdout, _stderr, mut reaper) = script(leave, Work::Copy).unwrap().split();
             let mut left = Vec::new();
             for _ in 0..3 {
                 left.push(read_line(&stdout).await.parse::<i32>().unwrap());
@@ -731,7 +740,7 @@ mod tests {
         let _alone = alone();
         adopt_orphans();
         run(async {
-            let (stdout, _stderr, mut reaper) =
+            let (_, stdout, _stderr, mut reaper) =
                 script("(sh -c 'echo $$; exec sleep 1000' &); sleep 1000", Work::Copy).unwrap().split();
             let orphan: i32 = read_line(&stdout).await.parse().unwrap();
             until("it is ours", || Stat::of(orphan).unwrap().parent == RunMark::ours().pid).await;
@@ -754,7 +763,7 @@ mod tests {
         adopt_orphans();
         run(async {
             for _ in 0..20 {
-                let (_stdout, _stderr, mut reaper) = script("exit 7", Work::Copy).unwrap().split();
+                let (_, _stdout, _stderr, mut reaper) = script("exit 7", Work::Copy).unwrap().split();
                 let pid = reaper.registered.pid.as_raw();
                 until("it has ended", || Stat::of(pid).unwrap().state == b'Z').await;
                 sweep_strays();
@@ -832,7 +841,7 @@ mod tests {
         // F09: the flood is read and dropped; the executor is asked every ten milliseconds whether it still comes round.
         run(async {
             let child = script("yes 'a line that says nothing at all' >&2", Work::Copy).unwrap();
-            let (_stdout, stderr, mut reaper) = child.split();
+            let (_, _stdout, stderr, mut reaper) = child.split();
             let mut words = super::super::last_words::LastWords::new();
             let hearing = super::super::last_words::hear(stderr, pure::rules::pool::SlotIndex(0), &mut words);
             let asking = async {

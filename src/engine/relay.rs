@@ -400,6 +400,17 @@ impl Relay {
         self.wake();
     }
 
+    /// What comes next is of the same source and follows on nothing: other streams perhaps, and another clock. For the
+    /// viewers it goes on.
+    pub(super) fn splice(&self) {
+        let mut ring = self.ring.borrow_mut();
+        if ring.head > ring.origin {
+            ring.written = ring.head;
+            ring.marks.clear();
+            ring.seam = Some(Seam::new(&mut ring.inspector));
+        }
+    }
+
     /// No more packets come; viewers end when they have read what is there.
     pub(super) fn end(&self) {
         self.ended.set(true);

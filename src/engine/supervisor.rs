@@ -2,19 +2,23 @@
 //!
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
+use super::call::{Call, call};
 use super::probe::Found;
-use super::process;
+use super::process::{self, Child, StartError};
+use super::pull::pull;
 use super::relay::Relay;
 use super::snapshot::Snapshot;
 use super::telling;
-use super::tend::{LivingGroup, Report, Teller, What, tend};
+use super::tend::{Alive, Exited, Living, Report, Teller, What, tend};
+use super::upstream::Origin;
 use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
 use crate::clock;
+use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId, Source};
+use pure::model::lineup::{Channel, ChannelId};
 use pure::model::profile::Profile;
-use pure::model::recipe::{Treatment, recipe, source_class};
+use pure::model::recipe::{Treatment, least_work, recipe, source_class, to_call};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
@@ -25,11 +29,8 @@ use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
 use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,12 +43,13 @@ pub(super) struct Supervisor {
     reporter: mpsc::Sender<Report>,
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
-    groups: Vec<LivingGroup>,
+    fetcher: Fetcher,
+    living: Vec<Living>,
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
-    /// Channels whose source has to be encoded, as was seen.
-    to_encode: BTreeSet<ChannelId>,
+    /// Channels whose source takes more than was thought, as was seen.
+    needs: BTreeMap<ChannelId, Work>,
     drained: Option<oneshot::Sender<()>>,
     /// Something was noted since the channels were last shown.
     channels_changed: bool,
@@ -96,9 +98,10 @@ impl Supervisor {
             ffmpeg: options.ffmpeg.clone(),
             ffprobe: options.ffprobe.clone(),
             playing: vec![None; options.slots_len],
-            groups: (0..options.slots_len).map(|_| LivingGroup::default()).collect(),
+            fetcher: options.fetcher.clone(),
+            living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
-            to_encode: BTreeSet::new(),
+            needs: BTreeMap::new(),
             drained: None,
             // What was recalled is shown as well.
             channels_changed: true,
@@ -230,33 +233,38 @@ impl Supervisor {
                 }
                 Event::Output { slot, generation }
             }
-            What::Unsuited => {
-                tracing::info!(
-                    slot = slot_index,
-                    channel_id,
-                    "{name} has formats that clients do not play; starting it again, encoding"
-                );
-                self.to_encode.extend(own);
-                Event::Unsuited { slot, generation }
+            What::Unsuited { needs } => {
+                let how = match needs {
+                    Work::Encode | Work::Transcode(_) => {
+                        "formats that clients do not play; starting it again, encoding"
+                    }
+                    Work::Pull | Work::Copy => "a wrapping that clients do not know; starting it again with FFmpeg",
+                };
+                tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
+                self.needs.extend(own.map(|channel| (channel, needs)));
+                Event::Unsuited { slot, generation, needs }
             }
             What::Useless { failure, why } => {
                 self.said.push_str(why);
                 Event::Useless { slot, generation, failure }
             }
-            What::Exited { status, end, had_output, words } => {
-                let ending = playing.and_then(|playing| playing.ending);
-                let ended = Ended { how: how(ending, &status), had_output, words: &words.join("\n") };
+            What::Exited(Exited { status, signal, is_starved, had_output, end, words }) => {
+                let how = how(playing.and_then(|playing| playing.ending), signal, is_starved);
+                let ended = Ended { how, had_output, words: &words.join("\n") };
                 let has_other = self.shared.encoding.as_ref().is_some_and(|encoding| encoding.ended(slot, &ended));
                 let end = if has_other { End::Encoder } else { end };
-                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 // What it means, if anything, is told by the guard.
-                tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "FFmpeg ended");
+                tracing::debug!(slot = slot_index, generation = attempt, channel_id, status, "it ended");
                 Self::sweep_strays();
                 self.said = last_words::shown(&words);
                 if self.said.is_empty() {
                     self.said = status;
                 }
                 Event::Exited { slot, generation, end }
+            }
+            What::Unstarted { error } => {
+                self.tell_unstarted(slot, &error);
+                Event::SpawnFailed { slot, generation }
             }
             What::Probed { found } => {
                 let is_present = self.relay(slot).generation() == generation;
@@ -267,7 +275,7 @@ impl Supervisor {
             }
         };
         self.dispatch(event);
-        if let Event::Exited { .. } = event {
+        if let Event::Exited { .. } | Event::SpawnFailed { .. } = event {
             // It may have made a packet or two since the viewers were told to hold on; and what nobody watches must not
             // be taken for what comes next.
             if self.has_viewers(slot) {
@@ -344,16 +352,12 @@ impl Supervisor {
                     // What it still makes is for nobody, and must not wait for anybody.
                     self.relay(slot).end();
                 }
-                if let Some(group) = self.group(slot).get() {
-                    group.terminate();
-                }
+                self.living(slot).terminate();
             }
             Effect::Kill { slot, generation } => {
                 self.shared.metrics.sometimes(Point::Killed);
                 tracing::warn!(slot = slot.0, generation = generation.0, "FFmpeg ignored SIGTERM; killed it");
-                if let Some(group) = self.group(slot).get() {
-                    group.kill();
-                }
+                self.living(slot).kill();
             }
             Effect::Quarantine { slot, generation } => {
                 self.shared.metrics.sometimes(Point::Quarantined);
@@ -410,7 +414,7 @@ impl Supervisor {
         let Some(source) = channel.sources.first() else { return false };
         let encoding = self.shared.encoding.clone();
         let (treatment, choice) = match work {
-            Work::Copy => (Treatment::Copy, None),
+            Work::Pull | Work::Copy => (Treatment::Copy, None),
             Work::Encode => (Treatment::Encode, None),
             Work::Transcode(profile) => match encoding.as_ref().map(|encoding| encoding.choose(id, profile)) {
                 Some(Ok(Some(choice))) => (choice.treatment(), Some(choice)),
@@ -422,17 +426,33 @@ impl Supervisor {
                 }
             },
         };
-        let recipe = recipe(source, &channel.name, treatment);
-        match process::start(permit, &self.ffmpeg, recipe.args(), work) {
-            Ok(child) => {
-                self.shared.metrics.started(kind, id);
+        let origin = Origin::of(&self.fetcher, source);
+        let living = self.living(slot).clone();
+        let started = match (work, origin) {
+            (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
+            (_, None) if to_call(source).is_some() => {
+                let (fetcher, ffmpeg, source) = (self.fetcher.clone(), self.ffmpeg.clone(), source.clone());
+                let channel_name = channel.name.clone();
+                let call = Call { fetcher, ffmpeg, source, channel_name, treatment, work };
+                Ok(Started::Call(Box::new(call), permit))
+            }
+            (_, origin) => {
+                let recipe = recipe(source, &channel.name, treatment);
+                process::start(permit, &self.ffmpeg, recipe.args(), work, origin.is_some())
+                    .map(|child| Started::Child(Box::new(child), origin))
+            }
+        };
+        match started {
+            Ok(started) => {
+                match &started {
+                    Started::Task(..) => self.shared.metrics.pulled(kind, id),
+                    Started::Child(..) | Started::Call(..) => self.shared.metrics.started(kind, id),
+                }
                 if continues {
                     self.shared.metrics.sometimes(Point::SeamJoined);
                 }
                 self.shared.problems.started(kind);
                 telling::tell_start(kind, id, &channel.name);
-                let group = Rc::clone(self.group(slot));
-                group.set(Some(child.group()));
                 let relay = Rc::clone(self.relay(slot));
                 if let Some(playing) = self.playing.get_mut(usize::from(slot.0)) {
                     *playing = Some(Playing { channel, profile: work.profile(), ending: None });
@@ -442,20 +462,30 @@ impl Supervisor {
                 }
                 relay.begin(generation, continues);
                 let tell = Teller::new(slot, generation, self.reporter.clone());
-                tokio::task::spawn_local(tend(child, relay, group, tell));
+                match started {
+                    Started::Task(origin, permit) => {
+                        tokio::task::spawn_local(pull(permit, origin, relay, living, tell));
+                    }
+                    Started::Call(child, permit) => {
+                        tokio::task::spawn_local(call(permit, *child, relay, living, tell));
+                    }
+                    Started::Child(child, origin) => {
+                        living.set(Some(Alive::Child(child.group())));
+                        tokio::task::spawn_local(tend(*child, origin, relay, living, tell));
+                    }
+                }
                 true
             }
             Err(error) => {
-                self.shared.metrics.ffmpeg_start_failures.add(1);
-                tracing::error!(
-                    slot = slot.0,
-                    program = %self.ffmpeg.display(),
-                    %error,
-                    "FFmpeg could not be started"
-                );
+                self.tell_unstarted(slot, &error);
                 false
             }
         }
+    }
+
+    fn tell_unstarted(&self, slot: SlotIndex, error: &StartError) {
+        self.shared.metrics.ffmpeg_start_failures.add(1);
+        tracing::error!(slot = slot.0, program = %self.ffmpeg.display(), %error, "FFmpeg could not be started");
     }
 
     /// Looks at what a slot makes, in a task of its own that always answers.
@@ -542,10 +572,8 @@ impl Supervisor {
     }
 
     fn work_of(&self, channel: &Channel) -> Work {
-        match channel.sources.first() {
-            Some(Source::Url { .. }) if !self.to_encode.contains(&channel.id) => Work::Copy,
-            _ => Work::Encode,
-        }
+        let least = channel.sources.first().map_or(Work::Encode, least_work);
+        self.needs.get(&channel.id).map_or(least, |needs| least.max(*needs))
     }
 
     fn has_viewers(&self, slot: SlotIndex) -> bool {
@@ -556,15 +584,27 @@ impl Supervisor {
         self.shared.relays.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
 
-    fn group(&self, slot: SlotIndex) -> &LivingGroup {
-        self.groups.get(usize::from(slot.0)).expect("the pool names only slots that it has")
+    fn living(&self, slot: SlotIndex) -> &Living {
+        self.living.get(usize::from(slot.0)).expect("the pool names only slots that it has")
     }
 }
 
+/// An attempt that has begun.
+enum Started {
+    /// To be pulled by a task, on which the permit is spent.
+    Task(Origin, SpawnPermit),
+    /// A child that is started once it is known whom it may call; the permit is spent on it.
+    Call(Box<Call>, SpawnPermit),
+    /// A child, and what it is fed with.
+    Child(Box<Child>, Option<Origin>),
+}
+
 /// How a child ended. `ending` is why we had it end, if we did.
-fn how(ending: Option<How>, status: &io::Result<ExitStatus>) -> How {
-    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
-    ending.unwrap_or(signal.map_or(How::Exit, How::Signal))
+fn how(ending: Option<How>, signal: Option<i32>, is_starved: bool) -> How {
+    match ending.unwrap_or(signal.map_or(How::Exit, How::Signal)) {
+        How::Exit | How::Silent if is_starved => How::Starved,
+        how => how,
+    }
 }
 
 /// A look's answer; it is given when this is dropped, so that there is always one.

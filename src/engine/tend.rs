@@ -6,20 +6,57 @@
 use super::facts;
 use super::last_words::{LastWords, Life, end_of, hear};
 use super::probe::Found;
-use super::process::{Child, Group};
+use super::process::{Child, Group, StartError};
+use super::pull::feed;
 use super::relay::{Patience, Relay, Verdict};
+use super::upstream::{Broken, Origin};
 use crate::clock;
-use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, TERM_MS};
+use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, STARVED_MS, TERM_MS};
+use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::pool::{Generation, SlotIndex};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::rc::Rc;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-/// The living child's group of a slot; empty from the moment it is reaped.
-pub(super) type LivingGroup = Rc<Cell<Option<Group>>>;
+/// What plays on a slot.
+pub(super) enum Alive {
+    /// A child with its group.
+    Child(Group),
+    /// A task of ours.
+    Task(Rc<Notify>),
+}
+
+/// What plays on a slot; empty from the moment it is reaped or over.
+#[derive(Clone, Default)]
+pub(super) struct Living(Rc<RefCell<Option<Alive>>>);
+
+impl Living {
+    pub(super) fn set(&self, alive: Option<Alive>) {
+        *self.0.borrow_mut() = alive;
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) {
+        match &*self.0.borrow() {
+            Some(Alive::Child(group)) => group.terminate(),
+            Some(Alive::Task(stop)) => stop.notify_one(),
+            None => {}
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn kill(&self) {
+        match &*self.0.borrow() {
+            Some(Alive::Child(group)) => group.kill(),
+            Some(Alive::Task(stop)) => stop.notify_one(),
+            None => {}
+        }
+    }
+}
 
 /// What a child's task tells.
 pub(super) struct Report {
@@ -31,14 +68,36 @@ pub(super) struct Report {
 pub(super) enum What {
     /// Its first packets, in formats that clients play.
     Output,
-    /// Its first packets, in formats that must be encoded.
-    Unsuited,
+    /// It cannot be passed on as it is.
+    Unsuited { needs: Work },
     /// It lives, and will make nothing that can be used; and why.
     Useless { failure: Failure, why: &'static str },
-    /// It was reaped. `words` are its last lines.
-    Exited { status: io::Result<ExitStatus>, end: End, had_output: bool, words: Vec<String> },
+    /// It was reaped, or is over.
+    Exited(Exited),
+    /// The kernel did not start it.
+    Unstarted { error: StartError },
     /// A look at its output was answered; not told by its own task.
     Probed { found: Found },
+}
+
+/// How a child, or a task, ended.
+pub(super) struct Exited {
+    /// For people.
+    pub(super) status: String,
+    pub(super) signal: Option<i32>,
+    /// Its source gave it nothing, or nothing more.
+    pub(super) is_starved: bool,
+    pub(super) had_output: bool,
+    pub(super) end: End,
+    /// Its last lines.
+    pub(super) words: Vec<String>,
+}
+
+impl Exited {
+    /// Of what is no child.
+    pub(super) fn over(status: &str, end: End, words: Vec<String>) -> Self {
+        Self { status: status.to_owned(), signal: None, is_starved: false, had_output: false, end, words }
+    }
 }
 
 /// How a child's task speaks to the supervisor. Its end is always told: dropped too soon, it says so.
@@ -54,14 +113,19 @@ impl Teller {
         Self { slot, generation, reporter, told_end: false }
     }
 
-    async fn tell(&self, what: What) {
+    pub(super) async fn tell(&self, what: What) {
         // An error says that the daemon is ending, and this child with it.
         self.reporter.send(Report { slot: self.slot, generation: self.generation, what }).await.unwrap_or_default();
     }
 
-    async fn tell_end(mut self, status: io::Result<ExitStatus>, end: End, had_output: bool, words: Vec<String>) {
+    pub(super) async fn tell_end(mut self, exited: Exited) {
         self.told_end = true;
-        self.tell(What::Exited { status, end, had_output, words }).await;
+        self.tell(What::Exited(exited)).await;
+    }
+
+    pub(super) async fn tell_unstarted(mut self, error: StartError) {
+        self.told_end = true;
+        self.tell(What::Unstarted { error }).await;
     }
 }
 
@@ -69,8 +133,7 @@ impl Drop for Teller {
     fn drop(&mut self) {
         if !self.told_end {
             // The task panicked, and its child was killed when it was dropped with it.
-            let status = Err(io::Error::other("its task ended before it"));
-            let what = What::Exited { status, end: End::Plain, had_output: false, words: Vec::new() };
+            let what = What::Exited(Exited::over("its task ended before it", End::Plain, Vec::new()));
             self.reporter.try_send(Report { slot: self.slot, generation: self.generation, what }).unwrap_or_default();
         }
     }
@@ -79,27 +142,37 @@ impl Drop for Teller {
 /// Why a child that lives is of no more use.
 type Useless = (Failure, &'static str);
 
-/// Reads a child to its end, and reports.
-pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tell: Teller) {
+/// Reads a child to its end, and reports. `origin`: what it gets on its standard input, and where that comes from.
+pub(super) async fn tend(child: Child, origin: Option<Origin>, relay: Rc<Relay>, living: Living, tell: Teller) {
     let (started, oom_kills) = (clock::mono(), facts::oom_kills());
     let mut words = LastWords::new();
     let had_output = Cell::new(false);
-    let (mut stdout, stderr, mut reaper) = child.split();
+    let (stdin, mut stdout, stderr, mut reaper) = child.split();
+    let mut fed: Option<Broken> = None;
+    let hungry = Cell::new(None);
     let status = {
         let reading = read(&mut stdout, &relay, &tell, &had_output);
         let hearing = hear(stderr, tell.slot, &mut words);
         let reaping = async {
             let status = reaper.reap().await;
-            group.set(None);
+            living.set(None);
             status
         };
-        tokio::pin!(reading, hearing, reaping);
+        let feeding = async {
+            match origin.zip(stdin) {
+                Some((origin, stdin)) => feed(origin, stdin, &hungry).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(reading, hearing, reaping, feeding);
         let mut reading_done = false;
         let mut hearing_done = false;
         let status = loop {
             tokio::select! {
                 status = &mut reaping => break status,
                 () = &mut hearing, if !hearing_done => hearing_done = true,
+                // Its standard input is closed with that: it finishes what it has.
+                broken = &mut feeding, if fed.is_none() => fed = Some(broken),
                 (failure, why) = &mut reading, if !reading_done => {
                     reading_done = true;
                     // The end of its output usually comes just before its own.
@@ -132,7 +205,14 @@ pub(super) async fn tend(child: Child, relay: Rc<Relay>, group: LivingGroup, tel
     };
     let lines = words.lines();
     let end = end_of(status.as_ref().ok().copied(), &lines, life);
-    tell.tell_end(status, end, life.had_output, lines).await;
+    // Who gets nothing can only complain about that.
+    let unfed = fed.filter(|broken| broken.is_decided() && !life.had_output);
+    let is_hungry = hungry.get().is_some_and(|since| clock::mono().ms_since(since) >= STARVED_MS);
+    let is_starved = unfed.is_some() || is_hungry;
+    let (end, words) = unfed.map_or((end, lines), |broken| (broken.end, vec![broken.text]));
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    tell.tell_end(Exited { status, signal, is_starved, had_output: life.had_output, end, words }).await;
 }
 
 /// Moves what a child makes into its ring, until there is no more or it is no use; says why it stopped.
@@ -174,7 +254,7 @@ async fn read(
                     had_output.set(true);
                     tell.tell(What::Output).await;
                 }
-                Verdict::Unsuited => tell.tell(What::Unsuited).await,
+                Verdict::Unsuited => tell.tell(What::Unsuited { needs: Work::Encode }).await,
                 Verdict::NotTransportStream => return (Failure::NotTs, "its output is no transport stream"),
             }
         }

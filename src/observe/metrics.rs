@@ -229,6 +229,7 @@ pub struct Metrics {
     sweep_found: Counter,
     probes_skipped: Counter,
     spawns: Words<{ KINDS.len() }>,
+    pulls: Words<{ KINDS.len() }>,
     refusals: Words<{ REFUSALS.len() }>,
     rejections: Words<{ REJECTIONS.len() }>,
     failures: Words<{ FAILURES.len() }>,
@@ -276,6 +277,7 @@ impl Default for Metrics {
             sweep_found: Counter::default(),
             probes_skipped: Counter::default(),
             spawns: Words::new(&KINDS),
+            pulls: Words::new(&KINDS),
             refusals: Words::new(&REFUSALS),
             rejections: Words::new(&REJECTIONS),
             failures: Words::new(&FAILURES),
@@ -323,8 +325,18 @@ impl Metrics {
         self.started_at(clock::mono(), kind, channel);
     }
 
+    /// Counts a start that needed no child.
+    pub fn pulled(&self, kind: Kind, channel: ChannelId) {
+        self.pulls.add(kind as usize);
+        self.began(clock::mono(), kind, channel);
+    }
+
     fn started_at(&self, now: Mono, kind: Kind, channel: ChannelId) {
         self.spawns.add(kind as usize);
+        self.began(now, kind, channel);
+    }
+
+    fn began(&self, now: Mono, kind: Kind, channel: ChannelId) {
         if kind == Kind::Probe {
             self.sometimes(Point::BreakerProbed);
         }

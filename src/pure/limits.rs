@@ -25,6 +25,9 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 /// Pause between two reads of a running child: writes of 1.3 KiB cost eight times those of 20 KiB, and this takes
 /// most of that back, for a delay nobody sees.
 pub const COALESCE_MS: u64 = 40;
+/// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and at this pace a
+/// channel of 8 Mbit/s takes half a thousandth of a processor. A viewer's own buffer is many times as long.
+pub const PULL_COALESCE_MS: u64 = 200;
 /// How long a child is read without pauses after its first packet, so that a tune is quick.
 pub const COALESCE_AFTER_MS: u64 = 1_000;
 /// How long the reader of a slot waits for its fastest viewer before it overwrites what he has not read. Longer would
@@ -53,6 +56,11 @@ pub const SPAWN_PERIOD_MS: u64 = 200;
 pub const SPAWN_BURST_MAX: u32 = 10;
 /// Memory that admission sets aside for a child that copies.
 pub const COPY_MEMORY_BYTES: u64 = 64 * MIB;
+/// Memory that admission sets aside for a task that pulls: buffers of two connections, TLS, and a playlist of
+/// [`HLS_BYTES_MAX`] as it comes and as it is kept.
+pub const PULL_MEMORY_BYTES: u64 = 4 * MIB;
+/// File descriptors that it may need at once: a connection for playlists, one for segments, and two that are tried.
+pub const PULL_FDS: u32 = 4;
 /// Memory that admission sets aside for a child that encodes.
 pub const ENCODE_MEMORY_BYTES: u64 = 160 * MIB;
 /// Memory that admission leaves to the rest of the box.
@@ -179,6 +187,53 @@ pub const CONVERSATION_MS_MAX: u64 = 60_000;
 /// hyper's buffers of one connection.
 pub const CONNECTION_BYTES: usize = 64 * 1024;
 
+// ---- Fetching ---------------------------------------------------------------------------------------------------
+
+/// Redirects that one fetch follows (S32).
+pub const REDIRECTS_MAX: usize = 3;
+/// The resolver's time for a name (U20).
+pub const RESOLVE_MS_MAX: u64 = 5_000;
+/// How long an answer of the resolver is good without asking again: a playlist's segments come every few seconds.
+pub const NAME_FRESH_MS: u64 = 60_000;
+/// How long it is good for want of a newer one (U20).
+pub const NAME_STALE_MS: u64 = 600_000;
+/// Names that are remembered; the oldest makes room.
+pub const NAMES_MAX: usize = 64;
+/// Addresses of one name that are tried.
+pub const NAME_ADDRESSES_MAX: usize = 8;
+/// Before the next address of a name is tried beside the one before it (U23). Source: RFC 8305.
+pub const EYEBALLS_MS: u64 = 250;
+/// From asking for a connection to having it, over all addresses; the same again for TLS.
+pub const CONNECT_MS_MAX: u64 = 8_000;
+/// From the request to the answer's head. Longer than a start may take: who waits for a picture hears of that first.
+pub const ANSWER_MS_MAX: u64 = 25_000;
+/// From one piece of a document to the next.
+pub const PIECE_MS_MAX: u64 = 10_000;
+/// The longest that a busy source may send us away for (U06).
+pub const RETRY_AFTER_MS_MAX: u64 = 300_000;
+/// Who had nothing from his source for so long is not to blame for his silence.
+pub const STARVED_MS: u64 = 8_000;
+/// How often a source is tried whose certificate cannot be checked before our clock is right (U21).
+pub const CLOCK_RETRY_MS: u64 = 2_000;
+/// Connections that a fetch keeps for its next question: one for playlists, one for segments.
+pub const IDLE_CONNECTIONS_MAX: usize = 2;
+/// Bytes of an HLS playlist (U17).
+pub const HLS_BYTES_MAX: usize = 1024 * 1024;
+/// Lines of one (U17).
+pub const HLS_LINES_MAX: usize = 10_000;
+/// Bytes of one of its segments: half a minute at 32 Mbit/s.
+pub const HLS_SEGMENT_BYTES_MAX: u64 = 128 * MIB;
+/// Segments in a row that may be missing before the source has failed.
+pub const HLS_MISSES_MAX: u8 = 3;
+/// The shortest pause between two looks at a live playlist, whatever it says.
+pub const HLS_REFRESH_MS_MIN: u64 = 500;
+/// The longest: a viewer hears from the source before it counts as silent.
+pub const HLS_REFRESH_MS_MAX: u64 = 10_000;
+/// hyper's buffer of one fetching connection. Four times as much was measured no cheaper.
+pub const FETCH_BUFFER_BYTES: usize = 64 * 1024;
+/// How long what the system trusts is taken for what it still trusts.
+pub const TRUST_MS: u64 = 600_000;
+
 // ---- Control ----------------------------------------------------------------------------------------------------
 
 /// Control connections at once: clients keep one for each tuner, and scanners another.
@@ -269,8 +324,6 @@ pub const NAME_BYTES_MAX: usize = 256;
 pub const URL_BYTES_MAX: usize = 2_048;
 /// Bytes of a guide number.
 pub const GUIDE_NUMBER_BYTES_MAX: usize = 12;
-/// Redirects that a playlist's fetch follows (S32).
-pub const REDIRECTS_MAX: usize = 3;
 /// From asking for a playlist to having all of it in the store: 64 MiB take two minutes at 4 Mbit/s.
 pub const FETCH_MS_MAX: u64 = 180_000;
 /// Hours of guide that we serve for a channel of our own.
@@ -669,6 +722,7 @@ const _: () = assert!(RING_MIB_MIN <= RING_MIB_DEFAULT && RING_MIB_DEFAULT <= RI
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX && SLOTS_MAX <= u8::MAX as usize, "a slot index is one byte");
 const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX, "the default is in range");
 const _: () = assert!(TUNE_DEADLINE_MS < START_TIMEOUT_MS, "a viewer who comes back joins the same attempt");
+const _: () = assert!(START_TIMEOUT_MS < ANSWER_MS_MAX, "a source that never answers is told as such (U03)");
 const _: () = assert!(TERM_MS < DRAIN_MS, "a drain leaves room for SIGKILL");
 const _: () = assert!(GATE_MS_MAX < WRITE_STALL_MS, "a stalled viewer is overtaken before it is let go");
 const _: () = assert!(SILENCE_FIRST_MS <= SILENCE_LIVE_MS && SILENCE_LIVE_MS <= SILENCE_FILE_MS, "shorter is first");

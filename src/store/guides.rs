@@ -5,6 +5,7 @@ use super::{Handle, StoreError};
 use pure::limits::GUIDES_MAX;
 use pure::model::guide::{Choice, Chosen, GuideId};
 use pure::model::lineup::ChannelId;
+use pure::rules::reach::Reach;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
@@ -41,17 +42,19 @@ pub struct Guide {
     pub address: String,
     /// Who named it.
     pub namer: Namer,
+    /// How far its address may lead, if the playlist named it. What the owner typed leads further, as the settings allow.
+    pub reach: Reach,
     /// By how much it is moved, in seconds; later when positive.
     pub offset_s: i64,
 }
 
 impl Handle {
     /// Makes `addresses` the guides that this one names, and gives all guides, the best first. A guide keeps its id and
-    /// its offset while nobody names it.
+    /// its offset while nobody names it. Beside each stands how far it may lead, if it is a playlist that names it.
     ///
     /// # Errors
     /// Nothing was changed.
-    pub async fn name_guides(&self, namer: Namer, addresses: Vec<String>) -> Result<Vec<Guide>, StoreError> {
+    pub async fn name_guides(&self, namer: Namer, addresses: Vec<(String, Reach)>) -> Result<Vec<Guide>, StoreError> {
         self.ask(move |database| name_guides(&mut database.owner, namer, &addresses)).await
     }
 
@@ -92,16 +95,21 @@ impl Handle {
     }
 }
 
-fn name_guides(database: &mut Connection, namer: Namer, addresses: &[String]) -> Result<Vec<Guide>, StoreError> {
+fn name_guides(
+    database: &mut Connection,
+    namer: Namer,
+    addresses: &[(String, Reach)],
+) -> Result<Vec<Guide>, StoreError> {
     let transaction = database.transaction()?;
     transaction.execute("UPDATE guide SET present = 0 WHERE origin = ?1", [namer.name()])?;
-    for address in addresses.iter().take(GUIDES_MAX) {
-        // Whoever comes first in the order of namers keeps it.
+    for (address, reach) in addresses.iter().take(GUIDES_MAX) {
+        // Whoever has it keeps it, but for the playlist: what the owner types is his.
         transaction.execute(
-            "INSERT INTO guide (address, origin, present) VALUES (?1, ?2, 1)
+            "INSERT INTO guide (address, origin, present, reach) VALUES (?1, ?2, 1, ?3)
              ON CONFLICT (address) DO UPDATE SET
-                 origin = CASE WHEN present = 1 THEN origin ELSE excluded.origin END, present = 1",
-            [address.as_str(), namer.name()],
+                 origin = CASE WHEN present = 1 AND origin <> ?4 THEN origin ELSE excluded.origin END,
+                 present = 1, reach = excluded.reach",
+            [address.as_str(), namer.name(), reach.name(), Namer::Playlist.name()],
         )?;
     }
     transaction.commit()?;
@@ -109,16 +117,19 @@ fn name_guides(database: &mut Connection, namer: Namer, addresses: &[String]) ->
 }
 
 fn guides(database: &Connection) -> Result<Vec<Guide>, StoreError> {
-    let mut statement =
-        database.prepare_cached("SELECT id, address, origin, offset_s FROM guide WHERE present = 1 ORDER BY id")?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(3)?)))?;
+    let mut statement = database
+        .prepare_cached("SELECT id, address, origin, offset_s, reach FROM guide WHERE present = 1 ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        let (origin, reach) = (row.get::<_, String>(2)?, row.get::<_, Option<String>>(4)?);
+        Ok((row.get(0)?, row.get::<_, String>(1)?, origin, row.get(3)?, reach))
+    })?;
     let mut guides = Vec::new();
     for row in rows {
-        let (id, address, origin, offset_s) = row?;
+        let (id, address, origin, offset_s, reach) = row?;
         // Of a release that knows more.
         let Some(namer) = Namer::ALL.into_iter().find(|namer| namer.name() == origin) else { continue };
-        guides.push(Guide { id: GuideId(id), address, namer, offset_s });
+        let reach = Reach::from_name(reach.as_deref().unwrap_or_default());
+        guides.push(Guide { id: GuideId(id), address, namer, reach, offset_s });
     }
     guides.sort_by_key(|guide| guide.namer);
     guides.truncate(GUIDES_MAX);
@@ -172,16 +183,18 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tunerd-guides-{}", std::process::id()));
         let (Database { mut owner, .. }, _) = schema::open(&folder).unwrap();
         let name = |database: &mut Connection, namer, names: &[&str]| {
-            name_guides(database, namer, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+            let names: Vec<(String, Reach)> = names.iter().map(|name| ((*name).to_owned(), Reach::Private)).collect();
+            name_guides(database, namer, &names).unwrap()
         };
         let first = name(&mut owner, Namer::Playlist, &["a", "b"]);
         assert_eq!(addresses(&first), [("a", Namer::Playlist), ("b", Namer::Playlist)]);
+        assert!(first.iter().all(|guide| guide.reach == Reach::Private));
         let both = name(&mut owner, Namer::Owner, &["c", "b"]);
-        assert_eq!(addresses(&both), [("c", Namer::Owner), ("a", Namer::Playlist), ("b", Namer::Playlist)]);
-        assert_eq!(
-            addresses(&name(&mut owner, Namer::Playlist, &["b"])),
-            [("c", Namer::Owner), ("b", Namer::Playlist)]
-        );
+        let of_both = [("b", Namer::Owner), ("c", Namer::Owner), ("a", Namer::Playlist)];
+        assert_eq!(addresses(&both), of_both, "what the playlist names as well is his, too");
+        assert_eq!(addresses(&name(&mut owner, Namer::Playlist, &["b"])), of_both[..2]);
+        assert_eq!(addresses(&name(&mut owner, Namer::Owner, &["c"])), of_both[1..2]);
+        assert_eq!(addresses(&name(&mut owner, Namer::Playlist, &["b"])), [of_both[1], ("b", Namer::Playlist)]);
         let back = name(&mut owner, Namer::Playlist, &["a", "b"]);
         assert_eq!(back.iter().find(|guide| guide.address == "a"), first.first());
 

@@ -17,6 +17,7 @@ use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{
     Account, ChangeSet, ChangeState, Changes, Decision, Difference, Facts, Listing, Refreshed, SubscriptionId,
 };
+use pure::rules::reach::Reach;
 use pure::time::Wall;
 use pure::wire::m3u::Entry;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
@@ -33,7 +34,7 @@ pub(super) const SCHEMA: &str = "
         refused_digest INTEGER,                 -- what the owner did not want
         loaded_at INTEGER, etag TEXT, last_modified TEXT,
         account_status TEXT NOT NULL DEFAULT '', expires_at INTEGER, connections_max INTEGER,
-        guides TEXT NOT NULL DEFAULT ''
+        guides TEXT NOT NULL DEFAULT '', reach TEXT     -- how far these may lead
     ) STRICT;
     CREATE TABLE IF NOT EXISTS entry (
         id INTEGER PRIMARY KEY,
@@ -48,7 +49,8 @@ pub(super) const SCHEMA: &str = "
         twin INTEGER NOT NULL,                  -- how many of the same guide id and name stand before it
         name TEXT NOT NULL, number TEXT, tvg_id TEXT NOT NULL, tvg_name TEXT NOT NULL, tvg_shift_min INTEGER NOT NULL,
         grouping TEXT NOT NULL, logo TEXT NOT NULL, address TEXT NOT NULL, user_agent TEXT, headers TEXT NOT NULL,
-        catchup TEXT NOT NULL, catchup_days INTEGER NOT NULL, catchup_source TEXT NOT NULL
+        catchup TEXT NOT NULL, catchup_days INTEGER NOT NULL, catchup_source TEXT NOT NULL,
+        reach TEXT                              -- how far its address may lead; NULL: as far as the internet
     ) STRICT;
     CREATE INDEX IF NOT EXISTS entry_position ON entry (subscription_id, position);
     CREATE INDEX IF NOT EXISTS entry_key ON entry (subscription_id, key);
@@ -93,7 +95,7 @@ pub(super) fn name_key(tvg_id: &str, name: &str, twin: u32) -> i64 {
     Fingerprint::EMPTY.with(tvg_id).with(name).with(twin.to_le_bytes()).signed()
 }
 
-fn content(entry: &Entry) -> i64 {
+fn content(entry: &Entry, reach: Reach) -> i64 {
     let number = entry.number.as_ref().map_or("", |number| number.as_str());
     let Entry { tvg_id, tvg_name, group, logo, url, .. } = entry;
     let mut hash = Fingerprint::EMPTY;
@@ -106,12 +108,15 @@ fn content(entry: &Entry) -> i64 {
         .with(&entry.catchup.kind)
         .with(&entry.catchup.source)
         .with(entry.catchup.days.to_le_bytes())
+        .with(reach.name())
         .signed()
 }
 
 /// A refresh that is going on.
 pub(super) struct Import {
     pub(super) subscription: SubscriptionId,
+    /// How far its entries may lead.
+    reach: Reach,
     /// Its number.
     batch: i64,
     /// The one that counts meanwhile; 0: there is none.
@@ -194,7 +199,7 @@ pub(super) fn tidy(database: &mut Connection, id: SubscriptionId, after: i64) ->
 }
 
 /// Begins a refresh; [`tidy`] must have gone through.
-pub(super) fn begin(database: &mut Connection, id: SubscriptionId) -> Result<Import, StoreError> {
+pub(super) fn begin(database: &mut Connection, id: SubscriptionId, reach: Reach) -> Result<Import, StoreError> {
     ensure(database, id)?;
     let (base, batch) = database.query_row(
         "UPDATE listing SET next = next + 1 WHERE subscription_id = ?1 RETURNING batch, next - 1",
@@ -203,6 +208,7 @@ pub(super) fn begin(database: &mut Connection, id: SubscriptionId) -> Result<Imp
     )?;
     Ok(Import {
         subscription: id,
+        reach,
         batch,
         base,
         twins: BTreeMap::new(),
@@ -257,7 +263,7 @@ impl Import {
         let twins = self.twins.entry(Fingerprint::EMPTY.with(&entry.tvg_id).with(&entry.name).signed()).or_default();
         let twin = *twins;
         *twins += 1;
-        let (name_key, content) = (name_key(&entry.tvg_id, &entry.name, twin), content(entry));
+        let (name_key, content) = (name_key(&entry.tvg_id, &entry.name, twin), content(entry, self.reach));
         self.digest = self.digest.with(content.to_le_bytes());
         let known = self.known(transaction, name_key)?;
         if let Some(known) = &known {
@@ -287,8 +293,9 @@ impl Import {
             .prepare_cached(
                 "INSERT INTO entry (subscription_id, key, name_key, address_hash, content, born, position, twin, name,
                  number, tvg_id, tvg_name, tvg_shift_min, grouping, logo, address, user_agent, headers, catchup,
-                 catchup_days, catchup_source)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 catchup_days, catchup_source, reach)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                 ?22)",
             )?
             .execute(params![
                 self.subscription.0,
@@ -312,6 +319,7 @@ impl Import {
                 entry.catchup.kind,
                 entry.catchup.days,
                 entry.catchup.source,
+                self.reach.name(),
             ])?;
         if known.is_none() && self.base != 0 {
             self.fresh.push((address_hash, transaction.last_insert_rowid(), key));
@@ -472,8 +480,9 @@ pub(super) fn note_facts(database: &Connection, id: SubscriptionId, facts: &Fact
     ensure(database, id)?;
     let guides: Vec<&str> = facts.guides.iter().map(SourceUrl::as_str).collect();
     database.execute(
-        "UPDATE listing SET loaded_at = ?2, etag = ?3, last_modified = ?4, guides = ?5 WHERE subscription_id = ?1",
-        params![id.0, facts.at.0, facts.etag, facts.last_modified, guides.join("\n")],
+        "UPDATE listing SET loaded_at = ?2, etag = ?3, last_modified = ?4, guides = ?5, reach = ?6
+         WHERE subscription_id = ?1",
+        params![id.0, facts.at.0, facts.etag, facts.last_modified, guides.join("\n"), facts.reach.name()],
     )?;
     if let Some(account) = &facts.account {
         let status: String = account.status.chars().take(NAME_BYTES_MAX / 4).collect();
@@ -577,7 +586,7 @@ pub(super) fn forget(database: &mut Connection, id: SubscriptionId) -> Result<bo
 /// What a subscription lists now.
 pub(super) fn listing(database: &Connection, id: SubscriptionId) -> Result<Listing, StoreError> {
     let mut statement = database.prepare_cached(
-        "SELECT entries, loaded_at, etag, last_modified, account_status, expires_at, connections_max, guides
+        "SELECT entries, loaded_at, etag, last_modified, account_status, expires_at, connections_max, guides, reach
          FROM listing WHERE subscription_id = ?1",
     )?;
     let found = statement.query_row([id.0], |row| {
@@ -593,6 +602,7 @@ pub(super) fn listing(database: &Connection, id: SubscriptionId) -> Result<Listi
                 connections_max: row.get(6)?,
             },
             guides: guides.lines().filter_map(|url| url.parse().ok()).collect(),
+            reach: Reach::from_name(row.get::<_, Option<String>>(8)?.as_deref().unwrap_or_default()),
         })
     });
     Ok(found.optional()?.unwrap_or_default())

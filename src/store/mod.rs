@@ -25,6 +25,7 @@ use pure::model::subscription::{
     ChangeSet, Decision, Detail, Difference, Edit, Facts, FieldError, Group, ListedEntry, Listing, Refreshed,
     Subscription, SubscriptionId,
 };
+use pure::rules::reach::Reach;
 use pure::time::Wall;
 use pure::wire::m3u::Entry;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -323,17 +324,17 @@ impl Handle {
 
     // ---- A refresh --------------------------------------------------------------------------------------------------
 
-    /// Begins a refresh. There is one at a time; an older one that did not end never was.
+    /// Begins a refresh, whose entries may lead so far. There is one at a time; an older one that did not end never was.
     ///
     /// # Errors
     /// The database cannot be written, or is too busy.
-    pub async fn begin(&self, id: SubscriptionId) -> Result<(), StoreError> {
+    pub async fn begin(&self, id: SubscriptionId, reach: Reach) -> Result<(), StoreError> {
         let mut after = Some(i64::MIN);
         while let Some(from) = after {
             after = self.ask(move |database| listing::tidy(&mut database.listings, id, from)).await?;
         }
         self.ask(move |database| {
-            database.import = Some(listing::begin(&mut database.listings, id)?);
+            database.import = Some(listing::begin(&mut database.listings, id, reach)?);
             Ok(())
         })
         .await
@@ -369,6 +370,14 @@ impl Handle {
             import.finish(&mut database.listings, &facts, held, |key| owner::is_known(owner, id, key))
         })
         .await
+    }
+
+    /// Whether the logo of a channel is one that the owner chose.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn has_own_logo(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.ask(move |database| owner::has_own_logo(&database.owner, channel)).await
     }
 
     /// It was asked, and nothing is new.

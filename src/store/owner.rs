@@ -13,6 +13,7 @@ use pure::model::lineup::{Channel, ChannelId, Lineup, Source};
 use pure::model::recipe::DEMO;
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{Facts, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId};
+use pure::rules::reach::Reach;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
@@ -373,6 +374,12 @@ pub(super) fn is_known(owner: &Connection, id: SubscriptionId, key: i64) -> Resu
     Ok(statement.exists(params![id.0, key])?)
 }
 
+/// Whether the logo of a channel is one that the owner chose.
+pub(super) fn has_own_logo(owner: &Connection, channel: ChannelId) -> Result<bool, StoreError> {
+    let mut statement = owner.prepare_cached("SELECT 1 FROM override WHERE channel_id = ?1 AND logo IS NOT NULL")?;
+    Ok(statement.exists([channel.0])?)
+}
+
 /// Where a channel stands: in its list, or behind another one.
 struct Place {
     /// Subscription and position there.
@@ -387,7 +394,7 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         "SELECT s.channel_id, c.number, coalesce(o.name, e.name), coalesce(o.grouping, e.grouping),
              coalesce(o.logo, e.logo), e.address, coalesce(u.user_agent, e.user_agent), e.headers, u.id, e.position,
              NOT u.ticked_only OR EXISTS (SELECT 1 FROM tick t WHERE t.subscription_id = u.id
-             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id
+             AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id, e.reach
          FROM channel_source s JOIN channel c ON c.id = s.channel_id
          JOIN subscription u ON u.id = s.subscription_id AND u.enabled
          JOIN listings.listing l ON l.subscription_id = u.id
@@ -406,7 +413,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         // A row that this release cannot read stays for the release that can.
         let Ok(url) = row.get_ref(5)?.as_str().unwrap_or_default().parse::<SourceUrl>() else { continue };
         let headers = Headers::from_lines(row.get_ref(7)?.as_str().unwrap_or_default());
-        let source = Source::Url { url, user_agent: row.get(6)?, headers };
+        let reach = Reach::from_name(row.get_ref(14)?.as_str().unwrap_or_default());
+        let source = Source::Url { url, user_agent: row.get(6)?, headers, reach };
         let chosen: bool = row.get(10)?;
         if let Some(channel) = channels.last_mut().filter(|channel| channel.id == id) {
             channel.sources.push(source);
@@ -530,7 +538,7 @@ fn adopt_previous(database: &mut Database, id: SubscriptionId) -> Result<(), Edi
              WHERE c.origin = 'playlist' AND c.position IS NOT NULL ORDER BY c.position",
         )?;
         let mut rows = statement.query([])?;
-        let mut import = listing::begin(&mut database.listings, id)?;
+        let mut import = listing::begin(&mut database.listings, id, Reach::default())?;
         let mut chunk = Vec::new();
         while let Some(row) = rows.next()? {
             let key: String = row.get(1)?;

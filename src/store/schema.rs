@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -110,6 +110,10 @@ const STEPS: [&str; 4] = [
         offset_s INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    -- How far the address of a guide may lead that a playlist names; NULL: as far as the internet.
+    ALTER TABLE guide ADD COLUMN reach TEXT;
+",
 ];
 
 /// The oldest schema whose release can still read what this release writes. It is written into the file, so that a
@@ -149,6 +153,8 @@ fn open_listings(path: &Path, owner: &Connection) -> Option<Connection> {
             )?;
             listings.busy_timeout(Duration::from_secs(2))?;
             listings.execute_batch(super::listing::SCHEMA)?;
+            // One that lacks a column is begun anew as well.
+            listings.prepare("SELECT l.reach, e.reach FROM listing l, entry e")?;
             listings.query_row("SELECT count(*) FROM listing, sqlite_schema", [], |row| row.get::<_, u32>(0))?;
             owner.execute("ATTACH ?1 AS listings", [path.to_string_lossy()])
         };

@@ -2,6 +2,7 @@
 
 use super::*;
 use pure::model::source_url::SourceUrl;
+use pure::model::subscription::Changes;
 
 fn entry(name: &str, number: Option<&str>, url: &str) -> Entry {
     Entry {
@@ -30,11 +31,22 @@ fn refresh(
     entries: &[Entry],
     held: bool,
 ) -> Result<Refreshed, StoreError> {
+    refresh_from(database, id, entries, held, Reach::Public)
+}
+
+/// The same, of a list whose addresses may lead so far.
+fn refresh_from(
+    database: &mut Database,
+    id: SubscriptionId,
+    entries: &[Entry],
+    held: bool,
+    reach: Reach,
+) -> Result<Refreshed, StoreError> {
     let mut after = Some(i64::MIN);
     while let Some(from) = after {
         after = listing::tidy(&mut database.listings, id, from)?;
     }
-    let mut import = listing::begin(&mut database.listings, id)?;
+    let mut import = listing::begin(&mut database.listings, id, reach)?;
     for chunk in entries.chunks(100) {
         import.stage(&mut database.listings, chunk)?;
     }
@@ -321,7 +333,7 @@ fn what_a_refresh_changed_is_told_and_can_be_taken_back() {
     first[2].group = "G".to_owned();
     first.pop();
     first.insert(1, entry("N", None, "http://h/N"));
-    let changes = pure::model::subscription::Changes { new: 1, gone: 1, renamed: 1, moved: 1, changed: 0 };
+    let changes = Changes { new: 1, gone: 1, renamed: 1, moved: 1, changed: 0 };
     assert_eq!(refresh(&mut database, id, &first, false).unwrap(), Refreshed::Applied(changes));
     adopt(&mut database, id).unwrap();
     let after = shown_now(&database);
@@ -368,7 +380,7 @@ fn changes_wait_where_the_owner_wants_it() {
         listing::change_sets(&database.listings, id).unwrap().iter().map(|set| set.state.name()).collect();
     assert_eq!(states, ["refused", "applied", "applied"]);
     // One that is cut off, and another one after it.
-    let mut import = listing::begin(&mut database.listings, id).unwrap();
+    let mut import = listing::begin(&mut database.listings, id, Reach::Public).unwrap();
     import.stage(&mut database.listings, &list(&["Q", "B"])).unwrap();
     drop(import);
     assert_eq!(names(&shown_now(&database)), ["B", "C"]);
@@ -526,4 +538,29 @@ fn the_order_is_that_of_the_list_and_costs_what_moved() {
     assert_eq!(refreshed(&mut database, &["A", "N", "C", "B", "D"]), (0, 0, 1), "one has moved");
     assert_eq!(refreshed(&mut database, &["D", "C", "B", "N", "A"]), (0, 0, 4));
     assert_eq!(refreshed(&mut database, &["D", "B", "N", "A"]), (0, 1, 0));
+}
+
+/// What is at stake: an entry that the internet listed knocks at a door of the house (S32). It keeps the reach of the list
+/// that it stood in, also while a newer list of the same entries waits for the owner.
+#[test]
+fn an_entry_leads_as_far_as_the_list_it_stood_in() {
+    let mut database = database();
+    let id = settings(&mut database);
+    let listed = [entry("A", None, "http://192.168.1.1/a"), entry("B", None, "http://a/b")];
+    let reaches = |database: &Database| -> Vec<Reach> {
+        let lineup = owner::lineup(&database.owner).unwrap();
+        let sources = lineup.channels().iter().flat_map(|channel| &channel.sources);
+        let reach = |source: &Source| if let Source::Url { reach, .. } = source { *reach } else { Reach::Public };
+        sources.map(reach).collect()
+    };
+    refresh(&mut database, id, &listed, false).unwrap();
+    adopt(&mut database, id).unwrap();
+    assert_eq!(reaches(&database), [Reach::Public; 2]);
+    let waits = refresh_from(&mut database, id, &listed, true, Reach::Private).unwrap();
+    assert!(matches!(waits, Refreshed::Waiting(Changes { new: 0, gone: 0, changed: 2, .. })), "{waits:?}");
+    assert_eq!(reaches(&database), [Reach::Public; 2]);
+    assert!(listing::decide(&mut database.listings, id, Decision::Approve).unwrap());
+    assert_eq!(reaches(&database), [Reach::Private; 2]);
+    refresh(&mut database, id, &listed, false).unwrap();
+    assert_eq!(reaches(&database), [Reach::Public; 2], "and the way back");
 }

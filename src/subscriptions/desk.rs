@@ -1,6 +1,6 @@
 //! What the owner asks for: subscriptions, groups, change sets, channels. Whatever changes is shown at once.
 
-use super::fetch::too_large;
+use super::document::too_large;
 use super::intake::{Intake, M3u};
 use super::{Handle, Job, State, adopt, reload, show, tell_failures};
 use crate::clock;
@@ -193,6 +193,8 @@ impl Handle {
         let importing = self.0.importing.lock().await;
         self.0.progress.restart(view.listing.entries);
         let mut intake = Intake::new(&self.0.rooms.store, id, &self.0.progress);
+        let reach = self.0.rooms.fetcher.typed();
+        intake.reach = reach;
         let mut playlist = M3u::new(&mut intake);
         let mut left = PLAYLIST_BYTES_MAX;
         let whole = body.size_hint().exact();
@@ -206,7 +208,7 @@ impl Handle {
         }
         let (guides, summary) = playlist.finish().await.map_err(wrong)?;
         let skipped = (intake.skipped, intake.first_skipped.take());
-        let facts = Facts { at: clock::wall(), guides, ..Facts::default() };
+        let facts = Facts { at: clock::wall(), guides, reach, ..Facts::default() };
         super::store_all(self, &view.subscription, facts).await?;
         drop(importing);
         let handle = self.clone();

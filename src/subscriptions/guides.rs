@@ -4,11 +4,11 @@
 //! says what happened. The served guide is made anew when something that it is made of changes, and otherwise a few
 //! times a day; until it is good, the old one is served. Where guides are kept and made: [`crate::store::guide`].
 
-use super::fetch::{self, Asking};
+use super::document::Asking;
 use crate::clock;
+use crate::fetch::Fetcher;
 use crate::observe::metrics::{GuideGauges, Rebuilt};
 use crate::observe::problems::Topic;
-use crate::store;
 use crate::store::guide::{Imported, Importing, Known, Matched, Offered, PACKED, PLAIN, Published, Validators, Wanted};
 use crate::store::guides::{Guide, Namer};
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use pure::model::guide::{Choice, GuideId, Listed};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup, Mark};
 use pure::model::source_url::{self, SourceUrl};
+use pure::rules::reach::Reach;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -91,8 +92,8 @@ struct Shared {
     /// Where the guide for clients is.
     folder: PathBuf,
     options: RefCell<Options>,
-    /// What the playlist names; `None`: it was not read yet.
-    playlist: RefCell<Option<Vec<String>>>,
+    /// What the playlist names, and how far that may lead; `None`: it was not read yet.
+    playlist: RefCell<Option<Vec<(String, Reach)>>>,
     guides: RefCell<Vec<GuideState>>,
     choices: RefCell<BTreeMap<ChannelId, Choice>>,
     served: RefCell<Option<Rc<Served>>>,
@@ -146,9 +147,9 @@ impl Handle {
         self.0.wanted.notify_one();
     }
 
-    /// Takes over what playlists name.
-    pub(super) fn set_playlist_guides(&self, guides: &[SourceUrl]) {
-        let guides = Some(guides.iter().map(|url| url.as_str().to_owned()).collect());
+    /// Takes over what playlists name, and how far each may lead.
+    pub(super) fn set_playlist_guides(&self, guides: Vec<(String, Reach)>) {
+        let guides = Some(guides);
         if self.0.playlist.replace(guides.clone()) != guides {
             self.0.wanted.notify_one();
         }
@@ -332,6 +333,10 @@ impl Rooms<'_> {
     fn handle(&self) -> &Handle {
         &self.subscriptions.0.guides
     }
+
+    fn fetcher(&self) -> &Fetcher {
+        &self.subscriptions.0.rooms.fetcher
+    }
 }
 
 impl Deref for Rooms<'_> {
@@ -390,7 +395,8 @@ async fn obey(rooms: &Rooms<'_>) {
                 done.send(kept).unwrap_or_default();
             }
             Command::Name { addresses, done } => {
-                let named = rooms.store.name_guides(Namer::Owner, addresses).await.map_err(|error| error.to_string());
+                let named = rooms.store.name_guides(Namer::Owner, typed(addresses)).await;
+                let named = named.map_err(|error| error.to_string());
                 if named.is_ok() {
                     name(rooms).await;
                     rooms.shared().wanted.notify_one();
@@ -405,11 +411,16 @@ async fn obey(rooms: &Rooms<'_>) {
     }
 }
 
+/// How far what the owner typed may lead is for the settings of the day to say, and not kept.
+fn typed(addresses: Vec<String>) -> Vec<(String, Reach)> {
+    addresses.into_iter().map(|address| (address, Reach::default())).collect()
+}
+
 /// Finds out which guides there are, now that somebody may name others.
 async fn name(rooms: &Rooms<'_>) {
     let shared = rooms.shared();
     let (settings, playlist) = (shared.options.borrow().addresses.clone(), shared.playlist.borrow().clone());
-    let mut named = rooms.store.name_guides(Namer::Settings, settings).await;
+    let mut named = rooms.store.name_guides(Namer::Settings, typed(settings)).await;
     if let Some(playlist) = playlist {
         named = rooms.store.name_guides(Namer::Playlist, playlist).await;
     }
@@ -426,7 +437,10 @@ async fn name(rooms: &Rooms<'_>) {
     let is_same = before.iter().map(|state| state.guide.id).eq(named.iter().map(|guide| guide.id));
     let states = named.into_iter().map(|guide| {
         if let Some(state) = before.iter().find(|state| state.guide.id == guide.id) {
-            return GuideState { guide, ..state.clone() };
+            // Where its address may lead further, or less far, than it did, that is tried at once.
+            let is_same = (state.guide.namer, state.guide.reach) == (guide.namer, guide.reach);
+            let next_at = if is_same { state.next_at } else { now };
+            return GuideState { guide, next_at, ..state.clone() };
         }
         let known = known.get(&guide.id).cloned().unwrap_or_default();
         // What was fetched before the start need not be fetched again at once; nor what the clock knows nothing of.
@@ -484,7 +498,7 @@ async fn fetch_one(rooms: &Rooms<'_>, guide: &Guide) {
         validators = state.known.validators.clone();
     });
     let wall = clock::wall();
-    let loading = load(&rooms.guide, guide, &validators, wall);
+    let loading = load(rooms, guide, &validators, wall);
     let loaded = tokio::time::timeout(Duration::from_millis(GUIDE_FETCH_MS_MAX), loading).await;
     let loaded = loaded.unwrap_or_else(|_| Err(format!("it took longer than {} min", GUIDE_FETCH_MS_MAX / 60_000)));
     let now = clock::mono();
@@ -542,7 +556,7 @@ fn show_problems(rooms: &Rooms<'_>) {
 
 /// Reads a whole guide; `None`: it is as it was.
 async fn load(
-    thread: &store::guide::Handle,
+    rooms: &Rooms<'_>,
     guide: &Guide,
     validators: &Validators,
     now: Wall,
@@ -550,16 +564,24 @@ async fn load(
     let mut importing: Option<Importing> = None;
     let take = async |bytes: Bytes, _whole: Option<u64>| {
         if importing.is_none() {
-            importing = Some(thread.import(guide.id, now)?);
+            importing = Some(rooms.guide.import(guide.id, now)?);
         }
         let Some(importing) = &importing else { return Ok(()) };
         importing.push(bytes).await.map_err(|()| REFUSED.to_owned())
     };
-    let (etag, last_modified) = (validators.etag.as_deref(), validators.last_modified.as_deref());
-    let asking = Asking { etag, last_modified, thing: "guide", bytes_max: GUIDE_BYTES_MAX, user_agent: None };
-    let validators = match fetch::read(&guide.address, asking, take).await {
-        Ok(None) => return Ok(None),
-        Ok(Some(validators)) => validators,
+    let fetcher = rooms.fetcher();
+    let reach = match guide.namer {
+        Namer::Owner | Namer::Settings => fetcher.typed(),
+        Namer::Playlist => guide.reach,
+    };
+    let known = Some(validators);
+    let asking = Asking { reach, known, thing: "guide", bytes_max: GUIDE_BYTES_MAX, ..Asking::new(fetcher) };
+    let poured = match asking.read(&guide.address).await? {
+        Some(document) => document.pour(take).await,
+        None => return Ok(None),
+    };
+    let validators = match poured {
+        Ok(validators) => validators,
         Err(why) if why == REFUSED => Validators::default(),
         Err(why) => return Err(why),
     };

@@ -5,6 +5,7 @@ use crate::store::{self, StoreError};
 use pure::limits::STAGE_LEN;
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::SubscriptionId;
+use pure::rules::reach::Reach;
 use pure::wire::m3u::{Entry, Parser, Skipped, Summary};
 
 /// Entries on their way.
@@ -12,6 +13,8 @@ pub(super) struct Intake<'a> {
     store: &'a store::Handle,
     id: SubscriptionId,
     progress: &'a Progress,
+    /// How far its entries may lead; to be said before the first is taken.
+    pub(super) reach: Reach,
     chunk: Vec<Entry>,
     has_begun: bool,
     entries: u32,
@@ -24,7 +27,18 @@ pub(super) struct Intake<'a> {
 impl<'a> Intake<'a> {
     pub(super) fn new(store: &'a store::Handle, id: SubscriptionId, progress: &'a Progress) -> Self {
         let chunk = Vec::with_capacity(STAGE_LEN);
-        Self { store, id, progress, chunk, has_begun: false, entries: 0, skipped: 0, first_skipped: None, bytes: 0 }
+        Self {
+            store,
+            id,
+            progress,
+            reach: Reach::default(),
+            chunk,
+            has_begun: false,
+            entries: 0,
+            skipped: 0,
+            first_skipped: None,
+            bytes: 0,
+        }
     }
 
     /// Takes one entry; [`Intake::settle`] must follow from time to time.
@@ -66,7 +80,7 @@ impl<'a> Intake<'a> {
     async fn stage(&mut self, entries: Vec<Entry>) -> Result<(), String> {
         if !self.has_begun {
             // Only now: a server that does not answer must not cost what waits for the owner.
-            self.store.begin(self.id).await.map_err(|error: StoreError| error.to_string())?;
+            self.store.begin(self.id, self.reach).await.map_err(|error: StoreError| error.to_string())?;
             self.has_begun = true;
         }
         self.store.stage(entries).await.map_err(|error: StoreError| error.to_string())

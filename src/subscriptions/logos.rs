@@ -1,12 +1,13 @@
 //! Logos: fetched when the first client wants one, kept by the store, served by us. A provider's server sees one request
 //! for each, and no client has to reach it.
 
-use super::fetch::{self, Asking};
+use super::document::Asking;
 use super::{Error, Handle};
 use crate::clock;
 use bytes::Bytes;
 use pure::limits::{LOGO_BYTES_MAX, LOGO_FAILURE_MS, LOGO_FAILURES_MAX, LOGO_FETCHES_MAX};
 use pure::model::fingerprint::Fingerprint;
+use pure::model::lineup::{Channel, Source};
 use pure::model::source_url::SourceUrl;
 use pure::time::Mono;
 use std::cell::RefCell;
@@ -54,12 +55,12 @@ pub(super) fn content_type(bytes: &[u8]) -> Option<&'static str> {
 }
 
 impl Handle {
-    /// A logo by its address, and what kind of picture it is.
+    /// The logo of a channel, and what kind of picture it is.
     ///
     /// # Errors
     /// [`Error::NotFound`]: it is not to be had, or is no picture. [`Error::Later`]: others are being fetched.
-    pub async fn logo(&self, address: &str) -> Result<(Vec<u8>, &'static str), Error> {
-        let (store, logos) = (&self.0.rooms.store, &self.0.logos);
+    pub async fn logo(&self, channel: &Channel) -> Result<(Vec<u8>, &'static str), Error> {
+        let (store, logos, address) = (&self.0.rooms.store, &self.0.logos, &channel.logo);
         let fingerprint = Fingerprint::EMPTY.with(address).signed();
         let day = clock::wall().0.div_euclid(86_400);
         if let Some(bytes) = store.logo(fingerprint, day).await? {
@@ -72,16 +73,27 @@ impl Handle {
         let turn = tokio::time::timeout(WITHIN, logos.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Error::Later("too many logos are wanted at once".to_owned())) };
         let url: SourceUrl = address.parse().map_err(|_| Error::NotFound)?;
+        let asking = Asking::new(&self.0.rooms.fetcher);
+        // A provider's leads no further than his stream.
+        let listed = channel.sources.iter().find_map(|source| match source {
+            Source::Url { reach, .. } => Some(*reach),
+            Source::Demo(_) => None,
+        });
+        let reach = if store.has_own_logo(channel.id).await? { asking.reach } else { listed.unwrap_or_default() };
         let mut bytes = Vec::new();
-        let fetching = fetch::get(url, Asking::default(), async |piece: Bytes, _| {
+        let take = async |piece: Bytes, _| {
             if bytes.len() + piece.len() > LOGO_BYTES_MAX {
                 return Err("it is too large for a logo".to_owned());
             }
             bytes.extend_from_slice(&piece);
             Ok(())
-        });
+        };
+        let fetching = async {
+            let document = Asking { reach, thing: "logo", ..asking }.get(&url).await?;
+            document.ok_or("nobody asked for that")?.pour(take).await
+        };
         let fetched = tokio::time::timeout(WITHIN, fetching).await;
-        let kind = if matches!(fetched, Ok(Ok(Some(_)))) { content_type(&bytes) } else { None };
+        let kind = if matches!(fetched, Ok(Ok(_))) { content_type(&bytes) } else { None };
         let Some(kind) = kind else {
             logos.fail(fingerprint);
             return Err(Error::NotFound);

@@ -6,7 +6,7 @@
 //! `pure::rules::timetable`.
 
 mod desk;
-mod fetch;
+mod document;
 pub mod guides;
 mod intake;
 mod logos;
@@ -16,17 +16,18 @@ pub use desk::{Error, View};
 
 use crate::clock;
 use crate::engine;
+use crate::fetch::Fetcher;
 use crate::observe::metrics::{Metrics, Rebuilt};
 use crate::observe::problems::{Problems, Topic};
 use crate::store::guide::Validators;
 use crate::store::{self, Adopted, Origin};
 use bytes::Bytes;
-use fetch::Asking;
+use document::Asking;
 use intake::{Intake, M3u};
 use pure::limits::{CHANNELS_MAX, FETCH_MS_MAX, PLEX_CHANNELS_MAX};
 use pure::model::lineup::{ChannelId, Mark};
-use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{Facts, Kind, Listing, Refreshed, Subscription, SubscriptionId};
+use pure::rules::reach::Reach;
 use pure::rules::timetable;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
@@ -171,6 +172,8 @@ pub struct Rooms {
     pub engine: engine::Handle,
     /// What is wrong.
     pub problems: Problems,
+    /// Who fetches.
+    pub fetcher: Fetcher,
     /// Counters.
     pub metrics: Rc<Metrics>,
 }
@@ -427,10 +430,18 @@ async fn reload(handle: &Handle) {
 fn tell_guides(handle: &Handle) {
     let jobs = handle.0.jobs.borrow();
     let enabled = || jobs.values().filter(|job| job.subscription.enabled);
-    let guides: Vec<SourceUrl> = enabled().flat_map(|job| job.listing.guides.iter().cloned()).collect();
+    let mut guides: Vec<(String, Reach)> = Vec::new();
+    for Listing { guides: named, reach, .. } in enabled().map(|job| &job.listing) {
+        for url in named {
+            match guides.iter_mut().find(|(known, _)| known == url.as_str()) {
+                Some((_, known)) => *known = (*reach).max(*known),
+                None => guides.push((url.as_str().to_owned(), *reach)),
+            }
+        }
+    }
     // What was not read yet may name those that are known.
     if !guides.is_empty() || enabled().all(|job| job.listing.loaded_at.is_some()) {
-        handle.0.guides.set_playlist_guides(&guides);
+        handle.0.guides.set_playlist_guides(guides);
     }
 }
 
@@ -457,7 +468,7 @@ async fn refresh_one(handle: &Handle, id: SubscriptionId) {
     let (subscription, listing) = asked;
     let mut intake = Intake::new(&shared.rooms.store, id, &shared.progress);
     let ended = tokio::select! {
-        ended = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(&subscription, &listing, &mut intake)) => {
+        ended = tokio::time::timeout(Duration::from_millis(FETCH_MS_MAX), load(handle, &subscription, &listing, &mut intake)) => {
             Some(ended.unwrap_or_else(|_| Err(format!("it took longer than {} s", FETCH_MS_MAX / 1_000))))
         }
         () = shared.unwanted.notified() => None,
@@ -594,27 +605,31 @@ fn tell_failures(handle: &Handle) {
 }
 
 /// Reads a whole subscription; the error is for people.
-async fn load(subscription: &Subscription, listing: &Listing, intake: &mut Intake<'_>) -> Result<Ended, String> {
-    let facts = |account, guides| Facts { at: clock::wall(), account, guides, ..Facts::default() };
+async fn load(
+    handle: &Handle,
+    subscription: &Subscription,
+    listing: &Listing,
+    intake: &mut Intake<'_>,
+) -> Result<Ended, String> {
+    let fetcher = &handle.0.rooms.fetcher;
+    let facts = |account| Facts { at: clock::wall(), account: Some(account), ..Facts::default() };
     match subscription.kind {
         Kind::Upload => Err("it was uploaded; upload it again".to_owned()),
-        Kind::Xtream => Ok(Ended::Whole(facts(Some(xtream::read(subscription, intake).await?), Vec::new()))),
-        Kind::HdHomeRun => Ok(Ended::Whole(facts(Some(xtream::read_lineup(subscription, intake).await?), Vec::new()))),
+        Kind::Xtream => Ok(Ended::Whole(facts(xtream::read(fetcher, subscription, intake).await?))),
+        Kind::HdHomeRun => Ok(Ended::Whole(facts(xtream::read_lineup(fetcher, subscription, intake).await?))),
         Kind::Playlist => {
+            let known = Validators { etag: listing.etag.clone(), last_modified: listing.last_modified.clone() };
+            let user_agent = subscription.user_agent.as_deref();
+            let asking = Asking { user_agent, known: Some(&known), ..Asking::new(fetcher) };
+            let Some(document) = asking.read(&subscription.address).await? else { return Ok(Ended::Unchanged) };
+            let reach = document.reach;
+            intake.reach = reach;
             let mut playlist = M3u::new(intake);
-            let asking = Asking {
-                user_agent: subscription.user_agent.as_deref(),
-                etag: listing.etag.as_deref(),
-                last_modified: listing.last_modified.as_deref(),
-                ..Asking::default()
-            };
             let take = async |bytes: Bytes, whole| playlist.push(&bytes, whole).await;
-            let Some(validators) = fetch::read(&subscription.address, asking, take).await? else {
-                return Ok(Ended::Unchanged);
-            };
+            let Validators { etag, last_modified } = document.pour(take).await?;
             let (guides, _) = playlist.finish().await?;
-            let Validators { etag, last_modified } = validators;
-            Ok(Ended::Whole(Facts { etag, last_modified, ..facts(None, guides) }))
+            let at = clock::wall();
+            Ok(Ended::Whole(Facts { at, etag, last_modified, guides, reach, ..Facts::default() }))
         }
     }
 }
@@ -646,7 +661,7 @@ async fn show_demo(handle: &Handle) {
 }
 
 fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::StoreError>) {
-    let Rooms { store, guide: _, engine, problems, metrics } = &handle.0.rooms;
+    let Rooms { store, engine, problems, metrics, .. } = &handle.0.rooms;
     match lineup {
         Ok(lineup) => {
             let old = engine.lineup();

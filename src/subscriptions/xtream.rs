@@ -6,8 +6,9 @@
 //! Source: `player_api.php` as panels answer it (there is no specification; numbers come as numbers or as text), and
 //! `SiliconDust`'s HTTP documentation.
 
-use super::fetch::{self, Asking};
+use super::document::Asking;
 use super::intake::Intake;
+use crate::fetch::Fetcher;
 use bytes::Bytes;
 use pure::limits::{GROUPS_MAX, NAME_BYTES_MAX};
 use pure::model::headers::Headers;
@@ -23,9 +24,12 @@ use std::collections::BTreeMap;
 /// Bytes of an answer that is read as a whole.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-fn asking(subscription: &Subscription) -> Asking<'_> {
-    Asking { user_agent: subscription.user_agent.as_deref(), ..Asking::default() }
+fn asking<'a>(fetcher: &'a Fetcher, subscription: &'a Subscription) -> Asking<'a> {
+    Asking { user_agent: subscription.user_agent.as_deref(), ..Asking::new(fetcher) }
 }
+
+/// What says of a document that was not asked for on a condition that it is as it was.
+const UNASKED: &str = "its server answers 304: nobody asked for that";
 
 fn base(subscription: &Subscription) -> Result<SourceUrl, String> {
     subscription.address.parse().map_err(|error| format!("its address is not usable: {error}"))
@@ -37,16 +41,17 @@ fn at(base: &SourceUrl, path: &str) -> Result<SourceUrl, String> {
 }
 
 /// A small answer.
-async fn value(url: SourceUrl, subscription: &Subscription) -> Result<Value, String> {
+async fn value(url: &SourceUrl, asking: Asking<'_>) -> Result<Value, String> {
     let mut body = Vec::new();
-    fetch::get(url, asking(subscription), async |bytes: Bytes, _| {
+    let document = asking.get(url).await?.ok_or(UNASKED)?;
+    let take = async |bytes: Bytes, _| {
         if body.len() + bytes.len() > ANSWER_BYTES_MAX {
             return Err("its answer is too long".to_owned());
         }
         body.extend_from_slice(&bytes);
         Ok(())
-    })
-    .await?;
+    };
+    document.pour(take).await?;
     serde_json::from_slice(&body).map_err(|_| "its answer is no JSON; is the address right?".to_owned())
 }
 
@@ -131,11 +136,16 @@ fn logo(address: &Value) -> String {
 }
 
 /// Reads an Xtream login into `intake`.
-pub(super) async fn read(subscription: &Subscription, intake: &mut Intake<'_>) -> Result<Account, String> {
+pub(super) async fn read(
+    fetcher: &Fetcher,
+    subscription: &Subscription,
+    intake: &mut Intake<'_>,
+) -> Result<Account, String> {
+    let asking = asking(fetcher, subscription);
     let base = base(subscription)?;
     let (user, password) = (encoded(&subscription.username), encoded(&subscription.password));
     let api = |action: &str| at(&base, &format!("player_api.php?username={user}&password={password}{action}"));
-    let account = account(&value(api("")?, subscription).await?)?;
+    let account = account(&value(&api("")?, asking).await?)?;
 
     let mut groups: BTreeMap<String, String> = BTreeMap::new();
     let mut items = Items::default();
@@ -144,10 +154,13 @@ pub(super) async fn read(subscription: &Subscription, intake: &mut Intake<'_>) -
             groups.insert(text(&group.id), text(&group.name));
         }
     };
+    let document = asking.get(&api("&action=get_live_categories")?).await?.ok_or(UNASKED)?;
     let take = async |bytes: Bytes, _| items.push(&bytes, &mut on_group).map_err(|error| error.to_string());
-    fetch::get(api("&action=get_live_categories")?, asking(subscription), take).await?;
+    document.pour(take).await?;
     items.finish().map_err(|error| error.to_string())?;
 
+    let document = asking.get(&api("&action=get_live_streams")?).await?.ok_or(UNASKED)?;
+    intake.reach = document.reach;
     let mut items = Items::default();
     let mut streams = Vec::new();
     let take = async |bytes: Bytes, whole| {
@@ -163,7 +176,7 @@ pub(super) async fn read(subscription: &Subscription, intake: &mut Intake<'_>) -
         pushed.map_err(|error| error.to_string())?;
         intake.settle().await
     };
-    fetch::get(api("&action=get_live_streams")?, asking(subscription), take).await?;
+    document.pour(take).await?;
     items.finish().map_err(|error| error.to_string())?;
     if intake.end().await? == 0 {
         return Err("the provider lists no channels for this login".to_owned());
@@ -214,14 +227,21 @@ struct Program {
 }
 
 /// Reads the lineup of another HDHomeRun into `intake`. It allows as many streams as it has tuners.
-pub(super) async fn read_lineup(subscription: &Subscription, intake: &mut Intake<'_>) -> Result<Account, String> {
+pub(super) async fn read_lineup(
+    fetcher: &Fetcher,
+    subscription: &Subscription,
+    intake: &mut Intake<'_>,
+) -> Result<Account, String> {
+    let asking = asking(fetcher, subscription);
     let base = base(subscription)?;
-    let device = value(at(&base, "/discover.json")?, subscription).await?;
+    let device = value(&at(&base, "/discover.json")?, asking).await?;
     if device.get("DeviceID").and_then(Value::as_str).is_none() {
         return Err("there is no HDHomeRun at this address".to_owned());
     }
     let tuners = device.get("TunerCount").and_then(number).and_then(|count| u16::try_from(count).ok());
     let account = Account { connections_max: tuners.filter(|count| *count > 0), ..Account::default() };
+    let document = asking.get(&at(&base, "/lineup.json")?).await?.ok_or(UNASKED)?;
+    intake.reach = document.reach;
     let mut items = Items::default();
     let mut programs = Vec::new();
     let take = async |bytes: Bytes, whole| {
@@ -236,7 +256,7 @@ pub(super) async fn read_lineup(subscription: &Subscription, intake: &mut Intake
         pushed.map_err(|error| error.to_string())?;
         intake.settle().await
     };
-    fetch::get(at(&base, "/lineup.json")?, asking(subscription), take).await?;
+    document.pour(take).await?;
     items.finish().map_err(|error| error.to_string())?;
     if intake.end().await? == 0 {
         return Err("it has no channels; have it scan for some".to_owned());

@@ -26,7 +26,7 @@ fn what_it_plays_real_decoders_play() {
     let starts = fake.starts("good");
     assert_eq!(starts.len(), 1, "{starts:?}");
     assert!(daemon.children().contains(&starts[0].pid));
-    assert!(starts[0].more.contains("http://fake.example/good.ts"), "{starts:?}");
+    assert!(starts[0].more.contains("udp://good.ts:9"), "{starts:?}");
 }
 
 #[test]

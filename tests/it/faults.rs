@@ -5,10 +5,7 @@
 //! kernel can show within two minutes. Not here:
 //!
 //! - U10, U11: flapping every 40 or 75 seconds, for hours; golden time-lines of the rules.
-//! - U06, half of it: FFmpeg does not tell what a source's `Retry-After` says. U07, half of it, and U23: FFmpeg, not the
-//!   daemon, follows redirects and chooses between address families.
-//! - U21: a certificate while our own clock is wrong. Another clock cannot be given to one process without a shim; what
-//!   FFmpeg's words mean then is tested beside them.
+//! - U07, half of it, U20, half of it, and U23: redirects into a house, resolvers and address families stand in `reach`.
 //! - F06: a process that cannot be killed. It takes a broken driver; the rules are told "not reaped".
 //! - F15: reused process ids. A race that a test cannot win; the simulator plays it.
 //! - F18: an encoder that dies; in `profiles.rs`. F22: a day, in virtual time.
@@ -16,7 +13,7 @@
 
 mod child;
 mod kernel;
-mod upstream;
+pub(crate) mod upstream;
 mod viewer;
 
 use crate::kit::fakeff::Metrics;

@@ -168,6 +168,25 @@ fn groups_are_heard() {
     }
 }
 
+/// What is at stake: a playlist that has the box knock at its own doors (S32). Tried with whoever FFmpeg would call, in
+/// a box whose settings do not allow it.
+#[test]
+fn this_box_is_not_called_by_itself() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for url in ["rtsp://localhost:PORT/1", "rtmp://127.0.0.1:PORT/live/1", "rtmps://localhost:PORT/live/1"] {
+        let mut setup = Setup::new();
+        setup.set("lineup", "this_box = false");
+        setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", url.replace("PORT", &port.to_string())));
+        let daemon = setup.start();
+        daemon.wait_for_log("playlist loaded");
+        assert_eq!(http::get(daemon.address(), 5004, "/auto/v1").status, 503);
+        daemon.wait_for_log("is this box itself");
+        assert!(listener.accept().is_err(), "{url}");
+    }
+}
+
 #[test]
 fn options_that_would_open_a_door_are_no_channels() {
     let hostile = [

@@ -23,6 +23,8 @@ mod observe;
 mod play;
 mod playlist;
 mod profiles;
+mod pull;
+mod reach;
 mod seam;
 mod start;
 mod subscriptions;

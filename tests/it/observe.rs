@@ -152,7 +152,7 @@ fn json(answer: &Answer) -> Value {
 // ---- Metrics --------------------------------------------------------------------------------------------------------
 
 /// The names of the plan (5-M), which dashboards elsewhere are built on.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 39] = [
     "ffmpeg_processes_active",
     "ffmpeg_spawn_pending",
     "ffmpeg_spawn_rejected_total",
@@ -185,6 +185,7 @@ const NAMES: [&str; 38] = [
     "limit",
     "build_info",
     "ffmpeg_spawn_total",
+    "pull_total",
     "failure_total",
     "metric_rows_left_out_total",
     "log_lines_total",
@@ -312,7 +313,7 @@ fn a_hundred_and_forty_failing_channels_are_counted_and_bounded() {
     // bound. Every channel is tuned once and fails; the newest have rows of their own, the rest is counted.
     let mut setup = Setup::new();
     let channels = (1..=140).fold(String::from("#EXTM3U\n"), |mut all, n| {
-        write!(all, "#EXTINF:-1,Channel {n}\nhttp://192.0.2.1/{n}.ts\n").unwrap();
+        write!(all, "#EXTINF:-1,Channel {n}\nudp://192.0.2.1:{n}\n").unwrap();
         all
     });
     setup.playlist(&channels).fake_ffmpeg("echo broken >&2\nexit 1").set("slots", "count = 8");

@@ -5,7 +5,7 @@
 //! that is given back at once, or slowly. What viewers get is really encoded, unless the fake FFmpeg plays.
 
 use crate::faults::{all_failures, as_strs, mounting, whole};
-use crate::kit::fakeff::{Fake, Metrics};
+use crate::kit::fakeff::{Fake, Metrics, address_of};
 use crate::kit::media::{decode_errors, inspect, make, read_bytes, read_for};
 use crate::kit::source::Source;
 use crate::kit::{Daemon, Setup, http, is_alive, run, wait_until};
@@ -142,7 +142,7 @@ fn a_profile_that_nobody_knows_is_802_and_takes_no_tuner() {
 fn one_picture_has_one_child_and_another_profile_is_another_picture() {
     let (fake, mut setup) = Fake::setup(&[]);
     fake.script(&format!("{TRIAL}: {FAST}\n"));
-    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", crate::kit::fakeff::address_of("one")));
+    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", address_of("one")));
     setup.set("transcode", "enabled = true");
     let daemon = setup.start();
     daemon.wait_for_log("playlist loaded");
@@ -245,7 +245,7 @@ fn a_box_that_is_busy_makes_less_or_says_so() {
 fn a_trial_gives_way_to_a_viewer() {
     let (fake, mut setup) = Fake::setup(&[]);
     fake.script(&format!("{TRIAL}: silent | {FAST}\n"));
-    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", crate::kit::fakeff::address_of("one")));
+    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", address_of("one")));
     setup.set("transcode", "enabled = true");
     let daemon = setup.start();
     daemon.wait_for_log("playlist loaded");
@@ -274,11 +274,13 @@ fn a_trial_gives_way_to_a_viewer() {
     assert!(!is_alive(trials()[2].pid));
 }
 
-/// A daemon with the channel 1 that believes in a render node, in a namespace of its own. Its VAAPI encoder passes the
-/// trial and does `as_told` to the channel; Quick Sync is not there.
-fn with_a_chip(as_told: &str) -> (Fake, Daemon) {
+/// A daemon with channels from 1 that believes in a render node, in a namespace of its own. Its VAAPI encoder passes the
+/// trial and does `as_told` to the channels; Quick Sync is not there.
+fn with_a_chip(as_told: &str, addresses: &[String]) -> (Fake, Daemon) {
     let (fake, mut setup) = Fake::setup(&[]);
-    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,One\n{}\n", crate::kit::fakeff::address_of("one")));
+    setup.playlist(
+        addresses.iter().fold("#EXTM3U\n".to_owned(), |all, address| all + "#EXTINF:-1,Some\n" + address + "\n"),
+    );
     setup.set("transcode", "enabled = true");
     fake.script(&format!(
         "h264_vaapi: {FAST} | {as_told}\nh264_qsv: exit_after=0, exit_code=1\nlibx264: {FAST} | live\n"
@@ -314,7 +316,7 @@ fn starts(fake: &Fake, key: &str) -> usize {
 /// channel: the viewer keeps his connection, software goes on, and the channel is not to blame.
 #[test]
 fn f18_an_encoder_that_dies_is_replaced_by_software() {
-    let (fake, daemon) = with_a_chip("exit_after=3000, signal=11");
+    let (fake, daemon) = with_a_chip("exit_after=3000, signal=11", &[address_of("one")]);
     let mut stream = open(&daemon, "/auto/v1?transcode=internet540");
     let bytes = read_for(&mut stream, Duration::from_secs(8));
     let report = inspect(&bytes);
@@ -333,7 +335,7 @@ fn f18_an_encoder_that_dies_is_replaced_by_software() {
 /// attempt has failed, the next one is software's, and the encoder is kept for other channels.
 #[test]
 fn f18_an_encoder_that_hangs_is_not_asked_again_for_this_channel() {
-    let (fake, daemon) = with_a_chip("silence_after=2000");
+    let (fake, daemon) = with_a_chip("silence_after=2000", &[address_of("one")]);
     let mut stream = open(&daemon, "/auto/v1?transcode=internet540");
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     let bytes = read_for(&mut stream, Duration::from_secs(28));
@@ -343,6 +345,26 @@ fn f18_an_encoder_that_hangs_is_not_asked_again_for_this_channel() {
     assert_eq!(encoders(&daemon)[0], "vaapi:renderD128 works");
     assert!(daemon.has_logged("it is left to software"), "{}", daemon.log());
     assert!(!read_bytes(&mut stream, 188 * 50).is_empty(), "and it goes on");
+}
+
+/// What is at stake: a chip that is taken from a channel because its provider was away. Tried with one source that says
+/// 404 and one that says nothing, and children that wait for them: the channels fail, and the chip is theirs all the same.
+#[test]
+fn f18_an_encoder_that_got_nothing_is_not_to_blame() {
+    let (gone, silent) = (Source::fixed("HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n"), Source::silent());
+    let (fake, daemon) = with_a_chip("silent", &[gone.url("/1.ts"), silent.url("/2.ts")]);
+    let address = daemon.address();
+    for channel in [1, 2] {
+        std::thread::spawn(move || http::open(address, 5004, &format!("/auto/v{channel}?transcode=internet540")));
+    }
+    wait_until("both fail", Duration::from_secs(40), || all_failures(&daemon) == 2);
+    wait_until("both have ended", SOON, || {
+        daemon.status()["tuners"].as_array().unwrap().iter().all(|tuner| tuner["state"] == "free")
+    });
+    assert_eq!(starts(&fake, "h264_vaapi"), 3, "a trial and two channels");
+    assert_eq!((gone.connections(), silent.connections()), (1, 1));
+    assert_eq!(encoders(&daemon)[0], "vaapi:renderD128 works");
+    assert!(!daemon.has_logged("it is left to software"), "{}", daemon.log());
 }
 
 /// Old clients name the profile where they set the channel.

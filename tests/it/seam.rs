@@ -36,7 +36,7 @@ fn join(children: &[Vec<u8>]) -> Vec<u8> {
 
 /// Times of decoding in seconds, by stream, in the order of the packets, as FFmpeg demuxes them. Once it has met
 /// pictures out of order it knows none for the very first one.
-fn decoding_times(file: &Path) -> BTreeMap<u32, Vec<f64>> {
+pub(crate) fn decoding_times(file: &Path) -> BTreeMap<u32, Vec<f64>> {
     let entries = ["-v", "error", "-show_entries", "packet=stream_index,dts_time", "-of", "csv=p=0"];
     let (status, said) = run("ffprobe", &[&entries[..], &[file.to_str().unwrap()]].concat());
     assert!(status.success(), "{said}");
@@ -53,7 +53,7 @@ fn decoding_times(file: &Path) -> BTreeMap<u32, Vec<f64>> {
     times
 }
 
-fn runs_backwards(times: &BTreeMap<u32, Vec<f64>>) -> bool {
+pub(crate) fn runs_backwards(times: &BTreeMap<u32, Vec<f64>>) -> bool {
     times.values().any(|times| times.windows(2).any(|pair| pair[1] <= pair[0]))
 }
 
@@ -173,7 +173,7 @@ fn a_viewers_connection_outlives_three_children() {
     let mut setup = Setup::new();
     let (path, starts) = (setup.folder.path().join("source.ts"), setup.folder.path().join("starts"));
     let file = make_ts(&path, 30);
-    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,Brittle\nhttp://{}:9/live.ts\n", setup.address));
+    setup.playlist(format!("#EXTM3U\n#EXTINF:-1,Brittle\nudp://{}:9\n", setup.address));
     // Each child begins at another time.
     setup.fake_ffmpeg(&format!(
         "echo >>'{starts}'; n=$(wc -l <'{starts}')

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Channels whose stream a fake FFmpeg makes.
 fn playlist(channels_len: usize) -> String {
-    let entry = |n: usize| format!("#EXTINF:-1,Channel {n}\nhttp://127.0.0.1:9/{n}.ts\n");
+    let entry = |n: usize| format!("#EXTINF:-1,Channel {n}\nudp://channel{n}.example:9\n");
     (1..=channels_len).map(entry).fold("#EXTM3U\n".to_owned(), |all, entry| all + &entry)
 }
 

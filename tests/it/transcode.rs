@@ -13,9 +13,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::kit::media::{decode_errors, inspect, make};
-use crate::kit::source::Source as Server;
 use crate::kit::{Folder, run};
 use pure::model::encoder::{Candidates, Encoder};
+use pure::model::headers::Headers;
 use pure::model::lineup::{ChannelId, DemoIndex, Source};
 use pure::model::profile::{Profile, Size};
 use pure::model::recipe::{Recipe, Treatment, recipe, trial};
@@ -23,6 +23,7 @@ use pure::rules::encoders::blame::{Blame, Ended, How, blame};
 use pure::rules::encoders::trial::{Outcome, Trial, TrialEnd};
 use pure::rules::encoders::{Cannot, Choice};
 use pure::rules::pool::SlotIndex;
+use pure::rules::reach::Reach;
 use pure::time::Mono;
 use tokio::process::{ChildStderr, ChildStdout};
 use tunerd::engine::encoders::{Encoding, Started, has_device};
@@ -37,17 +38,25 @@ fn candidates(names: &[&str]) -> Candidates {
     names.iter().map(|name| encoder(name)).collect()
 }
 
-fn url(server: &Server, path: &str) -> Source {
+/// A transport stream over HTTP, which recipes expect on standard input.
+fn stream() -> Source {
     Source::Url {
-        url: server.url(path).parse().unwrap(),
+        url: "http://source.example/1.ts".parse().unwrap(),
         user_agent: None,
-        headers: pure::model::headers::Headers::default(),
+        headers: Headers::default(),
+        reach: Reach::Public,
     }
 }
 
 /// Runs a recipe to its end.
 pub(crate) fn cook(program: &Path, arguments: &[String]) -> Output {
-    let output = Command::new("timeout").arg("120").arg(program).args(arguments).stdin(Stdio::null()).output();
+    cook_from(program, arguments, Path::new("/dev/null"))
+}
+
+/// The same, with `file` on its standard input.
+fn cook_from(program: &Path, arguments: &[String], file: &Path) -> Output {
+    let file = fs::File::open(file).unwrap();
+    let output = Command::new("timeout").arg("120").arg(program).args(arguments).stdin(file).output();
     output.unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
@@ -116,12 +125,10 @@ fn every_profile_makes_what_it_promises() {
         ],
     );
     assert!(status.success(), "{said}");
-    let server = Server::file(&file);
-    let source = url(&server, "/1.ts");
     for profile in Profile::ALL {
         let Some(target) = profile.target() else { continue };
-        let made =
-            cook(Path::new("ffmpeg"), recipe(&source, "Test", Treatment::Transcode(target, Encoder::Software)).args());
+        let treatment = Treatment::Transcode(target, Encoder::Software);
+        let made = cook_from(Path::new("ffmpeg"), recipe(&stream(), "Test", treatment).args(), &file);
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "{profile}: {said}");
         let capture = folder.write(&format!("{profile}.ts"), &made.stdout);
@@ -175,10 +182,10 @@ fn small_and_fast_sources_are_not_made_larger_or_faster() {
         "-f",
         "mpegts",
     ];
-    let server = Server::file(&make(&folder.path().join("small.ts"), 2, &how));
+    let file = make(&folder.path().join("small.ts"), 2, &how);
     for (source, profile, size, rate) in [
-        (url(&server, "/1.ts"), Profile::Internet720, (416, 242), "30/1"),
-        (url(&server, "/1.ts"), Profile::Heavy, (416, 242), "60/1"),
+        (stream(), Profile::Internet720, (416, 242), "30/1"),
+        (stream(), Profile::Heavy, (416, 242), "60/1"),
         (Source::Demo(DemoIndex(0)), Profile::Internet240, (432, 240), "25/1"),
     ] {
         let treatment = Treatment::Transcode(profile.target().unwrap(), Encoder::Software);
@@ -186,7 +193,7 @@ fn small_and_fast_sources_are_not_made_larger_or_faster() {
         // The demo channel does not end.
         let end = arguments.len() - 1;
         arguments.splice(end..end, ["-t".to_owned(), "2".to_owned()]);
-        let made = cook(Path::new("ffmpeg"), &arguments);
+        let made = cook_from(Path::new("ffmpeg"), &arguments, &file);
         let capture = folder.write("capture.ts", &made.stdout);
         let video = &probe(&capture)["video"];
         assert_eq!((&video["width"], &video["height"]), (&size.0.into(), &size.1.into()), "{profile}");
@@ -199,17 +206,16 @@ fn small_and_fast_sources_are_not_made_larger_or_faster() {
 #[test]
 fn the_raspberry_pi_gets_whole_lines() {
     let folder = Folder::new();
-    let server =
-        Server::file(&make(&folder.path().join("odd.ts"), 1, &["-s", "854x482", "-c:v", "libx264", "-f", "mpegts"]));
+    let file = make(&folder.path().join("odd.ts"), 1, &["-s", "854x482", "-c:v", "libx264", "-f", "mpegts"]);
     for (profile, size) in
         [(Profile::Heavy, (832, 482)), (Profile::Internet480, (832, 480)), (Profile::Internet240, (448, 240))]
     {
         let treatment = Treatment::Transcode(profile.target().unwrap(), encoder("v4l2m2m:video11"));
-        let mut arguments = recipe(&url(&server, "/1.ts"), "x", treatment).args().to_vec();
+        let mut arguments = recipe(&stream(), "x", treatment).args().to_vec();
         let at = arguments.iter().position(|argument| argument == "-num_capture_buffers").unwrap();
         arguments.drain(at..at + 2);
         arguments[at - 1] = "libx264".to_owned();
-        let made = cook(Path::new("ffmpeg"), &arguments);
+        let made = cook_from(Path::new("ffmpeg"), &arguments, &file);
         let video = &probe(&folder.write("capture.ts", &made.stdout))["video"];
         assert_eq!((&video["width"], &video["height"]), (&size.0.into(), &size.1.into()), "{profile}");
     }
@@ -422,8 +428,6 @@ fn software_takes_over_from_a_chip_that_fails_while_running() {
         3,
         &["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-f", "mpegts"],
     );
-    let server = Server::file(&file);
-    let source = url(&server, "/1.ts");
     let (slot, channel) = (SlotIndex(0), ChannelId(1));
     // The trial of a chip that works: the real libx264 stands in for it.
     let encoding = Encoding::new(&candidates(&["vaapi:renderD128", "nvenc:0"]), |_| true);
@@ -435,7 +439,7 @@ fn software_takes_over_from_a_chip_that_fails_while_running() {
         attempts.set(attempts.get() + 1);
         let choice = encoding.choose(channel, Profile::Internet240).unwrap().unwrap();
         encoding.started(slot, channel, Profile::Internet240, choice);
-        (choice, cook(&house.program, recipe(&source, "Test", choice.treatment()).args()))
+        (choice, cook_from(&house.program, recipe(&stream(), "Test", choice.treatment()).args(), &file))
     };
     let end = |made: &Output| {
         let how = made.status.signal().map_or(How::Exit, How::Signal);

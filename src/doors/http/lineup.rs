@@ -324,12 +324,12 @@ fn logo(channel: &Channel, base: &BaseUrl) -> String {
 /// The logo of a channel.
 pub(super) async fn serve_logo(app: &App, channel: u32, fingerprint: u64) -> Response<Body> {
     let Some(lineup) = app.engine.lineup() else { return loading() };
-    let channel = lineup.by_id(ChannelId(channel));
-    let logo = channel.map(|channel| channel.logo.clone()).filter(|logo| !logo.is_empty());
-    let Some(logo) = logo.filter(|logo| Fingerprint::EMPTY.with(logo).number() == fingerprint) else {
-        return answer::not_found();
-    };
-    match app.subscriptions.logo(&logo).await {
+    let channel = lineup.by_id(ChannelId(channel)).filter(|channel| !channel.logo.is_empty());
+    let channel = channel.filter(|channel| Fingerprint::EMPTY.with(&channel.logo).number() == fingerprint);
+    // It may take a while; the lineup is not held meanwhile.
+    let Some(channel) = channel.cloned() else { return answer::not_found() };
+    drop(lineup);
+    match app.subscriptions.logo(&channel).await {
         Ok((bytes, kind)) => {
             let mut answer = answer::plain(StatusCode::OK, kind, bytes);
             let forever = HeaderValue::from_static("public, max-age=2592000, immutable");

@@ -115,6 +115,7 @@ impl Metrics {
             gauges.ffmpeg_spawn_pending,
         );
         words(text, "ffmpeg_spawn_total", "FFmpeg processes started", "kind", &self.spawns);
+        words(text, "pull_total", "Sources pulled without an FFmpeg", "kind", &self.pulls);
         words(text, "ffmpeg_spawn_rejected_total", "Spawns that the gate held back", "reason", &self.rejections);
         for (name, help, counter) in [
             ("ffmpeg_spawn_timeout_total", "Spawns given up after 90 s without a permit", &self.acquire_timeouts),

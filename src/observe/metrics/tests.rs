@@ -193,6 +193,7 @@ fn thousands_of_channels_fit_the_page_and_the_newest_are_kept() {
     }
     let all = |counters: &[Counter]| counters.iter().for_each(|counter| counter.0.set(u64::MAX));
     all(&metrics.spawns.counters);
+    all(&metrics.pulls.counters);
     all(&metrics.refusals.counters);
     all(&metrics.rejections.counters);
     all(&metrics.failures.counters);

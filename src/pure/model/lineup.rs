@@ -6,6 +6,7 @@
 use crate::model::guide_number::GuideNumber;
 use crate::model::headers::Headers;
 use crate::model::source_url::SourceUrl;
+use crate::rules::reach::Reach;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,6 +32,8 @@ pub enum Source {
         user_agent: Option<String>,
         /// What else he wants to see.
         headers: Headers,
+        /// How far it may lead: no further than whoever named it.
+        reach: Reach,
     },
 }
 

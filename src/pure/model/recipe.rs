@@ -3,13 +3,14 @@
 //! Not here: who starts FFmpeg, and how often (the daemon's `engine::process`, with a permit); what the demo channels
 //! look like (`recipe/demo.rs`); what each encoder wants (`recipe/transcode.rs`).
 //!
-//! The invariant (S30, S31): every argument comes from a template of this file, except two, each in a place of its own
-//! where FFmpeg takes it for a value and nothing else: the address, right after `-i`, and the name of the channel, after
-//! `-metadata` and behind `service_name=`. A provider's user agent is a third, after `-user_agent`, and the headers that
-//! he wants to see a fourth, after `-headers`; what an SRT address says stands after options of the same names. Rates,
-//! sizes and devices are numbers of our own tables. No shell, no "extra arguments". Which demuxers and protocols may open
-//! an address is listed exactly, so that a playlist or a picture served in place of a stream is not followed. FFmpeg takes
-//! options out of the addresses of datagrams and SRT: what stands there is ours ([`Reader::address`]).
+//! The invariant (S30, S31, S33): every argument comes from a template of this file, except a few values, each in a place
+//! of its own where FFmpeg takes it for a value and nothing else: the name of the channel, after `-metadata` and behind
+//! `service_name=`; the address of what FFmpeg calls or hears by itself, right after `-i`; what such an address says, and a
+//! camera's user agent, after options of their own. Rates, sizes and devices are numbers of our own tables. No shell, no
+//! "extra arguments". What lies behind HTTP is fetched by ourselves and comes through a pipe, and FFmpeg may open nothing
+//! else; for everything else the protocols and demuxers are listed exactly: a playlist or a picture served in place of a
+//! stream leads nowhere. FFmpeg takes options out of the addresses of datagrams and SRT: what stands there is ours
+//! ([`Reader::address`]).
 
 mod demo;
 mod transcode;
@@ -22,11 +23,14 @@ use crate::model::lineup::{DemoIndex, Source};
 use crate::model::profile::{Profile, Target};
 use crate::model::recipe::demo::Scene;
 use crate::model::source_url::{Scheme, SourceUrl, SrtOption};
+use crate::rules::admission::Work;
+use crate::rules::reach::Reach;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 /// What happens to pictures and sound on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +50,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The arguments in order. One of them is the whole address, **with its passwords**: for the child only.
+    /// The arguments in order.
     pub fn args(&self) -> &[String] {
         &self.args
     }
@@ -132,12 +136,17 @@ pub fn demo_channel(index: DemoIndex) -> &'static DemoChannel {
 ///
 /// A demo source is always encoded: there is nothing to copy.
 pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Recipe {
+    recipe_at(source, None, channel_name, treatment)
+}
+
+/// The same, calling or hearing nobody but `at`, which is where the source of [`to_call`] was found to be.
+pub fn recipe_at(source: &Source, at: Option<IpAddr>, channel_name: &str, treatment: Treatment) -> Recipe {
     let mut recipe = Recipe { args: Vec::new() };
     recipe.push(&ALWAYS);
     if let Treatment::Transcode(_, encoder) = treatment {
         recipe.push_device(encoder);
     }
-    recipe.push_input(source);
+    recipe.push_input(source, at);
     recipe.push_streams(source, treatment);
     match (source, treatment) {
         (_, Treatment::Transcode(target, encoder)) => recipe.push_coding(target, encoder),
@@ -148,6 +157,33 @@ pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Reci
     recipe.push_value("-metadata", service_name(channel_name));
     recipe.push(&OUTPUT);
     recipe
+}
+
+/// The least that it takes to play a source; what comes may need more.
+pub fn least_work(source: &Source) -> Work {
+    match source {
+        Source::Demo(_) => Work::Encode,
+        Source::Url { url, .. } => match Reader::of(url) {
+            Reader::TransportStream | Reader::Hls => Work::Pull,
+            _ => Work::Copy,
+        },
+    }
+}
+
+/// What is to be fetched for a source; none for what FFmpeg makes or hears by itself.
+pub fn to_fetch(source: &Source) -> Option<&SourceUrl> {
+    match source {
+        Source::Url { url, .. } if url.scheme().is_http() => Some(url),
+        Source::Demo(_) | Source::Url { .. } => None,
+    }
+}
+
+/// Whom FFmpeg calls by itself for a source, or where it listens, and how far that may be.
+pub fn to_call(source: &Source) -> Option<(&SourceUrl, Reach)> {
+    match source {
+        Source::Url { url, reach, .. } if !url.scheme().is_http() => Some((url, *reach)),
+        Source::Demo(_) | Source::Url { .. } => None,
+    }
 }
 
 /// The recipe that shows what an encoder can do: a second of a test picture of 720 lines, on the very way that a
@@ -166,21 +202,18 @@ pub fn trial(encoder: Encoder) -> Recipe {
 }
 
 impl Recipe {
-    /// All of the input, up to its address. Nothing behind it depends on where the bytes come from.
-    fn push_input(&mut self, source: &Source) {
+    /// All of the input. Nothing behind it depends on where the bytes come from.
+    fn push_input(&mut self, source: &Source, at: Option<IpAddr>) {
         match source {
             Source::Demo(index) => {
                 self.push(&DEMO_INPUT);
                 self.push_value("-i", demo_channel(*index).graph());
             }
-            Source::Url { url, user_agent, headers } => {
+            Source::Url { url, .. } => {
                 let reader = Reader::of(url);
                 self.push(reader.input());
-                if url.scheme().is_http() || reader == Reader::Rtsp {
-                    self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
-                }
-                if url.scheme().is_http() && !headers.is_empty() {
-                    self.push_value("-headers", headers.to_lines());
+                if reader == Reader::Rtsp {
+                    self.push_value("-user_agent", user_agent(source));
                 }
                 for option in SrtOption::ALL {
                     if let Some(value) = url.srt_option(option) {
@@ -189,7 +222,12 @@ impl Recipe {
                         self.push_value(&format!("-{prefix}{}", option.key()), value);
                     }
                 }
-                self.push_value("-i", reader.address(url));
+                if let (Reader::Rtmp, Some(_)) = (reader, at) {
+                    // Servers of many names go by this one.
+                    let place = format!("rtmp://{}:{}/{}", url.bracketed_host(), url.port(), rtmp_app(url));
+                    self.push_value("-rtmp_tcurl", place);
+                }
+                self.push_value("-i", reader.address(url, at));
             }
         }
     }
@@ -275,7 +313,7 @@ impl Reader {
         }
     }
 
-    /// What stands before the address. The demuxer is pinned where it is known; a silent source ends the child after
+    /// What stands before the input. The demuxer is pinned where it is known; a silent source ends the child after
     /// eight seconds, in microseconds, or after twice that where FFmpeg waits at two places, as it does once a camera,
     /// RTMP or RTP has begun to play.
     ///
@@ -295,27 +333,41 @@ impl Reader {
         }
     }
 
-    /// The address as FFmpeg gets it. Of datagrams and SRT it would take any option out of it: there are none but ours.
-    fn address(self, url: &SourceUrl) -> String {
-        let mut address = match self {
-            Self::Udp | Self::Rtp | Self::Srt => format!("{}://{}", url.scheme().as_str(), url.host_and_port()),
-            _ => return url.as_str().to_owned(),
+    /// The address as FFmpeg gets it, which calls nobody but `at` then. Of datagrams and SRT it would take any option out
+    /// of it: there are none but ours.
+    fn address(self, url: &SourceUrl, at: Option<IpAddr>) -> String {
+        let scheme = url.scheme().as_str();
+        let place = match at {
+            // Who can show this name's certificate is who was meant, wherever he is.
+            Some(_) | None if self == Self::Rtmps => url.bracketed_host(),
+            Some(IpAddr::V6(v6)) => format!("[{v6}]"),
+            Some(IpAddr::V4(v4)) => format!("{v4}"),
+            None => url.bracketed_host(),
         };
-        if self == Self::Rtp {
+        let port = url.port();
+        match self {
+            Self::TransportStream | Self::File | Self::Hls => "pipe:0".to_owned(),
+            Self::Srt => format!("{scheme}://{place}:{port}"),
+            Self::Udp => {
+                let sender = url.sender().map_or(String::new(), |sender| format!("?sources={sender}"));
+                format!("{scheme}://{place}:{port}{sender}")
+            }
             // Its reader passes no option on to where its datagrams come from.
-            address.push_str("?timeout=8000000");
+            Self::Rtp => {
+                let sender = url.sender().map_or(String::new(), |sender| format!("&sources={sender}"));
+                format!("{scheme}://{place}:{port}?timeout=8000000{sender}")
+            }
+            Self::Rtsp | Self::Rtmp | Self::Rtmps => {
+                let userinfo = url.userinfo().map_or(String::new(), |userinfo| format!("{userinfo}@"));
+                format!("{scheme}://{userinfo}{place}:{port}{}", url.path_and_query())
+            }
         }
-        if let Some(sender) = url.sender() {
-            let separator = if self == Self::Rtp { '&' } else { '?' };
-            address.push_str(&format!("{separator}sources={sender}"));
-        }
-        address
     }
 
     /// Which streams are taken.
     fn streams(self, treatment: Treatment) -> &'static [&'static str] {
         match (self, treatment) {
-            // FFmpeg takes the best picture and the best sound of a playlist's variants, and loads no others.
+            // The best picture and the best sound; segments may hold other things.
             (Self::Hls, _) => &["-sn", "-dn"],
             (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
             // An encoder that waits for a sound that never comes would hold the picture back.
@@ -326,27 +378,26 @@ impl Reader {
 
 // A transport stream is analysed until every stream is known: with `scan_all_pmts 0` (else it would be the whole
 // `analyzeduration`, whatever is found) and `fpsprobesize 0` that is its first key frame. The limits are for streams
-// that stay silent; what was read meanwhile is not lost. `http` includes TLS, because providers redirect to it.
+// that stay silent; what was read meanwhile is not lost.
 
 #[rustfmt::skip]
-const TRANSPORT_STREAM_INPUT: [&str; 16] = [
-    "-protocol_whitelist", "http,https,tcp,tls", "-format_whitelist", "mpegts", "-rw_timeout", "8000000",
+const TRANSPORT_STREAM_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "pipe", "-format_whitelist", "mpegts",
     "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
     "-f", "mpegts", "-scan_all_pmts", "0",
 ];
 
 #[rustfmt::skip]
-const FILE_INPUT: [&str; 12] = [
-    "-protocol_whitelist", "http,https,tcp,tls", "-format_whitelist", "mov,matroska,flv,mpeg",
-    "-rw_timeout", "8000000", "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+const FILE_INPUT: [&str; 10] = [
+    "-protocol_whitelist", "pipe", "-format_whitelist", "mov,matroska,flv,mpeg",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
 ];
 
+/// Segments of a playlist, one after the other.
 #[rustfmt::skip]
-const HLS_INPUT: [&str; 14] = [
-    "-protocol_whitelist", "http,https,tcp,tls,crypto",
-    "-format_whitelist", "hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", "-rw_timeout", "8000000",
+const HLS_INPUT: [&str; 10] = [
+    "-protocol_whitelist", "pipe", "-format_whitelist", "mpegts,mov,aac,mp3,ac3,eac3",
     "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
-    "-f", "hls",
 ];
 
 #[rustfmt::skip]
@@ -420,6 +471,16 @@ const OUTPUT: [&str; 17] = [
     "-f", "mpegts", "pipe:1",
 ];
 
+/// The part of an RTMP stream's name that a server takes for an application's.
+///
+/// Source: `rtmp_open` in `rtmpproto.c`.
+fn rtmp_app(url: &SourceUrl) -> &str {
+    let path = url.path_and_query().trim_start_matches('/');
+    let Some((first, rest)) = path.split_once('/') else { return path };
+    let instance = rest.split_once('/').filter(|(instance, _)| first != "ondemand" && !instance.contains(':'));
+    instance.and_then(|(instance, _)| path.get(..first.len() + 1 + instance.len())).unwrap_or(first)
+}
+
 // ---- Values -----------------------------------------------------------------------------------------------------
 
 /// What providers see where a playlist names no user agent.
@@ -429,7 +490,14 @@ const USER_AGENT: &str = "tunerd";
 const SERVICE_NAME_BYTES_MAX: usize = 200;
 const _: () = assert!(SERVICE_NAME_BYTES_MAX <= NAME_BYTES_MAX, "only ever cuts");
 
-/// A user agent that cannot end its header line.
+/// What a source's provider sees: its own user agent where it wants one, in a form that cannot end its header line.
+pub fn user_agent(source: &Source) -> String {
+    match source {
+        Source::Url { user_agent, .. } => clean_user_agent(user_agent.as_deref()),
+        Source::Demo(_) => USER_AGENT.to_owned(),
+    }
+}
+
 fn clean_user_agent(user_agent: Option<&str>) -> String {
     let clean: String =
         user_agent.unwrap_or_default().chars().filter(|c| matches!(c, ' '..='~')).take(NAME_BYTES_MAX).collect();
@@ -452,12 +520,19 @@ fn service_name(channel_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::headers::{HeaderName, Headers};
+    use crate::model::headers::Headers;
+    use crate::rules::reach::Reach;
     use std::string::ToString;
+
+    fn source(url: &str) -> Source {
+        let (url, headers) = (url.parse().unwrap(), Headers::default());
+        Source::Url { url, user_agent: None, headers, reach: Reach::Public }
+    }
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
         let user_agent = user_agent.map(ToString::to_string);
-        let source = Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default() };
+        let source =
+            Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default(), reach: Reach::Public };
         recipe(&source, "Das Erste", treatment)
     }
 
@@ -521,6 +596,16 @@ mod tests {
                 "rtmps_encode",
                 url_recipe("rtmps://example.com/live/one", None, Treatment::Encode),
                 include_str!("../../../tests/golden/argv/rtmps_encode.txt"),
+            ),
+            (
+                "rtmp_pinned",
+                recipe_at(
+                    &source("rtmp://joe:hunter2@example.com/live/one?token=hunter2"),
+                    Some("2001:db8::7".parse().unwrap()),
+                    "Das Erste",
+                    Treatment::Copy,
+                ),
+                include_str!("../../../tests/golden/argv/rtmp_pinned.txt"),
             ),
             (
                 "srt_copy",
@@ -599,27 +684,11 @@ mod tests {
         assert_eq!(demo_channel(DemoIndex(200)).name, DEMO[0].name, "an index of a later release still plays");
     }
 
-    #[test]
-    fn headers_are_one_argument() {
-        let mut headers = Headers::default();
-        headers.set(HeaderName::Referer, "http://r/ -y");
-        let source = Source::Url { url: "http://a/b".parse().unwrap(), user_agent: None, headers };
-        let made = recipe(&source, "A", Treatment::Copy);
-        let at = made.args().iter().position(|arg| arg == "-headers").unwrap();
-        assert_eq!(made.args()[at + 1], "Referer: http://r/ -y\r\n");
-        assert_eq!(made.args()[at + 2], "-i");
-        let udp: SourceUrl = "udp://239.0.0.1:1234".parse().unwrap();
-        let mut headers = Headers::default();
-        headers.set(HeaderName::Cookie, "s=1");
-        let made = recipe(&Source::Url { url: udp, user_agent: None, headers }, "A", Treatment::Copy);
-        assert!(!made.args().iter().any(|arg| arg == "-headers"), "datagrams have none");
-    }
-
-    /// What is at stake: an address that becomes an option (S30). Tried with addresses that are as odd as the parser
-    /// lets them be: all but three values of a reader's arguments are the same for all of them.
+    /// What is at stake: an address that becomes an option (S30). What we fetch ourselves leaves no trace of its address
+    /// or user agent among the arguments; a datagram stream's address stands in its one place.
     #[test]
     fn nothing_in_an_address_or_a_name_moves_an_argument() {
-        let hosts = ["a", "-_-.example.com", "joe:p%40ss@a", "[::1]:81", "192.168.1.5:8080"];
+        let hosts = ["a", "_-_.example.com", "joe:p%40ss@a", "[::1]:81", "192.168.1.5:8080"];
         let ends = [
             "",
             "/",
@@ -638,40 +707,35 @@ mod tests {
         for treatment in [Treatment::Copy, Treatment::Encode].into_iter().chain(transcodes) {
             for suffix in ["", ".m3u8", ".mkv"] {
                 let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
-                let url_at = plain.args().iter().position(|arg| arg == "-i").unwrap() + 1;
-                let agent_at = plain.args().iter().position(|arg| arg == "-user_agent").unwrap() + 1;
                 let name_at = plain.args().iter().position(|arg| arg.starts_with("service_name=")).unwrap();
-                for host in hosts {
-                    let Ok(_) = format!("http://{host}/").parse::<SourceUrl>() else { continue };
-                    for end in ends {
-                        for name in names {
-                            for agent in agents {
-                                let url = format!("http://{host}{end}");
-                                let url =
-                                    if suffix.is_empty() { url } else { format!("http://{host}/x{suffix}?{end}") };
-                                let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
-                                let user_agent = agent.map(ToString::to_string);
-                                let source = Source::Url { url: url.clone(), user_agent, headers: Headers::default() };
-                                let made = recipe(&source, name, treatment);
-                                assert_eq!(made.args().len(), plain.args().len());
-                                for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
-                                    if at == url_at {
-                                        assert_eq!(arg, url.as_str());
-                                    } else if at == name_at {
-                                        assert!(arg.starts_with("service_name=") && arg.len() <= 213);
-                                        assert!(!arg.chars().any(char::is_control));
-                                    } else if at == agent_at {
-                                        assert!(
-                                            !arg.is_empty() && arg.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-                                        );
-                                    } else {
-                                        assert_eq!(arg, same, "{at}");
-                                    }
+                for url in hosts.iter().flat_map(|host| ends.map(|end| format!("http://{host}/x{suffix}?{end}"))) {
+                    for name in names {
+                        for agent in agents {
+                            let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
+                            let user_agent = agent.map(ToString::to_string);
+                            let source =
+                                Source::Url { url, user_agent, headers: Headers::default(), reach: Reach::Public };
+                            let made = recipe(&source, name, treatment);
+                            assert_eq!(made.args().len(), plain.args().len());
+                            for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
+                                if at == name_at {
+                                    assert!(arg.starts_with("service_name=") && arg.len() <= 213);
+                                    assert!(!arg.chars().any(char::is_control));
+                                } else {
+                                    assert_eq!(arg, same, "{at}");
                                 }
                             }
                         }
                     }
                 }
+            }
+            for address in ["udp://@239.0.0.1:1234", "udp://_-_:1", "udp://[ff02::1]:5?fifo_size=7"] {
+                let (made, plain) = (url_recipe(address, None, treatment), url_recipe("udp://a:1", None, treatment));
+                let url_at = plain.args().iter().position(|arg| arg == "-i").unwrap() + 1;
+                for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
+                    assert!(if at == url_at { arg.starts_with("udp://") } else { arg == same }, "{at}: {arg}");
+                }
+                assert_eq!(made.args().len(), plain.args().len());
             }
         }
     }
@@ -698,6 +762,36 @@ mod tests {
     }
 
     #[test]
+    fn only_who_was_judged_is_called() {
+        for (written, called) in [
+            ("srt://h:9000?streamid=one", "srt://192.0.2.7:9000"),
+            ("rtsp://joe:pw@camera/1?2", "rtsp://joe:pw@192.0.2.7:554/1?2"),
+            ("rtmp://h:81/live/one", "rtmp://192.0.2.7:81/live/one"),
+            ("rtmps://h/live/one", "rtmps://h:443/live/one"),
+            ("udp://h:1", "udp://192.0.2.7:1"),
+            ("rtp://10.0.0.1@h:1", "rtp://192.0.2.7:1?timeout=8000000&sources=10.0.0.1"),
+        ] {
+            let made = recipe_at(&source(written), Some("192.0.2.7".parse().unwrap()), "x", Treatment::Copy);
+            assert_eq!(made.args()[place(&made, "-i") + 1], called, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_rtmp_application_is_what_ffmpeg_takes_for_it() {
+        for (path, app) in [
+            ("live", "live"),
+            ("live/one?a=b", "live"),
+            ("live/inst/one", "live/inst"),
+            ("live/inst/a/b", "live/inst"),
+            ("vod/mp4:a/b", "vod"),
+            ("ondemand/a/b", "ondemand"),
+            ("", ""),
+        ] {
+            assert_eq!(rtmp_app(&format!("rtmp://h/{path}").parse().unwrap()), app, "{path}");
+        }
+    }
+
+    #[test]
     fn user_agents_stay_on_their_line() {
         for (given, sent) in [
             (None, USER_AGENT),
@@ -712,9 +806,27 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_shows_no_password() {
+    fn a_recipe_holds_no_password() {
         let made = url_recipe("http://joe:hunter2@example.com/", None, Treatment::Copy);
-        assert!(!format!("{made:?}").contains("hunter2"));
-        assert!(made.args().iter().any(|arg| arg.contains("hunter2")), "the child needs it");
+        assert!(!made.args().iter().any(|arg| arg.contains("hunter2")));
+    }
+
+    #[test]
+    fn no_more_is_done_than_a_source_needs() {
+        let of = |url: &str| Source::Url {
+            url: url.parse().unwrap(),
+            user_agent: None,
+            headers: Headers::default(),
+            reach: Reach::Public,
+        };
+        for (url, work, is_fetched) in [
+            ("http://h/live", Work::Pull, true),
+            ("https://h/a.m3u8?x", Work::Pull, true),
+            ("http://h/film.MKV", Work::Copy, true),
+            ("udp://@239.0.0.1:1234", Work::Copy, false),
+        ] {
+            assert_eq!((least_work(&of(url)), to_fetch(&of(url)).is_some()), (work, is_fetched), "{url}");
+        }
+        assert_eq!(least_work(&Source::Demo(DemoIndex(0))), Work::Encode);
     }
 }

@@ -162,10 +162,10 @@ impl SourceUrl {
         self.port
     }
 
-    /// Host and port as an address has them, an IPv6 address in its brackets; the port only if it was written.
-    pub fn host_and_port(&self) -> &str {
-        let authority = self.text.get(self.authority_start()..usize::from(self.path_start)).unwrap_or_default();
-        authority.split_once('@').map_or(authority, |(_, host_and_port)| host_and_port)
+    /// The host as it stands in an address: an IPv6 address has brackets.
+    pub fn bracketed_host(&self) -> String {
+        let host = self.host();
+        if host.contains(':') { alloc::format!("[{host}]") } else { host.to_string() }
     }
 
     /// What a request asks for, from the first `/` on, or the options of an SRT address; empty for UDP and RTP. May hold

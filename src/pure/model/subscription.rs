@@ -8,6 +8,7 @@ use crate::limits::{NAME_BYTES_MAX, REFRESH_S_DEFAULT, REFRESH_S_MAX, REFRESH_S_
 use crate::model::guide_number::GuideNumber;
 use crate::model::lineup::ChannelId;
 use crate::model::source_url::{self, SourceUrl};
+use crate::rules::reach::Reach;
 use crate::time::Wall;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -214,6 +215,8 @@ pub struct Listing {
     pub account: Account,
     /// Guides that it names.
     pub guides: Vec<SourceUrl>,
+    /// How far these may lead.
+    pub reach: Reach,
 }
 
 /// What became of a change set.
@@ -323,6 +326,8 @@ pub struct Facts {
     pub account: Option<Account>,
     /// Guides that it names.
     pub guides: Vec<SourceUrl>,
+    /// How far these may lead.
+    pub reach: Reach,
 }
 
 /// One difference of a change set.

@@ -4,7 +4,8 @@
 //! without `/proc/meminfo` could never play at all; it is shown as unknown.
 
 use crate::limits::{
-    CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_HEAT_MAX_MILLI_C, ENCODE_MEMORY_BYTES, RESERVE_FDS, RESERVE_MEMORY_BYTES,
+    CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_HEAT_MAX_MILLI_C, ENCODE_MEMORY_BYTES, PULL_FDS, PULL_MEMORY_BYTES,
+    RESERVE_FDS, RESERVE_MEMORY_BYTES,
 };
 use crate::model::profile::Profile;
 
@@ -23,9 +24,11 @@ pub struct BoardFacts {
     pub heat_milli_c: Option<i32>,
 }
 
-/// What a child does, and so how much it asks of the board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What an attempt does, and so how much it asks of the board, from little to much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Work {
+    /// A task of ours takes packets from the network as they are; no child.
+    Pull,
     /// Copies packets.
     Copy,
     /// Decodes or draws, and encodes, because the source's own formats are no good.
@@ -38,6 +41,7 @@ impl Work {
     /// Memory that is set aside for it.
     pub const fn memory_bytes(self) -> u64 {
         match self {
+            Self::Pull => PULL_MEMORY_BYTES,
             Self::Copy => COPY_MEMORY_BYTES,
             Self::Encode | Self::Transcode(_) => ENCODE_MEMORY_BYTES,
         }
@@ -45,14 +49,22 @@ impl Work {
 
     /// Whether it is more than copying.
     pub const fn encodes(self) -> bool {
-        !matches!(self, Self::Copy)
+        !matches!(self, Self::Pull | Self::Copy)
     }
 
     /// Which picture of the channel comes out: its own, however it is made, or one that was asked for by name.
     pub const fn profile(self) -> Profile {
         match self {
-            Self::Copy | Self::Encode => Profile::None,
+            Self::Pull | Self::Copy | Self::Encode => Profile::None,
             Self::Transcode(profile) => profile,
+        }
+    }
+
+    /// File descriptors that it may need at once.
+    pub const fn fds(self) -> u32 {
+        match self {
+            Self::Pull => PULL_FDS,
+            Self::Copy | Self::Encode | Self::Transcode(_) => CHILD_FDS,
         }
     }
 }
@@ -75,7 +87,7 @@ pub enum Short {
 /// # Errors
 /// [`Short`], the most final reason first.
 pub const fn admit(facts: &BoardFacts, work: Work, reserved_bytes: u64) -> Result<(), Short> {
-    if !facts.ffmpeg_present {
+    if !facts.ffmpeg_present && !matches!(work, Work::Pull) {
         return Err(Short::Ffmpeg);
     }
     if let Some(available) = facts.memory_available_bytes {
@@ -83,7 +95,7 @@ pub const fn admit(facts: &BoardFacts, work: Work, reserved_bytes: u64) -> Resul
             return Err(Short::Memory);
         }
     }
-    if facts.fds_open.saturating_add(CHILD_FDS) > facts.fds_limit.saturating_sub(RESERVE_FDS) {
+    if facts.fds_open.saturating_add(work.fds()) > facts.fds_limit.saturating_sub(RESERVE_FDS) {
         return Err(Short::Fds);
     }
     match facts.heat_milli_c {
@@ -122,6 +134,8 @@ mod tests {
         let limit = |fds_open| admit(&BoardFacts { fds_open, fds_limit: 256, ..PLENTY }, Work::Copy, 0);
         assert_eq!(limit(256 - 32 - 12), Ok(()));
         assert_eq!(limit(256 - 32 - 11), Err(Short::Fds));
+        let pulls = |fds_open| admit(&BoardFacts { fds_open, fds_limit: 256, ..PLENTY }, Work::Pull, 0);
+        assert_eq!((pulls(256 - 32 - 4), pulls(256 - 32 - 3)), (Ok(()), Err(Short::Fds)));
     }
 
     #[test]
@@ -130,12 +144,15 @@ mod tests {
         assert_eq!(hot(82_000, Work::Encode), Ok(()));
         assert_eq!(hot(82_001, Work::Encode), Err(Short::Heat));
         assert_eq!(hot(82_001, Work::Transcode(Profile::Mobile)), Err(Short::Heat));
-        assert_eq!(hot(95_000, Work::Copy), Ok(()));
+        assert_eq!([hot(95_000, Work::Copy), hot(95_000, Work::Pull)], [Ok(()); 2]);
     }
 
     #[test]
     fn without_ffmpeg_nothing_else_matters() {
         let bare = BoardFacts { ffmpeg_present: false, memory_available_bytes: Some(0), ..PLENTY };
         assert_eq!(admit(&bare, Work::Copy, 0), Err(Short::Ffmpeg));
+        assert_eq!(admit(&bare, Work::Pull, 0), Err(Short::Memory));
+        let no_child = BoardFacts { ffmpeg_present: false, memory_available_bytes: Some(100 * MIB), ..PLENTY };
+        assert_eq!(admit(&no_child, Work::Pull, 0), Ok(()), "a pull needs no FFmpeg");
     }
 }

@@ -198,6 +198,13 @@ impl Breakers {
         breaker.restarted_at = Some(now);
     }
 
+    /// Its source wants to be left alone until then: as if it had been restarted as much later.
+    pub fn wait(&mut self, channel: ChannelId, until: Mono, rules: &Rules) {
+        if let Some(breaker) = self.get_mut(channel) {
+            breaker.restarted_at = breaker.restarted_at.max(Some(Mono(until.0.saturating_sub(rules.cooldown_ms))));
+        }
+    }
+
     /// The probe was committed.
     pub fn probing(&mut self, channel: ChannelId) {
         let breaker = self.get_mut(channel).expect("only an OPEN breaker is probed");

@@ -103,7 +103,7 @@ impl Failure {
             Self::ProbeUnhealthy => "its picture or sound cannot be decoded",
             Self::NotTs => "it is no transport stream",
             Self::Crash => "FFmpeg crashed on it",
-            Self::Limit => "FFmpeg hit a limit on it",
+            Self::Limit => "it hit a limit",
             Self::Oom => "FFmpeg was ended for want of memory",
             Self::Config => "FFmpeg does not understand its arguments",
             Self::Policy => "its address must not be opened",
@@ -122,6 +122,11 @@ pub enum End {
     Failed(Failure),
     /// A certificate was refused while our own clock cannot be right: nobody's failure.
     Clock,
+    /// The source is busy, and wants to be left alone for so long (U06). A failure like any other HTTP error.
+    Busy {
+        /// In milliseconds.
+        retry_ms: u64,
+    },
     /// Its encoder failed, and the next start has another one: not the source's failure. It comes a few times in a row
     /// at most, for each takes an encoder away (see [`crate::rules::encoders`]).
     Encoder,

@@ -74,7 +74,7 @@
 //! spend(pure::rules::gate::CheckPermit { _minted: () });
 //! ```
 
-use crate::limits::RECORDS_MAX;
+use crate::limits::{RECORDS_MAX, RETRY_AFTER_MS_MAX};
 use crate::model::lineup::{ChannelId, SourceClass};
 use crate::model::profile::Profile;
 use crate::rules::admission::{BoardFacts, Short, Work, admit};
@@ -352,6 +352,12 @@ impl Gate {
     pub fn fail(&mut self, now: Mono, wish: Wish, failure: Failure) -> Option<Mono> {
         self.revision += 1;
         self.breakers.fail(now, wish.channel, wish.class, failure, &self.rules)
+    }
+
+    /// The source of a failed attempt wants to be left alone for so long.
+    pub fn wait(&mut self, now: Mono, channel: ChannelId, retry_ms: u64) {
+        self.revision += 1;
+        self.breakers.wait(channel, now.plus_ms(retry_ms.min(RETRY_AFTER_MS_MAX)), &self.rules);
     }
 
     /// The probe is stable.

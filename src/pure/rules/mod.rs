@@ -6,6 +6,7 @@
 //! [`encoders`] by whom pictures are encoded.
 //!
 //! [`timetable`] says when a subscription is refreshed.
+//! [`reach`] says how far an address may lead, [`window`] which segment of a playlist is next.
 //!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
@@ -29,7 +30,9 @@ pub mod guide_shift;
 pub mod health;
 pub mod outage;
 pub mod pool;
+pub mod reach;
 pub mod replies;
 pub mod throttle;
 pub mod timeline;
 pub mod timetable;
+pub mod window;

@@ -92,12 +92,14 @@ pub enum Event {
         /// Its newest piece of picture or, for radio, of sound.
         picture_at: Mono,
     },
-    /// The first packets of a child, in formats that clients do not play: it has to encode.
+    /// The first packets of a child, or what a task found at its source, are nothing that it can pass on as it is.
     Unsuited {
         /// Where.
         slot: SlotIndex,
         /// Which attempt.
         generation: Generation,
+        /// What it takes; more than what is done now.
+        needs: Work,
     },
     /// A child will make no more packets, or none that are transport stream, but it lives.
     Useless {
@@ -594,7 +596,7 @@ impl Pool {
             }
             Event::Leave { viewer } => self.leave(now, viewer),
             Event::Output { slot, generation } => self.output(now, slot, generation, effects),
-            Event::Unsuited { slot, generation } => self.unsuited(now, slot, generation, effects),
+            Event::Unsuited { slot, generation, needs } => self.unsuited(now, slot, generation, needs, effects),
             Event::Useless { slot, generation, failure } => self.useless(now, slot, generation, failure, effects),
             Event::Exited { slot, generation, end } => self.exited(now, slot, generation, end, effects),
             Event::SpawnFailed { slot, generation } => self.spawn_failed(now, slot, generation, effects),

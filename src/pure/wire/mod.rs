@@ -1,5 +1,6 @@
 //! Bytes to values and back. Each codec has a fuzz target of the same name in `tools/fuzz`.
 pub mod hdhr;
+pub mod hls;
 pub mod json_items;
 pub mod log_id;
 pub mod m3u;

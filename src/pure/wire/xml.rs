@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::model::headers::Headers;
     use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
+    use crate::rules::reach::Reach;
     use alloc::string::{String, ToString};
     use alloc::vec;
     use std::vec::Vec;
@@ -158,6 +159,7 @@ mod tests {
             url: "http://joe:hunter2@example.com/".parse().unwrap(),
             user_agent: None,
             headers: Headers::default(),
+            reach: Reach::Public,
         }
     }
 

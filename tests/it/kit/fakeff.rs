@@ -56,7 +56,7 @@ impl Fake {
     /// From the next start on these channels do as said; what is not named plays.
     pub(crate) fn channels(&self, channels: &[(&str, &str)]) {
         let script = channels.iter().fold(String::new(), |mut all, (name, modes)| {
-            writeln!(all, "/{name}.ts: {modes}").unwrap();
+            writeln!(all, "{}: {modes}", key_of(name)).unwrap();
             all
         });
         self.script(&script);
@@ -85,7 +85,7 @@ impl Fake {
 
     /// All lines of a channel that tell this.
     pub(crate) fn events(&self, event: &str, name: &str) -> Vec<Line> {
-        let key = format!("/{name}.ts");
+        let key = key_of(name);
         self.log().into_iter().filter(|line| line.event == event && line.key == key).collect()
     }
 
@@ -117,9 +117,14 @@ fn built() -> PathBuf {
     built
 }
 
-/// The address of a fake channel. Nobody ever connects to it.
+/// What names a channel in script and log: a piece of its address, in which hosts are in lower case.
+fn key_of(name: &str) -> String {
+    format!("/{}.ts", name.to_lowercase())
+}
+
+/// The address of a fake channel: of the kind that FFmpeg hears by itself. The fake one never does.
 pub(crate) fn address_of(name: &str) -> String {
-    format!("http://fake.example/{name}.ts")
+    format!("udp://{name}.ts:9")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a test run")]

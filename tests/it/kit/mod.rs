@@ -105,6 +105,8 @@ impl Setup {
         setup.set("network", &format!("address = \"{address}\""));
         // Ordinary users cannot open port 80.
         setup.set("network", "page_port = 8080");
+        // Sources of tests are on this box.
+        setup.set("lineup", "this_box = true");
         // These speak to a whole network; who wants them has one of its own.
         setup.set("network", "ssdp = false");
         setup.set("network", "mdns = false");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -97,6 +97,12 @@ impl Source {
         format!("http://{}{path}", self.address)
     }
 
+    /// Sends everybody there.
+    pub(crate) fn redirecting(to: &str) -> Manner {
+        let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        Manner::Fixed(head.into_bytes())
+    }
+
     /// Connections that asked for something, since the start.
     pub(crate) fn connections(&self) -> usize {
         self.counts.all.load(Ordering::SeqCst)
@@ -108,7 +114,12 @@ impl Source {
     }
 
     fn serve(manner: Manner) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::at((Ipv4Addr::LOCALHOST, 0), manner)
+    }
+
+    /// On an address of the network that this thread is in.
+    pub(crate) fn at(address: impl ToSocketAddrs, manner: Manner) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let (address, counts) = (listener.local_addr().unwrap(), Arc::<Counts>::default());
         let manner = Arc::new(Mutex::new(manner));
         let (shared, turned) = (Arc::clone(&counts), Arc::clone(&manner));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::answers::{SEARCH, amplification, echo, flood, requests_per_second, waits_ms};
 use crate::report::{Report, list, median, say};
-use crate::servers::{DISCOVERY, Kind, Lineup, SOURCE, Server, bench_cpu, busy_seconds};
+use crate::servers::{DISCOVERY, Kind, Lineup, RING_MIB, SOURCE, Server, bench_cpu, busy_seconds};
 use crate::source::{self, Source};
 use crate::viewers::{Care, Sample, SlowViewer, Viewers, wait_for_first_byte, wait_for_key_frame};
 use crate::{Outcome, http, pause};
@@ -17,6 +17,7 @@ use crate::{Outcome, http, pause};
 const RELAY_TO_BARE_MAX: f64 = 1.3;
 const RELAY_TO_NGINX_MAX: f64 = 0.8;
 const CHANNELS_TO_NGINX_MAX: f64 = 1.3;
+const PULL_TO_COPY_MAX: f64 = 0.1;
 const VIEWER_KIB_MAX: f64 = 16.0;
 const ZAP_MS_MAX: f64 = 50.0;
 const COLD_MS_MAX: f64 = 1200.0;
@@ -51,10 +52,11 @@ const FOREIGN_MAX: f64 = 0.1;
 pub type Figure = fn(&mut Bench) -> Outcome<()>;
 
 /// Every figure by name, in the order of `all`.
-pub const ALL: [(&str, Figure); 9] = [
+pub const ALL: [(&str, Figure); 10] = [
     ("relay8", |bench| bench.relay(8)),
     ("relay32", |bench| bench.relay(32)),
     ("channels36", Bench::channels),
+    ("pull", Bench::pull),
     ("memory", Bench::memory),
     ("zap", Bench::zap),
     ("failing8", Bench::failing),
@@ -124,10 +126,50 @@ impl Bench {
         println!("channels36: 36 live channels of 8 Mbit/s with one viewer each");
         if let [nginx, tunerd] = &self.costs(&[Kind::Nginx, Kind::Tunerd], 36, 36)?[..] {
             self.report.bar("tunerd beside nginx", tunerd.own / nginx.own, CHANNELS_TO_NGINX_MAX, "×");
-            say("with its FFmpegs, beside nginx", tunerd.total / nginx.own, "×");
+            say("with its probers, beside nginx", tunerd.total / nginx.own, "×");
         }
         println!();
         Ok(())
+    }
+
+    /// What it takes to have channels in their rings, beside an FFmpeg for each that copies it. FFmpeg's output goes
+    /// nowhere, which favours it.
+    fn pull(&mut self) -> Outcome<()> {
+        const CHANNELS: usize = 36;
+        println!("pull: 36 live channels of 8 Mbit/s, each taken from the source by tunerd or by an FFmpeg of its own");
+        let (mut by_cpu, mut by_memory) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds_len {
+            let (pull_cpu, pull_kib) = self.taken(Kind::Pull, CHANNELS)?;
+            let (copy_cpu, copy_kib) = self.taken(Kind::Copy, CHANNELS)?;
+            let ring_kib = (RING_MIB * 1024) as f64;
+            println!(
+                "        a channel: tunerd {:.3} % of a processor, {:.0} KiB beside its ring; FFmpeg {:.3} %, {:.0} KiB",
+                pull_cpu * 100.0,
+                pull_kib - ring_kib,
+                copy_cpu * 100.0,
+                copy_kib
+            );
+            by_cpu.push(pull_cpu / copy_cpu);
+            by_memory.push((pull_kib - ring_kib).max(0.0) / copy_kib);
+        }
+        self.report.bar("processor time of a pull beside FFmpeg", median(&by_cpu), PULL_TO_COPY_MAX, " ×");
+        self.report.bar("memory of a pull beside FFmpeg", median(&by_memory), PULL_TO_COPY_MAX, " ×");
+        println!();
+        Ok(())
+    }
+
+    /// Processors' worth and KiB that one of so many channels takes.
+    fn taken(&mut self, kind: Kind, channels_len: usize) -> Outcome<(f64, f64)> {
+        let (_source, server) = self.start(kind, Lineup::Source(channels_len))?;
+        pause(RING_FULL_AFTER.max(self.warmup))?;
+        let (before, began) = (server.cpu()?, Instant::now());
+        pause(self.measured)?;
+        let (after, seconds) = (server.cpu()?, began.elapsed().as_secs_f64());
+        let (cpu, kib) = match kind {
+            Kind::Copy => (after.children - before.children, server.children_pss_kib()?),
+            _ => (after.own - before.own, server.pss_kib(kind)?),
+        };
+        Ok((cpu / seconds / channels_len as f64, kib as f64 / channels_len as f64))
     }
 
     /// Of `kinds`, those that are there to be measured.
@@ -298,8 +340,8 @@ impl Bench {
         let ill = waits_ms(DISCOVERY, Duration::from_secs(60))?;
         let after = lags(server.address)?;
         drop(viewers);
-        let starts: f64 = counter(server.address, "tunerd_ffmpeg_spawn_total")?;
-        say("children started in all, the first eight included", starts, "");
+        let starts: f64 = counter(server.address, "tunerd_pull_total")?;
+        say("pulls started in all, the first eight included", starts, "");
         if starts < 16.0 {
             return Err("the channels were not tried again, so nothing was measured".into());
         }

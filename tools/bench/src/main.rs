@@ -5,7 +5,7 @@
 //! - [`answers`]: short questions: documents and discovery.
 //! - [`servers`]: the measured processes, and what the kernel says they cost.
 //! - [`source`], [`viewers`]: the two ends of the load; threads of this process, on the other processor.
-//! - [`bare`]: the yardstick.
+//! - [`bare`]: the yardstick. [`pull`]: the daemon's engine alone.
 //! - [`http`], [`transport_stream`]: as little of both as is needed.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the bans are the daemon's, not the bench's")]
 
@@ -13,6 +13,7 @@ mod answers;
 mod bare;
 mod figures;
 mod http;
+mod pull;
 mod report;
 mod servers;
 mod source;
@@ -36,7 +37,7 @@ use viewers::{Care, Viewers};
 const HELP: &str = "\
 usage: tools/bench/run FIGURE… [OPTION…]
 
-FIGURE    relay8 relay32 channels36 memory zap failing8 discovery http idle, or all
+FIGURE    relay8 relay32 channels36 pull memory zap failing8 discovery http idle, or all
 OPTION    --tunerd PATH    measure this binary instead of building one
           --yardsticks     measure the yardsticks only
           --rounds N       how often a relay figure is measured; default 3
@@ -46,6 +47,7 @@ OPTION    --tunerd PATH    measure this binary instead of building one
 The parts by hand, without bars:
   bench source ADDRESS FILE                 broadcast an 8 Mbit/s file; make it if there is none
   bench bare ADDRESS SOURCE-ADDRESS PATH    the bare loop
+  bench pull SOURCE-ADDRESS COUNT           the daemon's engine alone
   bench viewers ADDRESS COUNT SECONDS PATH  read, count and check packets
 ";
 
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         }
         ["source", address, file] => broadcast(address, Path::new(file)),
         ["bare", address, source, path] => run_bare(address, source, path),
+        ["pull", source, count] => run_pull(source, count),
         ["viewers", address, count, seconds, path] => watch(address, count, seconds, path),
         _ => match measure(&words) {
             Ok(code) => return code,
@@ -180,6 +183,10 @@ fn broadcast(address: &str, file: &Path) -> Outcome<()> {
 
 fn run_bare(address: &str, source: &str, path: &str) -> Outcome<()> {
     Ok(bare::run(address.parse()?, source.parse()?, path)?)
+}
+
+fn run_pull(source: &str, count: &str) -> Outcome<()> {
+    pull::run(source.parse()?, count.parse()?)
 }
 
 fn watch(address: &str, count: &str, seconds: &str, path: &str) -> Outcome<()> {

@@ -23,6 +23,9 @@ const TUNERD: SocketAddr = local(5004);
 /// Where discovery is asked for. Source: `HDHOMERUN_DISCOVER_UDP_PORT` of libhdhomerun's `hdhomerun_discover.h`.
 pub const DISCOVERY: SocketAddr = local(65001);
 
+/// Of each slot of tunerd.
+pub const RING_MIB: u64 = 4;
+
 /// The measured server has a processor for itself; source and viewers share the other.
 const SERVER_CPU: usize = 0;
 const BENCH_CPU: usize = 1;
@@ -43,6 +46,10 @@ pub enum Kind {
     Bare,
     Nginx,
     Tunerd,
+    /// The daemon's engine with a viewer for each channel who throws away what he gets, and no doors.
+    Pull,
+    /// An FFmpeg for each channel that copies it, and nobody who reads that.
+    Copy,
 }
 
 /// What tunerd has to play.
@@ -86,6 +93,8 @@ impl Server {
             let ready = match kind {
                 Kind::Bare | Kind::Nginx => std::net::TcpStream::connect(server.address).is_ok(),
                 Kind::Tunerd => server.learn_lineup(lineup),
+                Kind::Pull => true,
+                Kind::Copy => server.descendants()?.len() >= server.paths.len(),
             };
             if ready {
                 return Ok(server);
@@ -107,6 +116,8 @@ impl Server {
         let (address, mut command) = match kind {
             Kind::Bare => (BARE, bare_command()?),
             Kind::Nginx => (NGINX, nginx_command(room)?),
+            Kind::Pull => (SOURCE, pull_command(lineup)?),
+            Kind::Copy => (SOURCE, copy_command(lineup)),
             Kind::Tunerd => (TUNERD, tunerd_command(tunerd.ok_or("tunerd is not given")?, lineup, room)?),
         };
         let paths = match lineup {
@@ -173,6 +184,11 @@ impl Server {
             }
             Ok(sum)
         })
+    }
+
+    /// Proportional set size in KiB of all processes below this one.
+    pub fn children_pss_kib(&self) -> Outcome<u64> {
+        self.descendants()?.iter().map(|pid| kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")).sum()
     }
 
     fn sum(&self, kind: Kind, each: impl Fn(Pid) -> Outcome<u64>) -> Outcome<u64> {
@@ -249,6 +265,8 @@ impl std::fmt::Display for Kind {
             Self::Bare => "bare loop",
             Self::Nginx => "nginx",
             Self::Tunerd => "tunerd",
+            Self::Pull => "pull",
+            Self::Copy => "FFmpeg -c copy",
         })
     }
 }
@@ -293,6 +311,29 @@ http {{
     Ok(command)
 }
 
+fn pull_command(lineup: Lineup) -> io::Result<Command> {
+    let channels_len = if let Lineup::Source(channels_len) = lineup { channels_len } else { 1 };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["pull", &SOURCE.to_string(), &channels_len.to_string()]);
+    Ok(command)
+}
+
+/// As tunerd started FFmpeg before it pulled streams by itself.
+fn copy_command(lineup: Lineup) -> Command {
+    let channels_len = if let Lineup::Source(channels_len) = lineup { channels_len } else { 1 };
+    let one = format!(
+        "ffmpeg -nostdin -v warning -analyzeduration 3000000 -probesize 5000000 -fpsprobesize 0 -f mpegts \
+         -scan_all_pmts 0 -i http://{SOURCE}/$index.ts -map 0:v:0? -map 0:a? -c copy -max_interleave_delta 1000000 \
+         -muxdelay 0 -muxpreload 0 -flush_packets 1 -pat_period 0.1 -f mpegts pipe:1 >/dev/null &"
+    );
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        &format!("index=0; while [ $index -lt {channels_len} ]; do {one} index=$((index + 1)); done; wait"),
+    ]);
+    command
+}
+
 fn tunerd_command(tunerd: &Path, lineup: Lineup, room: &Path) -> io::Result<Command> {
     let room = room.display();
     let mut source = String::new();
@@ -306,14 +347,14 @@ fn tunerd_command(tunerd: &Path, lineup: Lineup, room: &Path) -> io::Result<Comm
             playlist += &format!("#EXTINF:-1 tvg-chno=\"{}\",Bench {index}\nhttp://{SOURCE}/{index}.ts\n", index + 1);
         }
         fs::write(format!("{room}/bench.m3u"), playlist)?;
-        source = format!("[lineup]\nplaylist = \"{room}/bench.m3u\"\n");
+        source = format!("[lineup]\nplaylist = \"{room}/bench.m3u\"\nthis_box = true\n");
     }
     let config = format!(
         "name = \"bench\"
 state_dir = \"{room}/state\"
 {source}[slots]
 count = {slots_len}
-ring_mib = 4
+ring_mib = {RING_MIB}
 [transcode]
 enabled = false
 [network]

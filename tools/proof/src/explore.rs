@@ -321,7 +321,7 @@ impl State {
                 }
                 self.tell(
                     match what {
-                        Move::Unsuited(_) => Event::Unsuited { slot, generation },
+                        Move::Unsuited(_) => Event::Unsuited { slot, generation, needs: Work::Encode },
                         _ => Event::Useless { slot, generation, failure: Failure::NotTs },
                     },
                     effects,

@@ -506,7 +506,7 @@ impl World {
                 if let Some((_, child)) = self.child(generation) {
                     let (slot, channel) = (SlotIndex(child.slot), child.channel);
                     self.sources[channel].to_encode = true;
-                    self.tell(Event::Unsuited { slot, generation: Generation(generation) });
+                    self.tell(Event::Unsuited { slot, generation: Generation(generation), needs: Work::Encode });
                 }
             }
             What::SpawnFailed(generation) => {
@@ -658,7 +658,7 @@ impl World {
             1 => Event::Exited { slot, generation, end: End::Plain },
             2 => Event::Heard { slot, generation, output_at: now, picture_at: now },
             3 => Event::Useless { slot, generation, failure: Failure::NotTs },
-            4 => Event::Unsuited { slot, generation },
+            4 => Event::Unsuited { slot, generation, needs: Work::Encode },
             _ => Event::SpawnFailed { slot, generation },
         };
         self.tell(event);

@@ -130,7 +130,7 @@ impl Own {
         let address = Ipv4Addr::new(127, 100 + high % 100, low, 1);
         let (mut playlist, mut script) = ("#EXTM3U\n".to_owned(), String::new());
         for (name, modes) in channels.unwrap_or(&CHANNELS) {
-            writeln!(playlist, "#EXTINF:-1,{name}\nhttp://fake.example/{name}.ts")?;
+            writeln!(playlist, "#EXTINF:-1,{name}\nudp://{name}.ts:9")?;
             writeln!(script, "/{name}.ts: {modes}")?;
         }
         fs::write(folder.join("fakeff.script"), script)?;

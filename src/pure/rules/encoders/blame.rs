@@ -18,6 +18,8 @@ pub enum How {
     Signal(i32),
     /// It had to be ended, because it lived and gave nothing.
     Silent,
+    /// One of the two, and its source gave it nothing, or nothing more for a while.
+    Starved,
 }
 
 /// What is known of a child's end.
@@ -57,10 +59,11 @@ pub fn blame(encoder: Encoder, ended: &Ended<'_>) -> Blame {
         (How::Signal(signal), _) if CRASHES.contains(&signal) => Blame::Encoder,
         // Other signals are the kernel's, for want of memory most likely.
         (How::Asked | How::Signal(_), _) => Blame::Nobody,
-        (How::Exit | How::Silent, Some(Blame::Encoder)) => Blame::Encoder,
+        (How::Exit | How::Silent | How::Starved, Some(Blame::Encoder)) => Blame::Encoder,
+        (How::Starved, _) => Blame::Source,
         (How::Exit, Some(blame)) => blame,
         (How::Exit, None) if ended.had_output => Blame::Nobody,
-        // A source that is silent ends FFmpeg after eight seconds; one that lives on waits for the chip.
+        // It had what it needs: one that lives on waits for the chip.
         (How::Exit | How::Silent, _) => Blame::Unclear,
     }
 }
@@ -288,6 +291,7 @@ mod tests {
         assert_eq!(end(How::Exit, true), Blame::Nobody);
         assert_eq!(end(How::Exit, false), Blame::Unclear);
         assert_eq!(end(How::Silent, true), Blame::Unclear);
+        assert_eq!([end(How::Starved, false), end(How::Starved, true)], [Blame::Source; 2]);
         let software = Ended { how: How::Signal(11), had_output: false, words: "" };
         assert_eq!(blame(Encoder::Software, &software), Blame::Nobody, "there is nothing to fall back to");
         assert_eq!(cause(card, " \n"), "it ended and did not say why");

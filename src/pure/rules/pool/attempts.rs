@@ -140,21 +140,28 @@ impl Pool {
         }
     }
 
-    pub(super) fn unsuited(&mut self, now: Mono, index: SlotIndex, generation: Generation, effects: &mut Effects) {
+    pub(super) fn unsuited(
+        &mut self,
+        now: Mono,
+        index: SlotIndex,
+        generation: Generation,
+        needs: Work,
+        effects: &mut Effects,
+    ) {
         let Some((attempt, _)) = self.running_mut(index, generation) else { return };
         let Wish { channel, class, work } = attempt.wish;
         if attempt.first_at.is_some() {
             return;
         }
-        if work.encodes() {
+        if work >= needs {
             self.fail(now, index, Failure::NotTs, effects);
             self.end_child(now, index, effects);
             return;
         }
-        // No fault of the source's: it only has to be encoded.
+        // No fault of the source's: it only has to be treated otherwise.
         self.end_without_verdict(now, index, effects);
         let has_viewers = self.viewers_of(index) > 0;
-        self.slot_mut(index).plays = has_viewers.then_some(Wish { channel, class, work: Work::Encode });
+        self.slot_mut(index).plays = has_viewers.then_some(Wish { channel, class, work: needs });
     }
 
     pub(super) fn useless(
@@ -183,8 +190,14 @@ impl Pool {
         if let Some((attempt, _)) = self.running_mut(index, generation) {
             // A file that ends before it was stable is as suspect as anything else.
             let is_over = end == End::Finished && attempt.wish.class == SourceClass::File && attempt.stable;
+            let channel = attempt.wish.channel;
             match verdict(attempt, now, end, has_viewers) {
-                Some(failure) if !is_over => self.fail(now, index, failure, effects),
+                Some(failure) if !is_over => {
+                    self.fail(now, index, failure, effects);
+                    if let End::Busy { retry_ms } = end {
+                        self.gate.wait(now, channel, retry_ms);
+                    }
+                }
                 _ => self.no_verdict(now, index, effects),
             }
             if is_over {
@@ -577,6 +590,7 @@ fn verdict(attempt: &Attempt, now: Mono, end: End, has_viewers: bool) -> Option<
         End::Clock | End::Encoder => return None,
         End::Plain | End::Finished => None,
         End::Failed(failure) => Some(failure),
+        End::Busy { .. } => Some(Failure::Http),
     };
     match told {
         // Whatever it did before, it died of this.

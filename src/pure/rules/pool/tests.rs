@@ -572,7 +572,10 @@ fn a_child_that_ignores_sigterm_is_killed_and_one_that_ignores_that_is_given_up(
 fn a_source_in_formats_that_clients_do_not_play_is_started_again_encoding() {
     let mut story = Story::new(1);
     story.ask(1, 7);
-    assert!(is_terminate(&story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1) }), 0));
+    assert!(is_terminate(
+        &story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs: Work::Encode }),
+        0
+    ));
     assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work: Work::Encode, .. }]));
     assert!(is_admit(&story.output(0, 2), 1));
 }

@@ -627,7 +627,7 @@ pub const MUTANTS: &[Mutant] = &[
         "A2",
         "descriptors for the child are not counted",
         ADMISSION,
-        &[("facts.fds_open.saturating_add(CHILD_FDS) >", "facts.fds_open >")],
+        &[("facts.fds_open.saturating_add(work.fds()) >", "facts.fds_open >")],
         &["I7"],
     ),
     mutant(
@@ -710,8 +710,8 @@ pub const MUTANTS: &[Mutant] = &[
         "who finds no format he plays blames the source",
         ATTEMPTS,
         &[(
-            "        if work.encodes() {\n            self.fail",
-            "        if work.encodes() || work == Work::Copy {\n            self.fail",
+            "        if work >= needs {\n            self.fail",
+            "        if work >= needs || work == Work::Copy {\n            self.fail",
         )],
         &["5-F"],
     ),

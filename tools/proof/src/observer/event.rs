@@ -55,7 +55,7 @@ impl Observer {
                 }
                 _ => {}
             },
-            Event::Unsuited { slot, generation } => {
+            Event::Unsuited { slot, generation, .. } => {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
                         // What cannot even be encoded is not in the table of failures; any word will do.
@@ -193,16 +193,19 @@ impl Observer {
                 (Some(_), true, false) => (Due::No, 0),
                 (Some(_), _, true) => (Due::Must, bit(plain)),
             },
-            Some(End::Failed(failure)) => match attempt.first {
-                // F02: whoever took his time has understood his arguments.
-                None if failure == Failure::Config && self.now >= attempt.started + self.spec.usage => {
-                    (Due::Must, bit(Failure::EarlyExit))
+            Some(end @ (End::Failed(_) | End::Busy { .. })) => {
+                let failure = if let End::Failed(failure) = end { failure } else { Failure::Http };
+                match attempt.first {
+                    // F02: whoever took his time has understood his arguments.
+                    None if failure == Failure::Config && self.now >= attempt.started + self.spec.usage => {
+                        (Due::Must, bit(Failure::EarlyExit))
+                    }
+                    None => (Due::Must, bit(failure)),
+                    // What a source is reported for counts before the first byte; a death by signal always.
+                    Some(_) if watched => (Due::Must, bit(failure) | bit(plain)),
+                    Some(_) => (Due::May, bit(failure) | bit(plain)),
                 }
-                None => (Due::Must, bit(failure)),
-                // What a source is reported for counts before the first byte; a death by signal always.
-                Some(_) if watched => (Due::Must, bit(failure) | bit(plain)),
-                Some(_) => (Due::May, bit(failure) | bit(plain)),
-            },
+            }
         };
         attempt.due = if attempt.due == Due::Must && due == Due::No { Due::May } else { due };
         attempt.allowed |= allowed;

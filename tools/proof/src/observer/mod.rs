@@ -604,7 +604,8 @@ impl Observer {
 /// G7.
 fn memory_bytes(work: Work) -> u64 {
     match work {
-        Work::Copy => COPY_BYTES,
+        // The worlds here have children only.
+        Work::Pull | Work::Copy => COPY_BYTES,
         Work::Encode | Work::Transcode(_) => ENCODE_BYTES,
     }
 }
