@@ -238,6 +238,7 @@ impl Supervisor {
                     Work::Encode | Work::Transcode(_) => {
                         "formats that clients do not play; starting it again, encoding"
                     }
+                    Work::Sound => "a sound that clients do not play; starting it again, encoding the sound alone",
                     Work::Pull | Work::Copy => "a wrapping that clients do not know; starting it again with FFmpeg",
                 };
                 tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
@@ -415,6 +416,7 @@ impl Supervisor {
         let encoding = self.shared.encoding.clone();
         let (treatment, choice) = match work {
             Work::Pull | Work::Copy => (Treatment::Copy, None),
+            Work::Sound => (Treatment::Sound, None),
             Work::Encode => (Treatment::Encode, None),
             Work::Transcode(profile) => match encoding.as_ref().map(|encoding| encoding.choose(id, profile)) {
                 Some(Ok(Some(choice))) => (choice.treatment(), Some(choice)),

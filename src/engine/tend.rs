@@ -254,7 +254,7 @@ async fn read(
                     had_output.set(true);
                     tell.tell(What::Output).await;
                 }
-                Verdict::Unsuited => tell.tell(What::Unsuited { needs: Work::Encode }).await,
+                Verdict::Unsuited(needs) => tell.tell(What::Unsuited { needs }).await,
                 Verdict::NotTransportStream => return (Failure::NotTs, "its output is no transport stream"),
             }
         }

@@ -37,6 +37,8 @@ use core::net::IpAddr;
 pub enum Treatment {
     /// The coded pictures and sound are passed on bit by bit; only their wrapping is new.
     Copy,
+    /// The coded pictures are passed on bit by bit, the first sound becomes AAC stereo.
+    Sound,
     /// Video becomes H.264 with a key frame every second, the first sound AAC stereo.
     Encode,
     /// The same, of the size and rate that a client asked for, made by this encoder.
@@ -152,6 +154,7 @@ pub fn recipe_at(source: &Source, at: Option<IpAddr>, channel_name: &str, treatm
         (_, Treatment::Transcode(target, encoder)) => recipe.push_coding(target, encoder),
         (Source::Demo(_), _) => recipe.push(&DEMO_ENCODE),
         (Source::Url { .. }, Treatment::Copy) => recipe.push(&COPY),
+        (Source::Url { .. }, Treatment::Sound) => recipe.push(&SOUND),
         (Source::Url { .. }, Treatment::Encode) => recipe.push(&ENCODE),
     }
     recipe.push_value("-metadata", service_name(channel_name));
@@ -371,7 +374,9 @@ impl Reader {
             (Self::Hls, _) => &["-sn", "-dn"],
             (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
             // An encoder that waits for a sound that never comes would hold the picture back.
-            (_, Treatment::Encode | Treatment::Transcode(..)) => &["-map", "0:v:0?", "-map", "0:a:0?"],
+            (_, Treatment::Sound | Treatment::Encode | Treatment::Transcode(..)) => {
+                &["-map", "0:v:0?", "-map", "0:a:0?"]
+            }
         }
     }
 }
@@ -449,6 +454,12 @@ const SRT_INPUT: [&str; 20] = [
 ];
 
 const COPY: [&str; 2] = ["-c", "copy"];
+
+/// What every client plays, and no receiver has to be told about.
+#[rustfmt::skip]
+const SOUND: [&str; 12] = [
+    "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", "-ac", "2", "-ar", "48000", "-max_muxing_queue_size", "1024",
+];
 
 /// Baseline of what every client plays. The picture is not scaled; interlaced pictures are made whole.
 #[rustfmt::skip]
@@ -593,6 +604,16 @@ mod tests {
                 include_str!("../../../tests/golden/argv/rtmp_copy.txt"),
             ),
             (
+                "rtsp_sound",
+                url_recipe("rtsp://camera/1", None, Treatment::Sound),
+                include_str!("../../../tests/golden/argv/rtsp_sound.txt"),
+            ),
+            (
+                "http_sound",
+                url_recipe(http, None, Treatment::Sound),
+                include_str!("../../../tests/golden/argv/http_sound.txt"),
+            ),
+            (
                 "rtmps_encode",
                 url_recipe("rtmps://example.com/live/one", None, Treatment::Encode),
                 include_str!("../../../tests/golden/argv/rtmps_encode.txt"),
@@ -704,7 +725,7 @@ mod tests {
         let names = ["", "-y", "a\r\n-f b", "x=y", "\0", &"é".repeat(300)];
         let agents = [None, Some(""), Some("-i"), Some("a\r\nHost: b"), Some(" Müller \u{7f}"), Some("x/1.0 (y; z)")];
         let transcodes = ENCODERS.map(|encoder| transcode(Profile::Heavy, encoder));
-        for treatment in [Treatment::Copy, Treatment::Encode].into_iter().chain(transcodes) {
+        for treatment in [Treatment::Copy, Treatment::Sound, Treatment::Encode].into_iter().chain(transcodes) {
             for suffix in ["", ".m3u8", ".mkv"] {
                 let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
                 let name_at = plain.args().iter().position(|arg| arg.starts_with("service_name=")).unwrap();

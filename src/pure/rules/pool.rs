@@ -479,6 +479,8 @@ pub struct SlotView {
     pub channel: Option<ChannelId>,
     /// And in which profile.
     pub profile: Profile,
+    /// What that takes.
+    pub work: Option<Work>,
     /// How many have a picture or wait for one.
     pub viewers: usize,
     /// Of them: how many hold on without a picture.
@@ -687,6 +689,7 @@ impl Pool {
             since: slot.since,
             channel: slot.plays.map(|wish| wish.channel),
             profile: slot.plays.map_or(Profile::None, |wish| wish.work.profile()),
+            work: slot.plays.map(|wish| wish.work),
             viewers: self.viewers_of(index),
             held: self.held_on(index),
             health: match slot.phase {

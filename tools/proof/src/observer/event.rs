@@ -55,15 +55,15 @@ impl Observer {
                 }
                 _ => {}
             },
-            Event::Unsuited { slot, generation, .. } => {
+            Event::Unsuited { slot, generation, needs } => {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
                         // What cannot even be encoded is not in the table of failures; any word will do.
-                        if attempt.work == Work::Encode {
+                        if attempt.work >= needs {
                             (attempt.due, attempt.allowed) = (Due::May, u32::MAX);
                         }
                         let place = attempt.channel;
-                        self.channels[place].work = Work::Encode;
+                        self.channels[place].work = attempt.work.max(needs);
                         self.step.unsuited = Some(generation.0);
                     }
                 }
