@@ -26,6 +26,7 @@ mod profiles;
 mod pull;
 mod reach;
 mod seam;
+mod sound;
 mod start;
 mod subscriptions;
 mod transcode;

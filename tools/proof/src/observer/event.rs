@@ -4,7 +4,6 @@ use super::{Attempt, Breaker, Due, Observer, Step, Viewer, bit};
 use crate::points::Point;
 use crate::spec::Ms;
 use pure::model::lineup::SourceClass;
-use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
 use pure::rules::pool::{Event, Generation, SlotIndex};
