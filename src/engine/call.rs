@@ -65,7 +65,7 @@ pub(super) fn call(
         match process::start(permit, &ffmpeg, recipe.args(), work, false) {
             Ok(child) => {
                 living.set(Some(Alive::Child(child.group())));
-                tend(child, None, relay, living, tell).await;
+                Box::pin(tend(child, None, relay, living, tell)).await;
             }
             Err(error) => {
                 living.set(None);

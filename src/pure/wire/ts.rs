@@ -265,6 +265,9 @@ impl Codec {
     }
 }
 
+/// How registrations of sounds begin that clients do not play: DTS, Opus, SMPTE 302M, AC-4.
+const OTHER_SOUNDS: [&[u8]; 4] = [b"DTS", b"Opus", b"BSSD", b"AC-4"];
+
 /// What the first telling one of these descriptors says.
 fn described(mut descriptors: &[u8]) -> Option<Codec> {
     while let [tag, length, rest @ ..] = descriptors {
@@ -276,11 +279,9 @@ fn described(mut descriptors: &[u8]) -> Option<Codec> {
             (0x05, [b'C', b'U', b'E', b'I', ..] | [b'I', b'D', b'3', b' ', ..] | [b'K', b'L', b'V', b'A', ..]) => {
                 Some(Codec::Data)
             }
-            (0x05, [b'D', b'T', b'S', b'1'..=b'3' | b'H', ..] | [b'O', b'p', b'u', b's', ..])
-            | (0x05, [b'B', b'S', b'S', b'D', ..] | [b'A', b'C', b'-', b'4', ..])
-            | (0x7B, _)
-            // In an extension: DTS-HD, DTS neural, AC-4, DTS-UHD.
-            | (0x7F, [0x0E | 0x0F | 0x15 | 0x21, ..]) => Some(Codec::OtherAudio),
+            (0x05, body) if OTHER_SOUNDS.iter().any(|known| body.starts_with(known)) => Some(Codec::OtherAudio),
+            // DTS; in an extension: DTS-HD, DTS neural, AC-4, DTS-UHD.
+            (0x7B, _) | (0x7F, [0x0E | 0x0F | 0x15 | 0x21, ..]) => Some(Codec::OtherAudio),
             (0x56, _) => Some(Codec::Teletext),
             (0x59, _) => Some(Codec::Subtitles),
             _ => None,

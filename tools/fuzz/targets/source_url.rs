@@ -29,7 +29,9 @@ fuzz_target!(|bytes: &[u8]| {
     let options = called.split_once('?').map_or("", |(_, options)| options);
     match url.scheme() {
         Scheme::Srt => assert_eq!(options, ""),
-        Scheme::Udp => assert!(options.is_empty() || url.sender().is_some_and(|one| options == format!("sources={one}"))),
+        Scheme::Udp => {
+            assert!(options.is_empty() || url.sender().is_some_and(|one| options == format!("sources={one}")))
+        }
         Scheme::Rtp => assert!(options.starts_with("timeout=8000000"), "{options}"),
         Scheme::Http | Scheme::Https => assert_eq!(called, "pipe:0"),
         _ => assert!(called.ends_with(url.path_and_query()), "{called}"),

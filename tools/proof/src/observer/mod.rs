@@ -17,7 +17,9 @@ mod effect;
 mod event;
 
 use crate::points::{Counts, Point};
-use crate::spec::{CHILD_FDS, COPY_BYTES, ENCODE_BYTES, HEAT_MILLI_C, Ms, RESERVE_BYTES, RESERVE_FDS, SOUND_BYTES, Spec};
+use crate::spec::{
+    CHILD_FDS, COPY_BYTES, ENCODE_BYTES, HEAT_MILLI_C, Ms, RESERVE_BYTES, RESERVE_FDS, SOUND_BYTES, Spec,
+};
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Short, Work};
 use pure::rules::failure::Failure;
