@@ -85,8 +85,9 @@
 //! **I am a segment of a playlist.** `engine::upstream` knows that I am next, because `pure::rules::window` says so of the
 //! playlist that `pure::wire::hls` has read. [`fetch`] resolves my host, lets `pure::rules::reach` judge every address of
 //! it, and connects to one that passed; what my playlist's server names may lead no further than to where it is itself.
-//! I am decrypted and go into the ring, or, if I am no transport stream, into the standard input of an FFmpeg that knows
-//! no address. `pure::rules::pool` sees an attempt like any other.
+//! I am decrypted and go into the ring. If my playlist is of a kind that FFmpeg reads better, the attempt ends without a
+//! verdict, and an FFmpeg fetches me by itself; each connection that it wants it asks of [`fetch::proxy`], which judges as
+//! strictly. `pure::rules::pool` sees an attempt like any other.
 //!
 //! **I am `?transcode=mobile`.** `doors::http::route` knows my name or says 802, and I become part of the picture that
 //! a slot plays. At each start of my child `pure::rules::encoders` chooses an encoder among those whose trial went

@@ -3,12 +3,12 @@
 //! Not here: whom FFmpeg calls (`pure::model::recipe`), how far a channel may lead (`pure::rules::reach`), and names
 //! ([`crate::fetch`]). The child gets the address that was judged, so that the resolver has no second say.
 
-use super::process;
+use super::process::{self, Input};
 use super::relay::Relay;
-use super::tend::{Alive, Exited, Living, Teller, tend};
+use super::tend::{Alive, Exited, Living, Supply, Teller, tend};
 use crate::fetch::{FetchError, Fetcher};
 use pure::model::lineup::Source;
-use pure::model::recipe::{Treatment, recipe_at, to_call};
+use pure::model::recipe::{Reader, Treatment, recipe_at, to_call};
 use pure::rules::admission::Work;
 use pure::rules::failure::End;
 use pure::rules::gate::SpawnPermit;
@@ -61,11 +61,10 @@ pub(super) fn call(
                 return tell.tell_end(Exited::over("it was ended", End::Plain, Vec::new())).await;
             }
         };
-        let recipe = recipe_at(&source, at, &channel_name, treatment);
-        match process::start(permit, &ffmpeg, recipe.args(), work, false) {
+        let recipe = recipe_at(&source, Reader::of(&source), at, &channel_name, treatment);
+        match process::start(permit, &ffmpeg, recipe.args(), work, Input::Own) {
             Ok(child) => {
-                living.set(Some(Alive::Child(child.group())));
-                Box::pin(tend(child, None, relay, living, tell)).await;
+                Box::pin(tend(child, Supply::None, relay, living, tell)).await;
             }
             Err(error) => {
                 living.set(None);

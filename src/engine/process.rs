@@ -30,6 +30,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -40,8 +41,9 @@ use tokio::net::unix::pipe;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// What a child keeps of our environment: where programs, fonts, certificates and libraries are, and no more.
-/// `NOTIFY_SOCKET` above all stays with us: only the daemon may say that it is well.
-const ENVIRONMENT: [&str; 14] = [
+/// `NOTIFY_SOCKET` above all stays with us: only the daemon may say that it is well; and so do proxies: a child has ours,
+/// or none.
+const ENVIRONMENT: [&str; 11] = [
     "PATH",
     "HOME",
     "TMPDIR",
@@ -52,9 +54,6 @@ const ENVIRONMENT: [&str; 14] = [
     "FONTCONFIG_PATH",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
     "LIBVA_DRIVER_NAME",
 ];
 
@@ -362,7 +361,18 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Starts `program` for `work` and spends the permit on it. `fed`: it is given its input.
+/// How a child comes by what it works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// By itself.
+    Own,
+    /// From us, on its standard input.
+    Fed,
+    /// Over HTTP, through the proxy that listens there.
+    Proxy(SocketAddr),
+}
+
+/// Starts `program` for `work` and spends the permit on it.
 ///
 /// # Errors
 /// [`StartError`]: the board is short of something, or the program cannot be run.
@@ -371,10 +381,10 @@ pub(super) fn start(
     program: &Path,
     arguments: &[String],
     work: Work,
-    fed: bool,
+    input: Input,
 ) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 }, fed)
+    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 }, input)
 }
 
 /// Starts `program` to try an encoder, and spends the permit on it.
@@ -383,7 +393,7 @@ pub(super) fn start(
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE, false)
+    start_child(program, arguments, ENCODE_NICE, Input::Own)
 }
 
 /// Starts `program`, which checks the signature of a file, and spends the permit on it.
@@ -392,12 +402,18 @@ pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn check(permit: CheckPermit, program: &Path, arguments: &[OsString]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE, false)
+    start_child(program, arguments, ENCODE_NICE, Input::Own)
 }
 
-fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32, fed: bool) -> Result<Child, StartError> {
+fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32, input: Input) -> Result<Child, StartError> {
     let mut command = prepare(program, nice);
-    command.args(arguments).stdin(if fed { Stdio::piped() } else { Stdio::null() }).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+    match input {
+        Input::Own => {}
+        Input::Fed => drop(command.stdin(Stdio::piped())),
+        // All of FFmpeg's connections over HTTP heed it, also those that a demuxer wants.
+        Input::Proxy(address) => drop(command.env("http_proxy", format!("http://{address}"))),
+    }
     let run = |command: &mut Command| {
         let (mut inner, registered) = spawn(command)?;
         let stdin = inner.stdin.take();
@@ -643,7 +659,7 @@ mod tests {
         let wish = Wish { channel: ChannelId(1), class: SourceClass::Live, work };
         let (permit, _) = Gate::new(1, Rules::DEFAULT).commit(Mono(0), &facts, wish, 0).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        start(permit, Path::new(name), &arguments, work, false)
+        start(permit, Path::new(name), &arguments, work, Input::Own)
     }
 
     async fn read_line(stdout: &pipe::Receiver) -> String {

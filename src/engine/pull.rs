@@ -9,6 +9,7 @@ use super::upstream::{Broken, Origin, Piece, Upstream};
 use crate::clock;
 use hyper::body::Bytes;
 use pure::limits::{CLOCK_RETRY_MS, COALESCE_AFTER_MS, READ_BYTES_MAX};
+use pure::model::recipe::Reader;
 use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::SpawnPermit;
@@ -58,7 +59,7 @@ async fn patient(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
 async fn read(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
     let mut upstream = match Upstream::open(origin).await {
         Ok(upstream) => upstream,
-        Err(broken) => return broken,
+        Err(broken) => return give_up(broken, tell).await,
     };
     let mut ring = IntoRing { relay, tell, verdict: Verdict::Open, since_pause: 0 };
     let mut first_at = None;
@@ -71,13 +72,13 @@ async fn read(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
                 continue;
             }
             Ok(Piece::End) => return Broken::new(End::Finished, "its server ended the stream"),
+            Err(broken) if ring.verdict == Verdict::Open => {
+                drop(upstream);
+                return give_up(broken, tell).await;
+            }
             Err(broken) => return broken,
         };
-        let needs = match ring.verdict {
-            Verdict::Open if upstream.is_fragments() => Err(Work::Copy),
-            _ => ring.put(&bytes).await,
-        };
-        match needs {
+        match ring.put(&bytes).await {
             Ok(()) => {}
             Err(Work::Pull) => return Broken::new(End::Failed(Failure::NotTs), "what it sends is no transport stream"),
             Err(needs) => {
@@ -95,6 +96,15 @@ async fn read(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
             }
         }
     }
+}
+
+/// What cannot be played like this: where FFmpeg can, it is told, and whoever is told ends this.
+async fn give_up(broken: Broken, tell: &Teller) -> Broken {
+    if let Some(reader) = broken.beyond {
+        tell.tell(What::Alone { reader }).await;
+        return std::future::pending().await;
+    }
+    broken
 }
 
 /// Where pieces are put, and what the first of them were.
@@ -142,11 +152,15 @@ impl IntoRing<'_> {
 
 /// Gives a child what it is to work on, at the child's pace, until there is no more; says why. `hungry`: since when the
 /// source is waited for.
-pub(super) async fn feed(origin: Origin, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>) -> Broken {
+pub(super) async fn feed(origin: &Origin, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>, tell: &Teller) -> Broken {
     hungry.set(Some(clock::mono()));
-    let mut upstream = match Upstream::open(&origin).await {
+    let mut upstream = match Upstream::open(origin).await {
+        Ok(upstream) if upstream.is_playlist() => {
+            drop(upstream);
+            return give_up(Broken::beyond(Reader::Hls), tell).await;
+        }
         Ok(upstream) => upstream,
-        Err(broken) => return broken,
+        Err(broken) => return give_up(broken, tell).await,
     };
     loop {
         match upstream.next().await {

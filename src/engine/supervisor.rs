@@ -4,21 +4,21 @@
 
 use super::call::{Call, call};
 use super::probe::Found;
-use super::process::{self, Child, StartError};
+use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
 use super::relay::Relay;
 use super::snapshot::Snapshot;
 use super::telling;
-use super::tend::{Alive, Exited, Living, Report, Teller, What, tend};
+use super::tend::{Exited, Living, Report, Supply, Teller, What, tend};
 use super::upstream::Origin;
 use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
 use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId};
+use pure::model::lineup::{Channel, ChannelId, Source};
 use pure::model::profile::Profile;
-use pure::model::recipe::{Treatment, least_work, recipe, source_class, to_call};
+use pure::model::recipe::{Reader, Treatment, recipe, to_call};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
@@ -26,7 +26,7 @@ use pure::rules::encoders::Cannot;
 use pure::rules::encoders::blame::{Ended, How};
 use pure::rules::failure::End;
 use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
-use pure::rules::pool::{Effect, Effects, Event, Generation, Note, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +50,8 @@ pub(super) struct Supervisor {
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
     /// Channels whose source takes more than was thought, as was seen.
     needs: BTreeMap<ChannelId, Work>,
+    /// Channels whose source is read otherwise than its address says, as was seen.
+    found: BTreeMap<ChannelId, (Source, Reader)>,
     drained: Option<oneshot::Sender<()>>,
     /// Something was noted since the channels were last shown.
     channels_changed: bool,
@@ -102,6 +104,7 @@ impl Supervisor {
             living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
             needs: BTreeMap::new(),
+            found: BTreeMap::new(),
             drained: None,
             // What was recalled is shown as well.
             channels_changed: true,
@@ -150,7 +153,9 @@ impl Supervisor {
                 let found = self.channel(channel);
                 let source = found.as_ref().and_then(|channel| Some((channel, channel.sources.first()?)));
                 let wish = source.ok_or(Refusal::TuneFailed { retry_ms: 0 });
-                let wish = wish.and_then(|(channel, source)| Ok((self.work(channel, profile)?, source_class(source))));
+                let wish = wish.and_then(|(channel, source)| {
+                    Ok((self.work(channel, profile)?, self.reader(channel.id, source).class()))
+                });
                 let (work, class) = match wish {
                     Ok(wish) => wish,
                     Err(refusal) => {
@@ -243,7 +248,17 @@ impl Supervisor {
                 };
                 tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
                 self.needs.extend(own.map(|channel| (channel, needs)));
-                Event::Unsuited { slot, generation, needs }
+                Event::Unsuited { slot, generation, needs: Needs::Work(needs) }
+            }
+            What::Alone { reader } => {
+                tracing::info!(
+                    slot = slot_index,
+                    channel_id,
+                    "{name} is of a kind that FFmpeg fetches by itself; starting it again with FFmpeg"
+                );
+                let source = playing.and_then(|playing| playing.channel.sources.first().cloned());
+                self.found.extend(own.zip(source).map(|(channel, source)| (channel, (source, reader))));
+                Event::Unsuited { slot, generation, needs: Needs::Alone(reader.class()) }
             }
             What::Useless { failure, why } => {
                 self.said.push_str(why);
@@ -428,21 +443,21 @@ impl Supervisor {
                 }
             },
         };
-        let origin = Origin::of(&self.fetcher, source);
+        let reader = self.reader(id, source);
         let living = self.living(slot).clone();
-        let started = match (work, origin) {
+        let started = match (work, Origin::of(&self.fetcher, source)) {
             (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
-            (_, None) if to_call(source).is_some() => {
+            _ if to_call(source).is_some() => {
                 let (fetcher, ffmpeg, source) = (self.fetcher.clone(), self.ffmpeg.clone(), source.clone());
                 let channel_name = channel.name.clone();
                 let call = Call { fetcher, ffmpeg, source, channel_name, treatment, work };
                 Ok(Started::Call(Box::new(call), permit))
             }
-            (_, origin) => {
-                let recipe = recipe(source, &channel.name, treatment);
-                process::start(permit, &self.ffmpeg, recipe.args(), work, origin.is_some())
-                    .map(|child| Started::Child(Box::new(child), origin))
-            }
+            (_, origin) => supply(reader, origin).and_then(|(supply, input)| {
+                let recipe = recipe(source, reader, &channel.name, treatment);
+                let child = process::start(permit, &self.ffmpeg, recipe.args(), work, input)?;
+                Ok(Started::Child(Box::new(child), supply))
+            }),
         };
         match started {
             Ok(started) => {
@@ -471,9 +486,8 @@ impl Supervisor {
                     Started::Call(child, permit) => {
                         tokio::task::spawn_local(call(permit, *child, relay, living, tell));
                     }
-                    Started::Child(child, origin) => {
-                        living.set(Some(Alive::Child(child.group())));
-                        tokio::task::spawn_local(tend(*child, origin, relay, living, tell));
+                    Started::Child(child, supply) => {
+                        tokio::task::spawn_local(tend(*child, supply, relay, living, tell));
                     }
                 }
                 true
@@ -574,8 +588,14 @@ impl Supervisor {
     }
 
     fn work_of(&self, channel: &Channel) -> Work {
-        let least = channel.sources.first().map_or(Work::Encode, least_work);
+        let least = channel.sources.first().map_or(Work::Encode, |source| self.reader(channel.id, source).least_work());
         self.needs.get(&channel.id).map_or(least, |needs| least.max(*needs))
+    }
+
+    /// How a source of a channel is read.
+    fn reader(&self, channel: ChannelId, source: &Source) -> Reader {
+        let found = self.found.get(&channel).filter(|(seen, _)| seen == source);
+        found.map_or_else(|| Reader::of(source), |(_, reader)| *reader)
     }
 
     fn has_viewers(&self, slot: SlotIndex) -> bool {
@@ -597,8 +617,21 @@ enum Started {
     Task(Origin, SpawnPermit),
     /// A child that is started once it is known whom it may call; the permit is spent on it.
     Call(Box<Call>, SpawnPermit),
-    /// A child, and what it is fed with.
-    Child(Box<Child>, Option<Origin>),
+    /// A child, and what it gets from us.
+    Child(Box<Child>, Supply),
+}
+
+/// What a child gets from us, and how.
+fn supply(reader: Reader, origin: Option<Origin>) -> Result<(Supply, Input), StartError> {
+    Ok(match (reader, origin) {
+        (Reader::TransportStream, Some(origin)) => (Supply::Fed(origin), Input::Fed),
+        (Reader::File | Reader::Hls, Some(origin)) => {
+            let proxy = origin.proxy().map_err(StartError::Resource)?;
+            let address = proxy.address().map_err(StartError::Resource)?;
+            (Supply::Proxy(proxy), Input::Proxy(address))
+        }
+        _ => (Supply::None, Input::Own),
+    })
 }
 
 /// How a child ended. `ending` is why we had it end, if we did.

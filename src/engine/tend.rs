@@ -11,7 +11,9 @@ use super::pull::feed;
 use super::relay::{Patience, Relay, Verdict};
 use super::upstream::{Broken, Origin};
 use crate::clock;
+use crate::fetch::proxy::Proxy;
 use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, STARVED_MS, TERM_MS};
+use pure::model::recipe::Reader;
 use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::pool::{Generation, SlotIndex};
@@ -24,8 +26,8 @@ use tokio::sync::{Notify, mpsc};
 
 /// What plays on a slot.
 pub(super) enum Alive {
-    /// A child with its group.
-    Child(Group),
+    /// A child with its group. Whoever is told gives it nothing more: it may wait for that, and not hear a signal.
+    Child(Group, Rc<Notify>),
     /// A task of ours.
     Task(Rc<Notify>),
 }
@@ -42,7 +44,10 @@ impl Living {
     /// Asks it to end.
     pub(super) fn terminate(&self) {
         match &*self.0.borrow() {
-            Some(Alive::Child(group)) => group.terminate(),
+            Some(Alive::Child(group, stop)) => {
+                group.terminate();
+                stop.notify_one();
+            }
             Some(Alive::Task(stop)) => stop.notify_one(),
             None => {}
         }
@@ -51,7 +56,7 @@ impl Living {
     /// Ends it.
     pub(super) fn kill(&self) {
         match &*self.0.borrow() {
-            Some(Alive::Child(group)) => group.kill(),
+            Some(Alive::Child(group, _)) => group.kill(),
             Some(Alive::Task(stop)) => stop.notify_one(),
             None => {}
         }
@@ -70,6 +75,8 @@ pub(super) enum What {
     Output,
     /// It cannot be passed on as it is.
     Unsuited { needs: Work },
+    /// FFmpeg had better fetch it by itself, as this.
+    Alone { reader: Reader },
     /// It lives, and will make nothing that can be used; and why.
     Useless { failure: Failure, why: &'static str },
     /// It was reaped, or is over.
@@ -142,8 +149,31 @@ impl Drop for Teller {
 /// Why a child that lives is of no more use.
 type Useless = (Failure, &'static str);
 
-/// Reads a child to its end, and reports. `origin`: what it gets on its standard input, and where that comes from.
-pub(super) async fn tend(child: Child, origin: Option<Origin>, relay: Rc<Relay>, living: Living, tell: Teller) {
+/// What a child gets from us while it lives.
+pub(super) enum Supply {
+    /// Nothing.
+    None,
+    /// What it works on.
+    Fed(Origin),
+    /// Connections.
+    Proxy(Proxy),
+}
+
+/// Reads a child to its end, and reports.
+pub(super) fn tend(
+    child: Child,
+    supply: Supply,
+    relay: Rc<Relay>,
+    living: Living,
+    tell: Teller,
+) -> impl Future<Output = ()> {
+    let stop = Rc::new(Notify::new());
+    // At once: it may be told to end before it has begun.
+    living.set(Some(Alive::Child(child.group(), Rc::clone(&stop))));
+    run(stop, child, supply, relay, living, tell)
+}
+
+async fn run(stop: Rc<Notify>, child: Child, supply: Supply, relay: Rc<Relay>, living: Living, tell: Teller) {
     let (started, oom_kills) = (clock::mono(), facts::oom_kills());
     let mut words = LastWords::new();
     let had_output = Cell::new(false);
@@ -159,9 +189,16 @@ pub(super) async fn tend(child: Child, origin: Option<Origin>, relay: Rc<Relay>,
             status
         };
         let feeding = async {
-            match origin.zip(stdin) {
-                Some((origin, stdin)) => feed(origin, stdin, &hungry).await,
-                None => std::future::pending().await,
+            let broken = async {
+                match (&supply, stdin) {
+                    (Supply::Fed(origin), Some(stdin)) => feed(origin, stdin, &hungry, &tell).await,
+                    (Supply::Proxy(proxy), _) => proxy.serve().await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                broken = broken => broken,
+                () = stop.notified() => Broken::new(End::Plain, "it was ended"),
             }
         };
         tokio::pin!(reading, hearing, reaping, feeding);
@@ -206,7 +243,8 @@ pub(super) async fn tend(child: Child, origin: Option<Origin>, relay: Rc<Relay>,
     let lines = words.lines();
     let end = end_of(status.as_ref().ok().copied(), &lines, life);
     // Who gets nothing can only complain about that.
-    let unfed = fed.filter(|broken| broken.is_decided() && !life.had_output);
+    let refused = if let Supply::Proxy(proxy) = &supply { proxy.refused().map(Broken::from) } else { None };
+    let unfed = refused.or(fed).filter(|broken| broken.is_decided() && !life.had_output);
     let is_hungry = hungry.get().is_some_and(|since| clock::mono().ms_since(since) >= STARVED_MS);
     let is_starved = unfed.is_some() || is_hungry;
     let (end, words) = unfed.map_or((end, lines), |broken| (broken.end, vec![broken.text]));

@@ -6,13 +6,14 @@
 //! lasted too long is for `pure::rules::pool` to say, not for a time-out here.
 
 use crate::clock;
+use crate::fetch::proxy::Proxy;
 use crate::fetch::{Answer, Ask, FetchError, Fetcher, Session};
 use aes::cipher::{BlockDecryptMut as _, KeyIvInit as _};
 use hyper::body::Bytes;
 use pure::limits::{HLS_BYTES_MAX, HLS_MISSES_MAX, HLS_SEGMENT_BYTES_MAX, PULL_COALESCE_MS};
 use pure::model::headers::Headers;
 use pure::model::lineup::Source;
-use pure::model::recipe;
+use pure::model::recipe::{self, Reader};
 use pure::model::source_url::SourceUrl;
 use pure::rules::failure::{End, Failure};
 use pure::rules::reach::Reach;
@@ -20,6 +21,7 @@ use pure::rules::window::Window;
 use pure::time::Mono;
 use pure::wire::hls::{self, Media, Playlist};
 use std::fmt;
+use std::io;
 
 /// Why no more comes.
 #[derive(Debug)]
@@ -28,11 +30,18 @@ pub(super) struct Broken {
     pub(super) end: End,
     /// For people.
     pub(super) text: String,
+    /// It is sound, but FFmpeg had better fetch it by itself, as this.
+    pub(super) beyond: Option<Reader>,
 }
 
 impl Broken {
     pub(super) fn new(end: End, text: impl fmt::Display) -> Self {
-        Self { end, text: text.to_string() }
+        Self { end, text: text.to_string(), beyond: None }
+    }
+
+    pub(super) fn beyond(reader: Reader) -> Self {
+        let text = "it is of a kind that FFmpeg fetches by itself";
+        Self { beyond: Some(reader), ..Self::new(End::Failed(Failure::NotTs), text) }
     }
 
     /// Whether it says for sure what that is for the channel.
@@ -80,11 +89,16 @@ impl Wants {
 }
 
 impl Origin {
-    /// Of a source that is fetched by ourselves.
+    /// Of a source on the network.
     pub(super) fn of(fetcher: &Fetcher, source: &Source) -> Option<Self> {
-        let Source::Url { reach, headers, .. } = source else { return None };
+        let Source::Url { url, reach, headers, .. } = source else { return None };
         let wants = Wants { user_agent: recipe::user_agent(source), headers: headers.clone() };
-        Some(Self { fetcher: fetcher.clone(), url: recipe::to_fetch(source)?.clone(), reach: *reach, wants })
+        Some(Self { fetcher: fetcher.clone(), url: url.clone(), reach: *reach, wants })
+    }
+
+    /// A proxy for a child that fetches it by itself.
+    pub(super) fn proxy(&self) -> io::Result<Proxy> {
+        Proxy::new(&self.fetcher, &self.url, self.reach)
     }
 }
 
@@ -103,20 +117,20 @@ impl Upstream {
         let mut session = fetcher.session();
         let mut answer = session.get(wants.ask(url, *reach)).await?;
         let first = answer.next().await?;
-        // Providers serve playlists under any name.
-        let is_playlist = first
-            .as_ref()
-            .is_some_and(|first| first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(first).starts_with(b"#EXTM3U"));
-        if !is_playlist && !url.looks_like_hls() {
-            return Ok(Self::Stream { answer: Box::new(answer), first });
+        // Providers serve anything under any name.
+        match first.as_deref().and_then(Reader::of_content) {
+            Some(Reader::File) => return Err(Broken::beyond(Reader::File)),
+            Some(Reader::Hls) => {}
+            _ if url.looks_like_hls() => {}
+            _ => return Ok(Self::Stream { answer: Box::new(answer), first }),
         }
         let text = document(&mut answer, first).await?;
         Ok(Self::Hls(Box::new(Follower::open(session, answer, text, wants.clone()).await?)))
     }
 
-    /// Whether what comes is a transport stream, as far as is known; asked after the first piece.
-    pub(super) fn is_fragments(&self) -> bool {
-        matches!(self, Self::Hls(follower) if follower.is_fragments)
+    /// Whether it is a playlist.
+    pub(super) fn is_playlist(&self) -> bool {
+        matches!(self, Self::Hls(_))
     }
 
     /// A stream comes as it plays: from now on many small pieces may be taken as few large ones. Segments come in one go.
@@ -154,10 +168,15 @@ async fn document(answer: &mut Answer, first: Option<Bytes>) -> Result<String, B
 }
 
 fn read(text: &str) -> Result<Playlist, Broken> {
-    hls::parse(text).map_err(|error| {
-        let failure = if error == hls::HlsError::TooLong { Failure::Limit } else { Failure::NotTs };
-        Broken::new(End::Failed(failure), error)
-    })
+    hls::parse(text).map_err(refused)
+}
+
+fn refused(error: hls::HlsError) -> Broken {
+    match error {
+        hls::HlsError::Beyond => Broken::beyond(Reader::Hls),
+        hls::HlsError::TooLong => Broken::new(End::Failed(Failure::Limit), error),
+        _ => Broken::new(End::Failed(Failure::NotTs), error),
+    }
 }
 
 /// A segment that is being read.
@@ -184,15 +203,12 @@ pub(super) struct Follower {
     /// What was taken from the window and is not opened yet.
     next: Option<Wanted>,
     key: Option<(String, [u8; 16])>,
-    map: Option<hls::Part>,
     misses: u8,
-    is_fragments: bool,
 }
 
 /// A segment that is to be fetched.
 struct Wanted {
     part: hls::Part,
-    map: Option<hls::Part>,
     key: Option<(String, [u8; 16])>,
     discontinuity: bool,
 }
@@ -212,15 +228,13 @@ impl Follower {
             open: None,
             next: None,
             key: None,
-            map: None,
             misses: 0,
-            is_fragments: false,
         };
         follower.session.done(answer);
         match read(&text)? {
             Playlist::Media(media) => follower.media = media,
             Playlist::Master(variants) => {
-                let chosen = hls::choose(&variants).map(|variant| variant.uri.clone()).unwrap_or_default();
+                let chosen = hls::choose(&variants).map_err(refused)?.uri.clone();
                 follower.asked = (follower.resolve(&chosen)?, reach);
                 follower.look().await?;
             }
@@ -267,8 +281,10 @@ impl Follower {
                     Ok(Some(bytes)) => {
                         if std::mem::take(&mut open.is_first) {
                             self.misses = 0;
-                            // Fragments of MP4, or sound without a wrapping, are for FFmpeg.
-                            self.is_fragments |= bytes.first() != Some(&pure::wire::ts::SYNC_BYTE);
+                            // Sound without a wrapping, most likely.
+                            if bytes.first() != Some(&pure::wire::ts::SYNC_BYTE) {
+                                return Err(Broken::beyond(Reader::Hls));
+                            }
                         }
                         return Ok(Piece::Bytes(bytes));
                     }
@@ -306,11 +322,11 @@ impl Follower {
     /// A segment, or a look at the window, that failed may be an accident; several in a row are the source's end. What
     /// must not be opened never is an accident.
     fn missed(&mut self, broken: Broken) -> Result<(), Broken> {
-        // The beginning of an MP4 may not have come.
-        (self.open, self.next, self.map) = (None, None, None);
+        (self.open, self.next) = (None, None);
         self.window.missed();
         self.misses += 1;
-        let is_final = matches!(broken.end, End::Failed(failure) if failure.is_final() || failure == Failure::Limit);
+        let is_final = broken.beyond.is_some()
+            || matches!(broken.end, End::Failed(failure) if failure.is_final() || failure == Failure::Limit);
         if is_final || self.misses >= HLS_MISSES_MAX { Err(broken) } else { Ok(()) }
     }
 
@@ -322,23 +338,14 @@ impl Follower {
             return true;
         }
         let key = self.media.key(next.segment).map(|key| (key.uri.clone(), hls::iv(key, next.sequence)));
-        let map = self.media.map(next.segment).cloned();
         let (part, discontinuity) = (next.segment.part.clone(), next.discontinuity);
-        self.next = Some(Wanted { part, map, key, discontinuity });
+        self.next = Some(Wanted { part, key, discontinuity });
         true
     }
 
-    /// Opens what is to be read next: the beginning of the MP4 when it is another one, then the segment.
+    /// Opens the segment that is to be read next.
     async fn open_next(&mut self) -> Result<(), Broken> {
-        let Some(wanted) = &self.next else { return Ok(()) };
-        let map = wanted.map.clone().filter(|map| self.map.as_ref() != Some(map));
-        let (part, is_map) = map.map_or_else(|| (wanted.part.clone(), false), |map| (map, true));
-        let key = wanted.key.clone();
-        if is_map {
-            self.map = Some(part.clone());
-        } else {
-            self.next = None;
-        }
+        let Some(Wanted { part, key, .. }) = self.next.take() else { return Ok(()) };
         let cipher = match key {
             Some((uri, iv)) => Some(Cipher::new(self.key(&uri).await?, iv)),
             None => None,

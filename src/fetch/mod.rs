@@ -6,6 +6,7 @@
 //! the engine.
 
 mod names;
+pub mod proxy;
 mod socket;
 mod tls;
 

@@ -233,6 +233,10 @@ pub const HLS_REFRESH_MS_MIN: u64 = 500;
 pub const HLS_REFRESH_MS_MAX: u64 = 10_000;
 /// hyper's buffer of one fetching connection. Four times as much was measured no cheaper.
 pub const FETCH_BUFFER_BYTES: usize = 64 * 1024;
+/// Connections of a child that fetches by itself; it opens all variants of a playlist side by side to look at them.
+pub const PROXY_CONNECTIONS_MAX: usize = 12;
+/// Bytes of the head of its requests: an address, and headers that a provider wants to see.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long what the system trusts is taken for what it still trusts.
 pub const TRUST_MS: u64 = 600_000;
 
@@ -706,7 +710,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// File descriptors that the daemon holds with every default slot and connection in use.
 pub const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database with log and index
-    + SLOTS_DEFAULT * CHILD_FDS as usize
+    + SLOTS_DEFAULT * (CHILD_FDS as usize + 2 * PROXY_CONNECTIONS_MAX)
     + CONNECTIONS_DEFAULT
     + RESERVE_FDS as usize;
 const _: () = assert!(FDS_DEFAULT <= 256, "the common soft limit of 1,024 must stay far away");

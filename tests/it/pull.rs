@@ -34,6 +34,11 @@ fn keep_open(list: &Path) -> PathBuf {
 
 /// Reads until nothing more comes.
 fn capture(daemon: &Daemon, into: &Folder, channel: usize) -> PathBuf {
+    capture_for(daemon, into, channel, Duration::from_secs(60))
+}
+
+fn capture_for(daemon: &Daemon, into: &Folder, channel: usize, most: Duration) -> PathBuf {
+    let begun = Instant::now();
     let (answer, mut stream) = http::open(daemon.address(), 5004, &format!("/auto/v{channel}"));
     assert_eq!(answer.status, 200, "{answer:?}");
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -41,6 +46,9 @@ fn capture(daemon: &Daemon, into: &Folder, channel: usize) -> PathBuf {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = stream.read(&mut piece) {
         bytes.extend_from_slice(&piece[..len]);
+        if begun.elapsed() > most {
+            break;
+        }
     }
     into.write("capture.ts", &bytes[..bytes.len() / 188 * 188])
 }
@@ -120,25 +128,113 @@ fn encrypted_segments_are_decrypted() {
     }
 }
 
+/// Reads what FFmpeg makes of a source that it fetches by itself.
+fn capture_from_ffmpeg(daemon: &Daemon, into: &Folder) -> PathBuf {
+    // What it fetched is over by then, and it is started again.
+    let captured = capture_for(daemon, into, 1, Duration::from_secs(4));
+    assert_eq!(decode_errors(&captured), "");
+    assert!(inspect(&fs::read(&captured).unwrap()).packets > 200);
+    let log = daemon.log();
+    let before = log.split(" plays ").next().unwrap();
+    assert!(!before.contains("failed"), "it is no failure of the channel's: {log}");
+    captured
+}
+
+/// At stake: what FFmpeg plays and we do not, which is found out at the source.
 #[test]
-fn fragments_of_mp4_go_through_ffmpeg_which_sees_no_address() {
+fn fragments_of_mp4_are_for_ffmpeg_and_no_failure() {
     let folder = Folder::new();
     let list = make_hls(folder.path(), 8, &["-hls_segment_type", "fmp4"]);
     assert!(fs::read_to_string(&list).unwrap().contains("EXT-X-MAP"));
     let source = Source::folder(folder.path());
-    let daemon = with_sources(&[source.url("/index.m3u8")]);
-    let (answer, mut stream) = http::open(daemon.address(), 5004, "/auto/v1");
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let daemon = with_sources(&[source.url("/open.m3u8")]);
+    capture_from_ffmpeg(&daemon, &folder);
     assert!(daemon.log().contains("starting it again with FFmpeg"), "{}", daemon.log());
-    let child = daemon.children().first().copied();
-    let line = child.map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default());
-    let bytes = read_for(&mut stream, Duration::from_secs(4));
-    let captured = folder.write("capture.ts", &bytes[..bytes.len() / 188 * 188]);
-    assert_eq!(decode_errors(&captured), "");
-    assert!(inspect(&bytes).packets > 200);
-    if let Some(line) = line {
-        assert!(line.contains("pipe:0") && !line.contains("http://"), "{line}");
+}
+
+/// At stake: a picture without its sound. The better of two variants has its sound in a playlist of its own.
+#[test]
+fn sound_in_a_playlist_of_its_own_is_heard() {
+    let folder = Folder::new();
+    make_hls(&folder.path().join("low"), 8, &["-s", "128x72"]);
+    let apart = folder.path().join("apart");
+    fs::create_dir_all(&apart).unwrap();
+    let variants = "v:0,agroup:a a:0,agroup:a,default:yes";
+    let how = ["aac", "-f", "hls", "-hls_time", "2", "-hls_list_size", "0", "-master_pl_name", "index.m3u8"];
+    let list = apart.join("%v.m3u8");
+    make(&list, 8, &[&H264[..], &how, &["-map", "0:v", "-map", "1:a", "-var_stream_map", variants]].concat());
+    let master = fs::read_to_string(apart.join("index.m3u8")).unwrap();
+    assert!(master.contains("TYPE=AUDIO") && master.contains("URI="), "{master}");
+    for name in ["0", "1"] {
+        keep_open(&apart.join(name).with_extension("m3u8"));
+        fs::rename(apart.join("open.m3u8"), apart.join(name).with_extension("m3u8")).unwrap();
     }
+    let better = master.replace("0.m3u8", "apart/0.m3u8").replace("1.m3u8", "apart/1.m3u8");
+    folder.write("master.m3u8", format!("{better}\n#EXT-X-STREAM-INF:BANDWIDTH=9\nlow/index.m3u8\n"));
+    let source = Source::folder(folder.path());
+    let daemon = with_sources(&[source.url("/master.m3u8")]);
+    let captured = capture_from_ffmpeg(&daemon, &folder);
+    assert_eq!(decoding_times(&captured).len(), 2, "picture and sound");
+}
+
+/// At stake: a film whose index stands at its end, which cannot be read from its beginning to its end; under a name that
+/// tells that it is one, and under one that does not.
+#[test]
+fn a_film_whose_index_stands_at_its_end_is_played() {
+    let folder = Folder::new();
+    let film = make(&folder.path().join("film.mp4"), 20, &[&H264[..], &["aac"]].concat());
+    let bytes = fs::read(&film).unwrap();
+    let of = |name: &[u8]| bytes.windows(4).position(|window| window == name).unwrap();
+    assert!(of(b"mdat") < of(b"moov") && bytes.len() > 200_000);
+    fs::copy(&film, folder.path().join("film")).unwrap();
+    let source = Source::folder(folder.path());
+    for (path, is_told) in [("/film.mp4", true), ("/film", false)] {
+        let daemon = with_sources(&[source.url(path)]);
+        let captured = capture_from_ffmpeg(&daemon, &folder);
+        assert_eq!(decoding_times(&captured).len(), 2, "{path}");
+        assert_eq!(daemon.log().contains("starting it again with FFmpeg"), !is_told, "{path}");
+    }
+}
+
+/// At stake: what FFmpeg fetches by itself is to lead no further than what we fetch (S32). The film's own server sends it
+/// to another one of this box, which is named by nobody, and a playlist names a segment there.
+#[test]
+fn ffmpeg_goes_nowhere_that_we_would_not_go() {
+    let folder = Folder::new();
+    let inner = Source::at(("127.0.0.2", 0), Manner::Folder(folder.path().to_owned()));
+    make(&folder.path().join("film.mp4"), 4, &[&H264[..], &["aac"]].concat());
+    let film = Source::fixed("");
+    film.turn(Source::redirecting(&inner.url("/film.mp4")));
+    let list = Source::document(format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"{0}\"\n#EXTINF:2,\n{0}\n",
+        inner.url("/film.mp4")
+    ));
+    let daemon = with_sources(&[film.url("/film.mp4"), list.url("/index.m3u8")]);
+    for channel in ["1", "2"] {
+        let (answer, _) = http::open(daemon.address(), 5004, &format!("/auto/v{channel}"));
+        assert_eq!(answer.status, 503, "{answer:?}");
+    }
+    assert!(film.connections() > 0 && list.connections() > 0);
+    assert_eq!(inner.connections(), 0);
+    assert!(daemon.log().matches("must not be opened").count() >= 2, "{}", daemon.log());
+}
+
+/// At stake: FFmpeg waits for more from us, and hears no signal meanwhile. It is told to end, and must do so promptly.
+#[test]
+fn a_child_that_waits_for_us_ends_when_it_is_told_to() {
+    let folder = Folder::new();
+    let how = ["-c:v", "mpeg4", "-c:a", "mp2", "-f", "mpegts"];
+    let bytes = fs::read(make(&folder.path().join("old.ts"), 12, &how)).unwrap();
+    let source = Source::fixed("");
+    source.turn(Manner::Halting([b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &bytes[..]].concat(), Vec::new()));
+    let daemon = with_sources(&[source.url("/old")]);
+    let (answer, stream) = http::open(daemon.address(), 5004, "/auto/v1");
+    assert_eq!(answer.status, 200, "{answer:?} {}", daemon.log());
+    assert_eq!(daemon.children().len(), 1);
+    drop(stream);
+    wait_until("the linger is over", Duration::from_secs(20), || daemon.tuner_states().iter().all(|one| one == "free"));
+    wait_until("it has ended", Duration::from_secs(1), || daemon.children().is_empty());
+    assert!(!daemon.log().contains("ignored SIGTERM"), "{}", daemon.log());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use pure::model::encoder::{Candidates, Encoder};
 use pure::model::headers::Headers;
 use pure::model::lineup::{ChannelId, DemoIndex, Source};
 use pure::model::profile::{Profile, Size};
-use pure::model::recipe::{Recipe, Treatment, recipe, trial};
+use pure::model::recipe::{Reader, Recipe, Treatment, recipe, trial};
 use pure::rules::encoders::blame::{Blame, Ended, How, blame};
 use pure::rules::encoders::trial::{Outcome, Trial, TrialEnd};
 use pure::rules::encoders::{Cannot, Choice};
@@ -128,7 +128,8 @@ fn every_profile_makes_what_it_promises() {
     for profile in Profile::ALL {
         let Some(target) = profile.target() else { continue };
         let treatment = Treatment::Transcode(target, Encoder::Software);
-        let made = cook_from(Path::new("ffmpeg"), recipe(&stream(), "Test", treatment).args(), &file);
+        let made =
+            cook_from(Path::new("ffmpeg"), recipe(&stream(), Reader::TransportStream, "Test", treatment).args(), &file);
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "{profile}: {said}");
         let capture = folder.write(&format!("{profile}.ts"), &made.stdout);
@@ -189,7 +190,7 @@ fn small_and_fast_sources_are_not_made_larger_or_faster() {
         (Source::Demo(DemoIndex(0)), Profile::Internet240, (432, 240), "25/1"),
     ] {
         let treatment = Treatment::Transcode(profile.target().unwrap(), Encoder::Software);
-        let mut arguments = recipe(&source, "x", treatment).args().to_vec();
+        let mut arguments = recipe(&source, Reader::of(&source), "x", treatment).args().to_vec();
         // The demo channel does not end.
         let end = arguments.len() - 1;
         arguments.splice(end..end, ["-t".to_owned(), "2".to_owned()]);
@@ -211,7 +212,7 @@ fn the_raspberry_pi_gets_whole_lines() {
         [(Profile::Heavy, (832, 482)), (Profile::Internet480, (832, 480)), (Profile::Internet240, (448, 240))]
     {
         let treatment = Treatment::Transcode(profile.target().unwrap(), encoder("v4l2m2m:video11"));
-        let mut arguments = recipe(&stream(), "x", treatment).args().to_vec();
+        let mut arguments = recipe(&stream(), Reader::TransportStream, "x", treatment).args().to_vec();
         let at = arguments.iter().position(|argument| argument == "-num_capture_buffers").unwrap();
         arguments.drain(at..at + 2);
         arguments[at - 1] = "libx264".to_owned();
@@ -439,7 +440,14 @@ fn software_takes_over_from_a_chip_that_fails_while_running() {
         attempts.set(attempts.get() + 1);
         let choice = encoding.choose(channel, Profile::Internet240).unwrap().unwrap();
         encoding.started(slot, channel, Profile::Internet240, choice);
-        (choice, cook_from(&house.program, recipe(&stream(), "Test", choice.treatment()).args(), &file))
+        (
+            choice,
+            cook_from(
+                &house.program,
+                recipe(&stream(), Reader::TransportStream, "Test", choice.treatment()).args(),
+                &file,
+            ),
+        )
     };
     let end = |made: &Output| {
         let how = made.status.signal().map_or(How::Exit, How::Signal);

@@ -5,12 +5,12 @@
 //!
 //! The invariant (S30, S31, S33): every argument comes from a template of this file, except a few values, each in a place
 //! of its own where FFmpeg takes it for a value and nothing else: the name of the channel, after `-metadata` and behind
-//! `service_name=`; the address of what FFmpeg calls or hears by itself, right after `-i`; what such an address says, and a
-//! camera's user agent, after options of their own. Rates, sizes and devices are numbers of our own tables. No shell, no
-//! "extra arguments". What lies behind HTTP is fetched by ourselves and comes through a pipe, and FFmpeg may open nothing
-//! else; for everything else the protocols and demuxers are listed exactly: a playlist or a picture served in place of a
-//! stream leads nowhere. FFmpeg takes options out of the addresses of datagrams and SRT: what stands there is ours
-//! ([`Reader::address`]).
+//! `service_name=`; the address of what we do not fetch ourselves, right after `-i`; what such an address says, a provider's
+//! user agent and the headers that he wants to see, after options of their own. Rates, sizes and devices are numbers of our
+//! own tables. No shell, no "extra arguments". Which demuxers and protocols may open an address is listed exactly. A
+//! transport stream over HTTP is fetched by ourselves and comes through a pipe, and FFmpeg may open nothing else; where it
+//! fetches by itself over HTTP, the daemon is its proxy, and sees every connection that it wants. FFmpeg takes options out
+//! of the addresses of datagrams and SRT: what stands there is ours ([`Reader::address`]).
 
 mod demo;
 mod transcode;
@@ -134,22 +134,54 @@ pub fn demo_channel(index: DemoIndex) -> &'static DemoChannel {
     const { &DEMO }.get(usize::from(index.0)).unwrap_or(const { &DEMO[0] })
 }
 
+/// How a source is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// FFmpeg draws it.
+    Demo,
+    /// A transport stream over HTTP, fetched by ourselves: whatever nobody says otherwise of. FFmpeg gets it through a pipe
+    /// where it must be coded.
+    TransportStream,
+    /// A file of another kind over HTTP, in which FFmpeg goes back and forth by itself.
+    File,
+    /// A playlist of segments over HTTP, followed by ourselves, or by FFmpeg where it must be coded or is beyond us.
+    Hls,
+    /// A transport stream in datagrams.
+    Udp,
+    /// A transport stream in datagrams that are numbered.
+    Rtp,
+    /// A camera, or a server that speaks as one; over TCP, which passes every firewall that lets it out.
+    Rtsp,
+    /// What FLV files hold, as it comes.
+    Rtmp,
+    /// The same over TLS.
+    Rtmps,
+    /// A transport stream over SRT.
+    Srt,
+}
+
 /// The recipe for one source. `channel_name` is what players show that read the stream's own service table.
 ///
 /// A demo source is always encoded: there is nothing to copy.
-pub fn recipe(source: &Source, channel_name: &str, treatment: Treatment) -> Recipe {
-    recipe_at(source, None, channel_name, treatment)
+pub fn recipe(source: &Source, reader: Reader, channel_name: &str, treatment: Treatment) -> Recipe {
+    recipe_at(source, reader, None, channel_name, treatment)
 }
 
 /// The same, calling or hearing nobody but `at`, which is where the source of [`to_call`] was found to be.
-pub fn recipe_at(source: &Source, at: Option<IpAddr>, channel_name: &str, treatment: Treatment) -> Recipe {
+pub fn recipe_at(
+    source: &Source,
+    reader: Reader,
+    at: Option<IpAddr>,
+    channel_name: &str,
+    treatment: Treatment,
+) -> Recipe {
     let mut recipe = Recipe { args: Vec::new() };
     recipe.push(&ALWAYS);
     if let Treatment::Transcode(_, encoder) = treatment {
         recipe.push_device(encoder);
     }
-    recipe.push_input(source, at);
-    recipe.push_streams(source, treatment);
+    recipe.push_input(source, reader, at);
+    recipe.push(reader.streams(treatment));
     match (source, treatment) {
         (_, Treatment::Transcode(target, encoder)) => recipe.push_coding(target, encoder),
         (Source::Demo(_), _) => recipe.push(&DEMO_ENCODE),
@@ -162,26 +194,8 @@ pub fn recipe_at(source: &Source, at: Option<IpAddr>, channel_name: &str, treatm
     recipe
 }
 
-/// The least that it takes to play a source; what comes may need more.
-pub fn least_work(source: &Source) -> Work {
-    match source {
-        Source::Demo(_) => Work::Encode,
-        Source::Url { url, .. } => match Reader::of(url) {
-            Reader::TransportStream | Reader::Hls => Work::Pull,
-            _ => Work::Copy,
-        },
-    }
-}
-
-/// What is to be fetched for a source; none for what FFmpeg makes or hears by itself.
-pub fn to_fetch(source: &Source) -> Option<&SourceUrl> {
-    match source {
-        Source::Url { url, .. } if url.scheme().is_http() => Some(url),
-        Source::Demo(_) | Source::Url { .. } => None,
-    }
-}
-
-/// Whom FFmpeg calls by itself for a source, or where it listens, and how far that may be.
+/// Whom FFmpeg calls by itself for a source, or where it listens, and how far that may be; what it fetches over HTTP goes
+/// through a proxy of ours.
 pub fn to_call(source: &Source) -> Option<(&SourceUrl, Reach)> {
     match source {
         Source::Url { url, reach, .. } if !url.scheme().is_http() => Some((url, *reach)),
@@ -206,17 +220,19 @@ pub fn trial(encoder: Encoder) -> Recipe {
 
 impl Recipe {
     /// All of the input. Nothing behind it depends on where the bytes come from.
-    fn push_input(&mut self, source: &Source, at: Option<IpAddr>) {
+    fn push_input(&mut self, source: &Source, reader: Reader, at: Option<IpAddr>) {
         match source {
             Source::Demo(index) => {
                 self.push(&DEMO_INPUT);
                 self.push_value("-i", demo_channel(*index).graph());
             }
-            Source::Url { url, .. } => {
-                let reader = Reader::of(url);
+            Source::Url { url, user_agent, headers, .. } => {
                 self.push(reader.input());
-                if reader == Reader::Rtsp {
-                    self.push_value("-user_agent", user_agent(source));
+                if matches!(reader, Reader::File | Reader::Hls | Reader::Rtsp) {
+                    self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
+                }
+                if matches!(reader, Reader::File | Reader::Hls) && !headers.is_empty() {
+                    self.push_value("-headers", headers.to_lines());
                 }
                 for option in SrtOption::ALL {
                     if let Some(value) = url.srt_option(option) {
@@ -233,22 +249,6 @@ impl Recipe {
                 self.push_value("-i", reader.address(url, at));
             }
         }
-    }
-
-    /// Which streams are taken.
-    fn push_streams(&mut self, source: &Source, treatment: Treatment) {
-        self.push(match source {
-            Source::Demo(_) => &DEMO_STREAMS,
-            Source::Url { url, .. } => Reader::of(url).streams(treatment),
-        });
-    }
-}
-
-/// What a source is, as far as silence goes.
-pub fn source_class(source: &Source) -> SourceClass {
-    match source {
-        Source::Url { url, .. } if Reader::of(url) == Reader::File => SourceClass::File,
-        Source::Demo(_) | Source::Url { .. } => SourceClass::Live,
     }
 }
 
@@ -275,34 +275,13 @@ const DEMO_ENCODE: [&str; 32] = [
     "-ar", "48000", "-ac", "2",
 ];
 
-/// How FFmpeg opens an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    /// A transport stream over HTTP: whatever the address does not say otherwise of.
-    TransportStream,
-    /// A file of another kind over HTTP.
-    File,
-    /// A playlist of segments over HTTP.
-    Hls,
-    /// A transport stream in datagrams.
-    Udp,
-    /// A transport stream in datagrams that are numbered.
-    Rtp,
-    /// A camera, or a server that speaks as one; over TCP, which passes every firewall that lets it out.
-    Rtsp,
-    /// What FLV files hold, as it comes.
-    Rtmp,
-    /// The same over TLS.
-    Rtmps,
-    /// A transport stream over SRT.
-    Srt,
-}
-
 /// Ends of addresses that are opened as files.
 const FILE_EXTENSIONS: [&str; 8] = ["mp4", "m4v", "mov", "mkv", "webm", "flv", "mpg", "mpeg"];
 
 impl Reader {
-    fn of(url: &SourceUrl) -> Self {
+    /// How a source is read, as far as its address tells.
+    pub fn of(source: &Source) -> Self {
+        let Source::Url { url, .. } = source else { return Self::Demo };
         match url.scheme() {
             Scheme::Udp => Self::Udp,
             Scheme::Rtp => Self::Rtp,
@@ -316,14 +295,51 @@ impl Reader {
         }
     }
 
-    /// What stands before the input. The demuxer is pinned where it is known; a silent source ends the child after
-    /// eight seconds, in microseconds, or after twice that where FFmpeg waits at two places, as it does once a camera,
-    /// RTMP or RTP has begun to play.
+    /// How an answer is read that begins like this, where that says it for sure; addresses tell little.
+    ///
+    /// Source: RFC 8216, 4.3.1.1; ISO/IEC 14496-12, 4.3; RFC 8794, 4; ISO/IEC 13818-1, 2.5.3.3; Adobe's FLV, E.2.
+    pub fn of_content(first: &[u8]) -> Option<Self> {
+        let text = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(first);
+        if text.starts_with(b"#EXTM3U") {
+            return Some(Self::Hls);
+        }
+        let is_file = matches!(
+            first,
+            [_, _, _, _, b'f', b't', b'y', b'p', ..]
+                | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+                | [0x1A, 0x45, 0xDF, 0xA3, ..]
+                | [0, 0, 1, 0xBA, ..]
+                | [b'F', b'L', b'V', 1, ..]
+        );
+        is_file.then_some(Self::File)
+    }
+
+    /// The least that it takes to play it; what comes may need more.
+    pub const fn least_work(self) -> Work {
+        match self {
+            Self::Demo => Work::Encode,
+            Self::TransportStream | Self::Hls => Work::Pull,
+            _ => Work::Copy,
+        }
+    }
+
+    /// What it is, as far as silence goes.
+    pub const fn class(self) -> SourceClass {
+        match self {
+            Self::File => SourceClass::File,
+            _ => SourceClass::Live,
+        }
+    }
+
+    /// What stands before the input. The demuxer is pinned where it is known; where FFmpeg hears the network itself,
+    /// silence ends the child after eight seconds, in microseconds, or after twice that where it waits at two places, as it
+    /// does once a camera, RTMP or RTP has begun to play.
     ///
     /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0; `rtsp.c`,
     /// `rtmpproto.c` and `libsrt.c`, tried with FFmpeg 5.1.
     fn input(self) -> &'static [&'static str] {
         match self {
+            Self::Demo => &DEMO_INPUT,
             Self::TransportStream => &TRANSPORT_STREAM_INPUT,
             Self::File => &FILE_INPUT,
             Self::Hls => &HLS_INPUT,
@@ -349,7 +365,8 @@ impl Reader {
         };
         let port = url.port();
         match self {
-            Self::TransportStream | Self::File | Self::Hls => "pipe:0".to_owned(),
+            Self::Demo | Self::TransportStream => "pipe:0".to_owned(),
+            Self::File | Self::Hls => url.as_str().to_owned(),
             Self::Srt => format!("{scheme}://{place}:{port}"),
             Self::Udp => {
                 let sender = url.sender().map_or(String::new(), |sender| format!("?sources={sender}"));
@@ -370,7 +387,8 @@ impl Reader {
     /// Which streams are taken.
     fn streams(self, treatment: Treatment) -> &'static [&'static str] {
         match (self, treatment) {
-            // The best picture and the best sound; segments may hold other things.
+            (Self::Demo, _) => &DEMO_STREAMS,
+            // FFmpeg takes the best picture and the best sound of a playlist's variants, and loads no others.
             (Self::Hls, _) => &["-sn", "-dn"],
             (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
             // An encoder that waits for a sound that never comes would hold the picture back.
@@ -392,17 +410,21 @@ const TRANSPORT_STREAM_INPUT: [&str; 14] = [
     "-f", "mpegts", "-scan_all_pmts", "0",
 ];
 
+// FFmpeg asks a proxy for these, which is the daemon: `http` includes TLS, because providers redirect to it, and
+// `httpproxy` is how it comes to speak TLS with somebody behind a proxy.
+
 #[rustfmt::skip]
-const FILE_INPUT: [&str; 10] = [
-    "-protocol_whitelist", "pipe", "-format_whitelist", "mov,matroska,flv,mpeg",
-    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+const FILE_INPUT: [&str; 12] = [
+    "-protocol_whitelist", "http,https,httpproxy,tcp,tls", "-format_whitelist", "mov,matroska,flv,mpeg",
+    "-rw_timeout", "8000000", "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
 ];
 
-/// Segments of a playlist, one after the other.
 #[rustfmt::skip]
-const HLS_INPUT: [&str; 10] = [
-    "-protocol_whitelist", "pipe", "-format_whitelist", "mpegts,mov,aac,mp3,ac3,eac3",
+const HLS_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "http,https,httpproxy,tcp,tls,crypto",
+    "-format_whitelist", "hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", "-rw_timeout", "8000000",
     "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "hls",
 ];
 
 #[rustfmt::skip]
@@ -531,8 +553,7 @@ fn service_name(channel_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::headers::Headers;
-    use crate::rules::reach::Reach;
+    use crate::model::headers::{HeaderName, Headers};
     use std::string::ToString;
 
     fn source(url: &str) -> Source {
@@ -544,7 +565,7 @@ mod tests {
         let user_agent = user_agent.map(ToString::to_string);
         let source =
             Source::Url { url: url.parse().unwrap(), user_agent, headers: Headers::default(), reach: Reach::Public };
-        recipe(&source, "Das Erste", treatment)
+        recipe(&source, Reader::of(&source), "Das Erste", treatment)
     }
 
     /// What is at stake: any flag that changes unseen changes what FFmpeg may open. Tried against files that hold one
@@ -557,7 +578,9 @@ mod tests {
         let udp = "udp://@239.0.0.1:1234";
         let srt =
             "srt://example.com:9000?mode=caller&streamid=#!::r=one&passphrase=p%40ss+phrase&latency=200&pbkeylen=16";
-        let demo = |index| recipe(&Source::Demo(DemoIndex(index)), DEMO[usize::from(index)].name, Treatment::Encode);
+        let demo = |index| {
+            recipe(&Source::Demo(DemoIndex(index)), Reader::Demo, DEMO[usize::from(index)].name, Treatment::Encode)
+        };
         for (name, recipe, golden) in [
             ("demo_bars", demo(0), include_str!("../../../tests/golden/argv/demo_bars.txt")),
             ("demo_dawn", demo(1), include_str!("../../../tests/golden/argv/demo_dawn.txt")),
@@ -622,6 +645,7 @@ mod tests {
                 "rtmp_pinned",
                 recipe_at(
                     &source("rtmp://joe:hunter2@example.com/live/one?token=hunter2"),
+                    Reader::Rtmp,
                     Some("2001:db8::7".parse().unwrap()),
                     "Das Erste",
                     Treatment::Copy,
@@ -699,14 +723,17 @@ mod tests {
     #[test]
     fn a_demo_channel_has_one_recipe() {
         let source = Source::Demo(DemoIndex(2));
-        assert_eq!(recipe(&source, "x", Treatment::Copy), recipe(&source, "x", Treatment::Encode));
-        let asked = recipe(&source, "x", transcode(Profile::Mobile, "software"));
+        assert_eq!(
+            recipe(&source, Reader::Demo, "x", Treatment::Copy),
+            recipe(&source, Reader::Demo, "x", Treatment::Encode)
+        );
+        let asked = recipe(&source, Reader::Demo, "x", transcode(Profile::Mobile, "software"));
         assert_eq!(asked.args()[place(&asked, "-b:v") + 1], "2000k", "but it can be asked for in another size");
         assert_eq!(demo_channel(DemoIndex(200)).name, DEMO[0].name, "an index of a later release still plays");
     }
 
     /// What is at stake: an address that becomes an option (S30). What we fetch ourselves leaves no trace of its address
-    /// or user agent among the arguments; a datagram stream's address stands in its one place.
+    /// or user agent among the arguments; other addresses and user agents stand each in its one place.
     #[test]
     fn nothing_in_an_address_or_a_name_moves_an_argument() {
         let hosts = ["a", "_-_.example.com", "joe:p%40ss@a", "[::1]:81", "192.168.1.5:8080"];
@@ -729,19 +756,27 @@ mod tests {
             for suffix in ["", ".m3u8", ".mkv"] {
                 let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
                 let name_at = plain.args().iter().position(|arg| arg.starts_with("service_name=")).unwrap();
+                let after = |option: &str| Some(plain.args().iter().position(|arg| arg == option)? + 1);
+                let url_at = after("-i").filter(|_| !suffix.is_empty());
+                let agent_at = after("-user_agent");
+                assert_eq!((url_at.is_some(), agent_at.is_some()), (!suffix.is_empty(), !suffix.is_empty()));
                 for url in hosts.iter().flat_map(|host| ends.map(|end| format!("http://{host}/x{suffix}?{end}"))) {
                     for name in names {
                         for agent in agents {
                             let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
                             let user_agent = agent.map(ToString::to_string);
-                            let source =
-                                Source::Url { url, user_agent, headers: Headers::default(), reach: Reach::Public };
-                            let made = recipe(&source, name, treatment);
+                            let (headers, reach) = (Headers::default(), Reach::Public);
+                            let source = Source::Url { url: url.clone(), user_agent, headers, reach };
+                            let made = recipe(&source, Reader::of(&source), name, treatment);
                             assert_eq!(made.args().len(), plain.args().len());
                             for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
                                 if at == name_at {
                                     assert!(arg.starts_with("service_name=") && arg.len() <= 213);
                                     assert!(!arg.chars().any(char::is_control));
+                                } else if Some(at) == url_at {
+                                    assert_eq!(arg, url.as_str());
+                                } else if Some(at) == agent_at {
+                                    assert!(!arg.is_empty() && arg.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
                                 } else {
                                     assert_eq!(arg, same, "{at}");
                                 }
@@ -792,7 +827,9 @@ mod tests {
             ("udp://h:1", "udp://192.0.2.7:1"),
             ("rtp://10.0.0.1@h:1", "rtp://192.0.2.7:1?timeout=8000000&sources=10.0.0.1"),
         ] {
-            let made = recipe_at(&source(written), Some("192.0.2.7".parse().unwrap()), "x", Treatment::Copy);
+            let source = source(written);
+            let made =
+                recipe_at(&source, Reader::of(&source), Some("192.0.2.7".parse().unwrap()), "x", Treatment::Copy);
             assert_eq!(made.args()[place(&made, "-i") + 1], called, "{written}");
         }
     }
@@ -840,14 +877,49 @@ mod tests {
             headers: Headers::default(),
             reach: Reach::Public,
         };
-        for (url, work, is_fetched) in [
-            ("http://h/live", Work::Pull, true),
-            ("https://h/a.m3u8?x", Work::Pull, true),
-            ("http://h/film.MKV", Work::Copy, true),
-            ("udp://@239.0.0.1:1234", Work::Copy, false),
+        for (url, reader, work) in [
+            ("http://h/live", Reader::TransportStream, Work::Pull),
+            ("https://h/a.m3u8?x", Reader::Hls, Work::Pull),
+            ("http://h/film.MKV", Reader::File, Work::Copy),
+            ("udp://@239.0.0.1:1234", Reader::Udp, Work::Copy),
         ] {
-            assert_eq!((least_work(&of(url)), to_fetch(&of(url)).is_some()), (work, is_fetched), "{url}");
+            assert_eq!((Reader::of(&of(url)), reader.least_work()), (reader, work), "{url}");
         }
-        assert_eq!(least_work(&Source::Demo(DemoIndex(0))), Work::Encode);
+        assert_eq!(Reader::of(&Source::Demo(DemoIndex(0))).least_work(), Work::Encode);
+    }
+
+    #[test]
+    fn content_tells_what_an_address_does_not() {
+        for (first, reader) in [
+            (&b"#EXTM3U\n"[..], Some(Reader::Hls)),
+            (b"\xef\xbb\xbf#EXTM3U", Some(Reader::Hls)),
+            (b"\0\0\0\x20ftypisom", Some(Reader::File)),
+            (b"\x1a\x45\xdf\xa3\x9fB", Some(Reader::File)),
+            (b"\0\0\x01\xba!", Some(Reader::File)),
+            (b"FLV\x01", Some(Reader::File)),
+            (b"G@\0\x10", None),
+            (b"<html>", None),
+            (b"\0\0\0\x20fty", None),
+            (b"", None),
+        ] {
+            assert_eq!(Reader::of_content(first), reader, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_one_argument() {
+        let made = |url: &str| {
+            let mut headers = Headers::default();
+            headers.set(HeaderName::Referer, "http://r/ -y");
+            let source = Source::Url { url: url.parse().unwrap(), user_agent: None, headers, reach: Reach::Public };
+            recipe(&source, Reader::of(&source), "A", Treatment::Copy)
+        };
+        let film = made("http://a/b.mp4");
+        let at = film.args().iter().position(|arg| arg == "-headers").unwrap();
+        assert_eq!(film.args()[at + 1], "Referer: http://r/ -y\r\n");
+        assert_eq!(film.args()[at + 2], "-i");
+        for other in ["http://a/b", "udp://239.0.0.1:1234"] {
+            assert!(!made(other).args().iter().any(|arg| arg == "-headers"), "{other}");
+        }
     }
 }

@@ -50,6 +50,15 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ViewerId(pub u64);
 
+/// What it takes to play what turned out not to be what it was taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// More work on it than is done now.
+    Work(Work),
+    /// That FFmpeg fetches it by itself; it is of this class. A child that does so never says it.
+    Alone(SourceClass),
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
@@ -98,8 +107,8 @@ pub enum Event {
         slot: SlotIndex,
         /// Which attempt.
         generation: Generation,
-        /// What it takes; more than what is done now.
-        needs: Work,
+        /// What it takes instead.
+        needs: Needs,
     },
     /// A child will make no more packets, or none that are transport stream, but it lives.
     Useless {

@@ -4,8 +4,9 @@
 //! [`HLS_LINES_MAX`]. Addresses stay as they are written: what they are relative to, and whether anybody may go there,
 //! is the fetcher's business. Which segment is next is decided in [`crate::rules::window`].
 //!
-//! Left out, because nothing that we do depends on it: low-latency parts, date ranges, variables, I-frame playlists,
-//! subtitles, and sounds of their own.
+//! What is [`HlsError::Beyond`] us is for FFmpeg: sound in a playlist of its own, fragments of MP4, variables, and
+//! samples that are encrypted one by one. Left out, because nothing that we do depends on it: low-latency parts, date
+//! ranges, I-frame playlists, and subtitles.
 //!
 //! Source: RFC 8216.
 
@@ -48,9 +49,8 @@ pub struct Media {
     pub is_over: bool,
     /// In order.
     pub segments: Vec<Segment>,
-    /// Keys and beginnings that segments refer to, each once.
+    /// Keys that segments refer to, each once.
     keys: Vec<Key>,
-    maps: Vec<Part>,
 }
 
 /// A piece of a channel.
@@ -65,7 +65,6 @@ pub struct Segment {
     /// It is known to be missing.
     pub is_gap: bool,
     key: Option<usize>,
-    map: Option<usize>,
 }
 
 /// An address, or some bytes of what is there.
@@ -91,11 +90,6 @@ impl Media {
     pub fn key(&self, segment: &Segment) -> Option<&Key> {
         self.keys.get(segment.key?)
     }
-
-    /// What must be read before a segment of it: the beginning of a fragmented MP4.
-    pub fn map(&self, segment: &Segment) -> Option<&Part> {
-        self.maps.get(segment.map?)
-    }
 }
 
 /// Where the decryption of segment `sequence` begins.
@@ -114,8 +108,10 @@ pub enum HlsError {
     LongAddress,
     /// It names nothing.
     Empty,
-    /// It is encrypted in another way than AES-128.
+    /// It is encrypted for its provider's own player.
     Encryption,
+    /// It is sound, and FFmpeg plays it better than we do, or alone.
+    Beyond,
 }
 
 impl fmt::Display for HlsError {
@@ -126,6 +122,7 @@ impl fmt::Display for HlsError {
             Self::LongAddress => "its playlist has an address that is too long",
             Self::Empty => "its playlist names no segments",
             Self::Encryption => "it is encrypted in a way that only its provider's own player can open",
+            Self::Beyond => "its playlist is of a kind that FFmpeg reads by itself",
         })
     }
 }
@@ -172,7 +169,8 @@ struct Reading {
     /// Where the last range ended.
     range_end: u64,
     key: Option<usize>,
-    map: Option<usize>,
+    /// It uses what is not for us.
+    is_beyond: bool,
 }
 
 impl Reading {
@@ -188,7 +186,7 @@ impl Reading {
             "EXT-X-ENDLIST" => self.media.is_over = true,
             "EXT-X-BYTERANGE" => self.range = range(value),
             "EXT-X-KEY" => self.set_key(value)?,
-            "EXT-X-MAP" => self.set_map(value)?,
+            "EXT-X-MAP" | "EXT-X-DEFINE" => self.is_beyond = true,
             "EXT-X-STREAM-INF" => {
                 let codecs = attribute(value, "CODECS").unwrap_or_default();
                 let other = ["hvc1", "hev1", "dvh1", "dvhe", "av01", "vp09"];
@@ -223,7 +221,6 @@ impl Reading {
             discontinuity: core::mem::take(&mut self.discontinuity),
             is_gap: core::mem::take(&mut self.is_gap),
             key: self.key,
-            map: self.map,
         });
         Ok(())
     }
@@ -237,24 +234,21 @@ impl Reading {
                 self.media.keys.push(Key { uri: bounded(uri)?, iv });
                 Some(self.media.keys.len() - 1)
             }
+            // FFmpeg knows others, if their keys are to be had.
+            (Some(_), Some(uri)) if is_plain_key(value) && !uri.starts_with("skd:") => {
+                self.is_beyond = true;
+                None
+            }
             _ => return Err(HlsError::Encryption),
         };
         Ok(())
     }
 
-    fn set_map(&mut self, value: &str) -> Result<(), HlsError> {
-        let Some(uri) = attribute(value, "URI") else { return Ok(()) };
-        let range = attribute(value, "BYTERANGE").and_then(range).map(|(len, from)| (from.unwrap_or(0), len));
-        let part = Part { uri: bounded(uri)?, range };
-        if self.media.maps.last() != Some(&part) {
-            self.media.maps.push(part);
-        }
-        self.map = Some(self.media.maps.len() - 1);
-        Ok(())
-    }
-
     fn finish(self) -> Result<Playlist, HlsError> {
-        let Self { media, mut variants, groups, sounds, .. } = self;
+        let Self { media, mut variants, groups, sounds, is_beyond, .. } = self;
+        if is_beyond {
+            return Err(HlsError::Beyond);
+        }
         if !variants.is_empty() {
             for (variant, group) in variants.iter_mut().zip(&groups) {
                 variant.sound_apart = group.as_ref().is_some_and(|group| sounds.contains(group));
@@ -269,9 +263,13 @@ impl Reading {
     }
 }
 
-/// The variant to play: with its sound, in the codec that clients know, and of those the best.
-pub fn choose(variants: &[Variant]) -> Option<&Variant> {
-    variants.iter().max_by_key(|variant| (!variant.sound_apart, variant.is_h264, variant.bandwidth))
+/// The variant to play: in the codec that clients know, of those the best, and of equals the one with its sound.
+///
+/// # Errors
+/// [`HlsError::Beyond`]: its sound must be joined to it.
+pub fn choose(variants: &[Variant]) -> Result<&Variant, HlsError> {
+    let best = variants.iter().max_by_key(|variant| (variant.is_h264, variant.bandwidth, !variant.sound_apart));
+    best.filter(|variant| !variant.sound_apart).ok_or(HlsError::Beyond)
 }
 
 fn bounded(uri: &str) -> Result<String, HlsError> {
@@ -337,7 +335,6 @@ fn hexadecimal(text: &str) -> Option<[u8; 16]> {
 mod tests {
     use super::*;
     use std::format;
-    use std::string::ToString;
 
     fn media(text: &str) -> Media {
         match parse(text) {
@@ -353,7 +350,7 @@ mod tests {
              #EXT-X-KEY:METHOD=AES-128,URI=\"https://k/k?a=1,b\",IV=0x0000000000000000000000000000000A\r\n\
              #EXTINF:5.96,News, at \"ten\"\r\na.ts\r\n#EXT-X-BYTERANGE:1000@200\r\n#EXTINF:6,\r\nb.ts\r\n\
              #EXT-X-BYTERANGE:50\r\n#EXTINF:6.0061,\r\nb.ts\r\n#EXT-X-KEY:METHOD=NONE\r\n#EXT-X-DISCONTINUITY\r\n\
-             #EXT-X-MAP:URI=\"init.mp4\",BYTERANGE=\"720@0\"\r\n#EXT-X-GAP\r\n#EXTINF:4\r\n../c.m4s\r\n",
+             #EXT-X-GAP\r\n#EXTINF:4\r\n../c.m4s\r\n",
         );
         assert_eq!((read.target_ms, read.sequence, read.is_over, read.segments.len()), (6_000, 2_680, false, 4));
         let [a, b, more, c] = &read.segments[..] else { unreachable!() };
@@ -361,9 +358,8 @@ mod tests {
         let key = read.key(a).unwrap();
         assert_eq!((key.uri.as_str(), iv(key, 7)[15]), ("https://k/k?a=1,b", 10));
         assert_eq!((b.part.range, more.part.range), (Some((200, 1_000)), Some((1_200, 50))));
-        assert_eq!((more.duration_ms, read.key(more), read.map(more)), (6_006, Some(key), None));
+        assert_eq!((more.duration_ms, read.key(more)), (6_006, Some(key)));
         assert_eq!((read.key(c), c.discontinuity, c.is_gap), (None, true, true));
-        assert_eq!(read.map(c), Some(&Part { uri: "init.mp4".to_string(), range: Some((0, 720)) }));
         assert_eq!(iv(&Key { uri: String::new(), iv: None }, 0x0102)[14..], [1, 2]);
     }
 
@@ -371,7 +367,7 @@ mod tests {
     fn the_best_variant_that_clients_play_is_chosen() {
         let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"a.m3u8\"\n\
             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"inside\",NAME=\"x\"\n\
-            #EXT-X-STREAM-INF:BANDWIDTH=900,AUDIO=\"a\"\napart.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=300,AUDIO=\"a\"\napart.m3u8\n\
             #EXT-X-STREAM-INF:BANDWIDTH=800,CODECS=\"hvc1.2.4,mp4a.40.2\"\nhevc.m3u8\n\
             #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=5000,URI=\"i.m3u8\"\n\
             #EXT-X-STREAM-INF:BANDWIDTH=300,CODECS=\"avc1.4d401f,mp4a.40.2\",AUDIO=\"inside\"\nmid.m3u8\n\
@@ -380,6 +376,9 @@ mod tests {
         assert_eq!(variants.len(), 4);
         assert_eq!(choose(&variants).unwrap().uri, "mid.m3u8");
         assert!(variants[0].sound_apart && !variants[2].sound_apart);
+        let better = master.replace("BANDWIDTH=300,AUDIO", "BANDWIDTH=301,AUDIO");
+        let Ok(Playlist::Master(variants)) = parse(&better) else { unreachable!() };
+        assert_eq!(choose(&variants), Err(HlsError::Beyond), "the better picture comes without its sound");
     }
 
     #[test]
@@ -392,6 +391,9 @@ mod tests {
             ("#EXTM3U\n", HlsError::Empty),
             ("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\"\na.ts\n", HlsError::Encryption),
             ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMAT=\"com.apple\"\na\n", HlsError::Encryption),
+            ("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\na.ts\n", HlsError::Beyond),
+            ("#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:1,\na.m4s\n", HlsError::Beyond),
+            ("#EXTM3U\n#EXT-X-DEFINE:NAME=\"x\",VALUE=\"y\"\n#EXTINF:1,\n{$x}.ts\n", HlsError::Beyond),
             (&many, HlsError::TooLong),
             (&long, HlsError::LongAddress),
             (&"\n".repeat(HLS_BYTES_MAX + 1), HlsError::TooLong),

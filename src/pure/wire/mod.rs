@@ -6,6 +6,7 @@ pub mod log_id;
 pub mod m3u;
 pub mod markup;
 pub mod percent;
+pub mod proxy;
 pub mod rtp;
 pub mod ssdp;
 pub mod ts;

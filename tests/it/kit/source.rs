@@ -15,7 +15,7 @@ pub(crate) enum Manner {
     File(PathBuf),
     /// One file, whatever is asked, at this rate in bits a second, and then over again.
     Live(PathBuf, u64),
-    /// The files of a folder.
+    /// The files of a folder, or the part of one that is asked for.
     Folder(PathBuf),
     /// Takes the request and says nothing.
     Silent,
@@ -131,10 +131,11 @@ impl Source {
                     let lines: Vec<String> =
                         reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
                     let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
+                    let range = lines.iter().find_map(|line| range(line));
                     counts.all.fetch_add(1, Ordering::SeqCst);
                     counts.open.fetch_add(1, Ordering::SeqCst);
                     // The client may leave at any moment.
-                    let _ = answer(stream, &manner, path);
+                    let _ = answer(stream, &manner, path, range);
                     counts.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -145,7 +146,19 @@ impl Source {
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n";
 
-fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io::Result<()> {
+/// The first byte of a range that a header asks for, and the last if it names one.
+fn range(line: &str) -> Option<(usize, Option<usize>)> {
+    let (name, value) = line.split_once(": bytes=")?;
+    let (from, to) = value.split_once('-')?;
+    (name.eq_ignore_ascii_case("range")).then(|| Some((from.parse().ok()?, to.parse().ok())))?
+}
+
+fn answer(
+    mut stream: TcpStream,
+    turned: &Mutex<Manner>,
+    path: &str,
+    range: Option<(usize, Option<usize>)>,
+) -> std::io::Result<()> {
     let manner = turned.lock().unwrap().clone();
     match &manner {
         Manner::File(file) => {
@@ -169,8 +182,24 @@ fn answer(mut stream: TcpStream, turned: &Mutex<Manner>, path: &str) -> std::io:
         }
         Manner::Folder(folder) => match fs::read(folder.join(path.trim_start_matches('/'))) {
             Ok(bytes) => {
-                stream.write_all(HEAD)?;
-                stream.write_all(&bytes)?;
+                let Some((from, to)) = range.filter(|(from, _)| *from < bytes.len()) else {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        bytes.len()
+                    );
+                    stream.write_all(head.as_bytes())?;
+                    return stream.write_all(&bytes);
+                };
+                let part = &bytes[from..to.map_or(bytes.len(), |to| bytes.len().min(to + 1))];
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{}\r\nContent-Length: {}\r\n\
+                     Connection: close\r\n\r\n",
+                    from + part.len() - 1,
+                    bytes.len(),
+                    part.len()
+                );
+                stream.write_all(head.as_bytes())?;
+                stream.write_all(part)?;
             }
             Err(_) => stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n")?,
         },

@@ -14,7 +14,7 @@ use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
-use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, SlotIndex, ViewerId};
+use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Pool, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -321,7 +321,7 @@ impl State {
                 }
                 self.tell(
                     match what {
-                        Move::Unsuited(_) => Event::Unsuited { slot, generation, needs: Work::Encode },
+                        Move::Unsuited(_) => Event::Unsuited { slot, generation, needs: Needs::Work(Work::Encode) },
                         _ => Event::Useless { slot, generation, failure: Failure::NotTs },
                     },
                     effects,

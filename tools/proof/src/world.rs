@@ -13,7 +13,7 @@ use pure::rules::admission::{BoardFacts, Work};
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::Kind;
 use pure::rules::health::ProbeResult;
-use pure::rules::pool::{Effect, Effects, Event, Generation, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Pool, Refusal, SlotIndex, ViewerId};
 use pure::time::Mono;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -504,6 +504,7 @@ impl World {
                 if let Some((_, child)) = self.child(generation) {
                     let (slot, channel) = (SlotIndex(child.slot), child.channel);
                     self.sources[channel].work = needs;
+                    let needs = Needs::Work(needs);
                     self.tell(Event::Unsuited { slot, generation: Generation(generation), needs });
                 }
             }
@@ -656,7 +657,7 @@ impl World {
             1 => Event::Exited { slot, generation, end: End::Plain },
             2 => Event::Heard { slot, generation, output_at: now, picture_at: now },
             3 => Event::Useless { slot, generation, failure: Failure::NotTs },
-            4 => Event::Unsuited { slot, generation, needs: Work::Sound },
+            4 => Event::Unsuited { slot, generation, needs: Needs::Work(Work::Sound) },
             _ => Event::SpawnFailed { slot, generation },
         };
         self.tell(event);

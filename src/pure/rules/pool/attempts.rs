@@ -3,7 +3,7 @@
 //! An attempt gets at most one verdict, at the first event that deserves one; what its child does later on its way out
 //! adds nothing. A start is never cut short without a verdict, or clients that zap away would launder dead sources.
 
-use super::{Effect, Effects, Generation, Note, Phase, Pool, Refusal, Seat, SlotIndex};
+use super::{Effect, Effects, Generation, Needs, Note, Phase, Pool, Refusal, Seat, SlotIndex};
 use crate::limits::{PROBES_MAX, SWEEP_GRACE_MS, USAGE_ERROR_MS};
 use crate::model::lineup::SourceClass;
 use crate::rules::admission::{Short, Work};
@@ -145,7 +145,7 @@ impl Pool {
         now: Mono,
         index: SlotIndex,
         generation: Generation,
-        needs: Work,
+        needs: Needs,
         effects: &mut Effects,
     ) {
         let Some((attempt, _)) = self.running_mut(index, generation) else { return };
@@ -153,15 +153,19 @@ impl Pool {
         if attempt.first_at.is_some() {
             return;
         }
-        if work >= needs {
-            self.fail(now, index, Failure::NotTs, effects);
-            self.end_child(now, index, effects);
-            return;
-        }
+        let (class, work) = match needs {
+            Needs::Work(needs) if work < needs => (class, needs),
+            Needs::Work(_) => {
+                self.fail(now, index, Failure::NotTs, effects);
+                self.end_child(now, index, effects);
+                return;
+            }
+            Needs::Alone(class) => (class, work.max(Work::Copy)),
+        };
         // No fault of the source's: it only has to be treated otherwise.
         self.end_without_verdict(now, index, effects);
         let has_viewers = self.viewers_of(index) > 0;
-        self.slot_mut(index).plays = has_viewers.then_some(Wish { channel, class, work: needs });
+        self.slot_mut(index).plays = has_viewers.then_some(Wish { channel, class, work });
     }
 
     pub(super) fn useless(

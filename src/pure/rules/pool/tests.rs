@@ -569,11 +569,30 @@ fn a_child_that_ignores_sigterm_is_killed_and_one_that_ignores_that_is_given_up(
 }
 
 #[test]
+fn what_ffmpeg_fetches_by_itself_is_started_again_and_no_failure() {
+    for (work, then) in [(Work::Pull, Work::Copy), (Work::Encode, Work::Encode)] {
+        let mut story = Story::new(1);
+        let _ = story.on(Event::Ask {
+            viewer: ViewerId(7),
+            channel: ChannelId(1),
+            class: SourceClass::Live,
+            work,
+            tuner: None,
+        });
+        let needs = Needs::Alone(SourceClass::File);
+        assert!(is_terminate(&story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs }), 0));
+        assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work, .. }] if work == then));
+        assert!(!story.noted(|note| matches!(note, Note::Failed { .. })));
+        assert!(is_admit(&story.output(0, 2), 7));
+    }
+}
+
+#[test]
 fn a_source_in_formats_that_clients_do_not_play_is_started_again_encoding() {
     let mut story = Story::new(1);
     story.ask(1, 7);
     assert!(is_terminate(
-        &story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs: Work::Encode }),
+        &story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(1), needs: Needs::Work(Work::Encode) }),
         0
     ));
     assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work: Work::Encode, .. }]));
@@ -584,8 +603,11 @@ fn a_source_in_formats_that_clients_do_not_play_is_started_again_encoding() {
 fn a_sound_that_clients_do_not_play_is_encoded_alone_and_all_of_it_if_that_was_not_all() {
     let mut story = Story::new(1);
     story.ask(1, 7);
-    let unsuited =
-        |generation, needs| Event::Unsuited { slot: SlotIndex(0), generation: Generation(generation), needs };
+    let unsuited = |generation, needs| Event::Unsuited {
+        slot: SlotIndex(0),
+        generation: Generation(generation),
+        needs: Needs::Work(needs),
+    };
     assert!(is_terminate(&story.on(unsuited(1, Work::Sound)), 0));
     assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work: Work::Sound, .. }]));
     assert!(is_terminate(&story.on(unsuited(2, Work::Encode)), 0));

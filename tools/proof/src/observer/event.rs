@@ -4,9 +4,10 @@ use super::{Attempt, Breaker, Due, Observer, Step, Viewer, bit};
 use crate::points::Point;
 use crate::spec::Ms;
 use pure::model::lineup::SourceClass;
+use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::health::ProbeResult;
-use pure::rules::pool::{Event, Generation, SlotIndex};
+use pure::rules::pool::{Event, Generation, Needs, SlotIndex};
 
 impl Observer {
     pub(super) fn take(&mut self, event: &Event) {
@@ -58,7 +59,11 @@ impl Observer {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
                         // What cannot even be encoded is not in the table of failures; any word will do.
-                        if attempt.work >= needs {
+                        let (needs, may_fail) = match needs {
+                            Needs::Work(needs) => (needs, attempt.work >= needs),
+                            Needs::Alone(_) => (Work::Copy, false),
+                        };
+                        if may_fail {
                             (attempt.due, attempt.allowed) = (Due::May, u32::MAX);
                         }
                         let place = attempt.channel;

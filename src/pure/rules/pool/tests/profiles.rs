@@ -130,7 +130,8 @@ fn an_encoder_that_fails_is_not_the_channels_failure() {
         "{effects:?}"
     );
     assert!(!story.noted(|note| matches!(note, Note::Failed { .. })));
-    let unsuited = story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(2), needs: Work::Encode });
+    let unsuited =
+        story.on(Event::Unsuited { slot: SlotIndex(0), generation: Generation(2), needs: Needs::Work(Work::Encode) });
     assert!(is_terminate(&unsuited[..1], 0));
     assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::NotTs, .. })), "encoding does not help");
 }
