@@ -82,6 +82,11 @@
 //! cooldown, throttle, memory, descriptors and the limiter, and mints the permit that `engine::process` spends. Once I
 //! am admitted, the door takes the socket back from hyper and feeds it.
 //!
+//! **I am `srt://host:9000?streamid=one`.** `pure::model::source_url` keeps of my options those that it knows, and refuses
+//! me if one of the others would open a door. `engine::call` has [`fetch`] find out where my host is, and whether he may be
+//! called; only then `pure::model::recipe` makes FFmpeg's arguments of me, with the address that was judged. So it goes with
+//! RTSP and RTMP. Nobody is called for UDP and RTP: groups are open to all, ports of this box to what the owner typed.
+//!
 //! **I am a segment of a playlist.** `engine::upstream` knows that I am next, because `pure::rules::window` says so of the
 //! playlist that `pure::wire::hls` has read. [`fetch`] resolves my host, lets `pure::rules::reach` judge every address of
 //! it, and connects to one that passed; what my playlist's server names may lead no further than to where it is itself.

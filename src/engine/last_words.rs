@@ -75,8 +75,8 @@ enum Sign {
 /// an address, because addresses hold no spaces.
 ///
 /// Source: seen with FFmpeg 5.1 (`tests` below); `cmdutils.c`, `avio.c`, `error.c`, `tcp.c`, `http.c`, `tls_*.c` of
-/// FFmpeg 4.4 to 8.0; `strerror` of glibc and musl.
-const SIGNS: [(&str, Sign); 41] = [
+/// FFmpeg 4.4 to 8.0; `srt_rejectreason_str` of libsrt 1.5; `strerror` of glibc and musl.
+const SIGNS: [(&str, Sign); 42] = [
     ("Cannot allocate memory", Sign::Limit),
     ("Out of memory", Sign::Limit),
     ("Error while opening encoder - out of memory", Sign::Limit),
@@ -109,6 +109,8 @@ const SIGNS: [(&str, Sign); 41] = [
     ("HTTP error 407", Sign::Login),
     ("Server returned 401", Sign::Login),
     ("Server returned 403", Sign::Login),
+    // Of an SRT server, whether the one that was said is wrong or none was.
+    ("Password required or unexpected", Sign::Login),
     ("HTTP error ", Sign::Http),
     ("Server returned 4", Sign::Http),
     ("Server returned 5", Sign::Http),

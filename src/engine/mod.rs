@@ -3,6 +3,7 @@
 //! The rest of the house sees [`Handle`] and [`Viewer`]. Who gets a slot and when a child starts or ends is decided in
 //! `pure::rules::pool`; here it is done. Doors and the store are unknown here.
 
+mod call;
 mod check;
 pub mod encoders;
 pub mod facts;

@@ -166,7 +166,7 @@ impl IntoRing<'_> {
                 match self.verdict {
                     Verdict::Open => {}
                     Verdict::Suited => self.tell.tell(What::Output).await,
-                    Verdict::Unsuited => return Err(Work::Encode),
+                    Verdict::Unsuited(needs) => return Err(needs),
                     Verdict::NotTransportStream => return Err(Work::Pull),
                 }
             }

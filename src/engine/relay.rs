@@ -25,10 +25,11 @@ use pure::limits::{
     CLOCK_STALL_MS, EXCERPT_BYTES_MAX, EXCERPT_MS_MIN, GATE_MS_MAX, JOIN_MARK_MS, JOIN_MARKS, NULL_EVERY_MS,
     READ_BYTES_MAX, TABLE_PACKETS_MAX,
 };
+use pure::rules::admission::Work;
 use pure::rules::pool::Generation;
 use pure::time::Mono;
 use pure::wire::ts::seam::Seam;
-use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Streams, Sync, next_sync};
+use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Streams, Suits, Sync, next_sync};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -260,8 +261,8 @@ pub(super) enum Verdict {
     Open,
     /// Transport stream in formats that clients play.
     Suited,
-    /// Transport stream that must be encoded.
-    Unsuited,
+    /// Transport stream that takes more than copying.
+    Unsuited(Work),
     /// No transport stream at all.
     NotTransportStream,
 }
@@ -511,8 +512,11 @@ impl Relay {
     pub(super) fn verdict(&self) -> Verdict {
         let ring = self.ring.borrow();
         match ring.inspector.streams() {
-            Some(streams) if streams.suits_clients() => Verdict::Suited,
-            Some(_) => Verdict::Unsuited,
+            Some(streams) => match streams.suits_clients() {
+                Suits::Whole => Verdict::Suited,
+                Suits::AllButSound => Verdict::Unsuited(Work::Sound),
+                Suits::Nothing => Verdict::Unsuited(Work::Encode),
+            },
             None if ring.skipped > GARBAGE_BYTES_MAX => Verdict::NotTransportStream,
             None => Verdict::Open,
         }

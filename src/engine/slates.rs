@@ -365,6 +365,7 @@ mod tests {
             since: Mono(0),
             channel: Some(ChannelId(1)),
             source: 0,
+            work: None,
             profile: Profile::None,
             viewers: 1,
             held: 1,

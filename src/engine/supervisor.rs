@@ -2,6 +2,7 @@
 //!
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
+use super::call::{Call, call};
 use super::probe::Found;
 use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
@@ -18,7 +19,7 @@ use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Origin, Source};
 use pure::model::profile::Profile;
-use pure::model::recipe::{Reader, Treatment, recipe};
+use pure::model::recipe::{Reader, Treatment, recipe, to_call};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
 use pure::rules::constants::Rules;
@@ -259,6 +260,7 @@ impl Supervisor {
                     Work::Encode | Work::Transcode(_) => {
                         "formats that clients do not play; starting it again, encoding"
                     }
+                    Work::Sound => "a sound that clients do not play; starting it again, encoding the sound alone",
                     Work::Pull | Work::Copy => "a wrapping that clients do not know; starting it again with FFmpeg",
                 };
                 tracing::info!(slot = slot_index, channel_id, "{name} has {how}");
@@ -293,6 +295,10 @@ impl Supervisor {
                 }
                 Event::Exited { slot, generation, end }
             }
+            What::Unstarted { error } => {
+                self.tell_unstarted(slot, &error);
+                Event::SpawnFailed { slot, generation }
+            }
             What::Probed { found } => {
                 let is_present = self.relay(slot).generation() == generation;
                 if let Some((channel, width)) = own.zip(found.width).filter(|_| is_present) {
@@ -302,7 +308,7 @@ impl Supervisor {
             }
         };
         self.dispatch(event);
-        if let Event::Exited { .. } = event {
+        if let Event::Exited { .. } | Event::SpawnFailed { .. } = event {
             // It may have made a packet or two since the viewers were told to hold on; and what nobody watches must not
             // be taken for what comes next.
             if self.has_viewers(slot) {
@@ -450,6 +456,7 @@ impl Supervisor {
         let encoding = self.shared.encoding.clone();
         let (treatment, choice) = match work {
             Work::Pull | Work::Copy => (Treatment::Copy, None),
+            Work::Sound => (Treatment::Sound, None),
             Work::Encode => (Treatment::Encode, None),
             Work::Transcode(profile) => match encoding.as_ref().map(|encoding| encoding.choose(id, profile)) {
                 Some(Ok(Some(choice))) => (choice.treatment(), Some(choice)),
@@ -462,11 +469,17 @@ impl Supervisor {
             },
         };
         let reader = self.reader(Origin { channel: id, source: place }, source);
-        let recipe = recipe(source, reader, &channel.name, treatment);
         let living = self.living(slot).clone();
         let started = match (work, upstream::Origin::of(&self.fetcher, source)) {
             (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
+            _ if to_call(source).is_some() => {
+                let (fetcher, ffmpeg, source) = (self.fetcher.clone(), self.ffmpeg.clone(), source.clone());
+                let channel_name = channel.name.clone();
+                let call = Call { fetcher, ffmpeg, source, channel_name, treatment, work };
+                Ok(Started::Call(Box::new(call), permit))
+            }
             (_, origin) => supply(reader, origin).and_then(|(supply, input)| {
+                let recipe = recipe(source, reader, &channel.name, treatment);
                 let child = process::start(permit, &self.ffmpeg, recipe.args(), work, input)?;
                 Ok(Started::Child(Box::new(child), supply))
             }),
@@ -475,7 +488,7 @@ impl Supervisor {
             Ok(started) => {
                 match &started {
                     Started::Task(..) => self.shared.metrics.pulled(kind, id),
-                    Started::Child(..) => self.shared.metrics.started(kind, id),
+                    Started::Child(..) | Started::Call(..) => self.shared.metrics.started(kind, id),
                 }
                 if continues {
                     self.shared.metrics.sometimes(Point::SeamJoined);
@@ -495,6 +508,9 @@ impl Supervisor {
                     Started::Task(origin, permit) => {
                         tokio::task::spawn_local(pull(permit, origin, relay, living, tell));
                     }
+                    Started::Call(child, permit) => {
+                        tokio::task::spawn_local(call(permit, *child, relay, living, tell));
+                    }
                     Started::Child(child, supply) => {
                         tokio::task::spawn_local(tend(*child, supply, relay, living, tell));
                     }
@@ -502,16 +518,15 @@ impl Supervisor {
                 true
             }
             Err(error) => {
-                self.shared.metrics.ffmpeg_start_failures.add(1);
-                tracing::error!(
-                    slot = slot.0,
-                    program = %self.ffmpeg.display(),
-                    %error,
-                    "FFmpeg could not be started"
-                );
+                self.tell_unstarted(slot, &error);
                 false
             }
         }
+    }
+
+    fn tell_unstarted(&self, slot: SlotIndex, error: &StartError) {
+        self.shared.metrics.ffmpeg_start_failures.add(1);
+        tracing::error!(slot = slot.0, program = %self.ffmpeg.display(), %error, "FFmpeg could not be started");
     }
 
     /// Looks at what a slot makes, in a task of its own that always answers.
@@ -656,6 +671,8 @@ impl Supervisor {
 enum Started {
     /// To be pulled by a task, on which the permit is spent.
     Task(upstream::Origin, SpawnPermit),
+    /// A child that is started once it is known whom it may call; the permit is spent on it.
+    Call(Box<Call>, SpawnPermit),
     /// A child, and what it gets from us.
     Child(Box<Child>, tend::Supply),
 }

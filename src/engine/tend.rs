@@ -6,7 +6,7 @@
 use super::facts;
 use super::last_words::{LastWords, Life, end_of, hear};
 use super::probe::Found;
-use super::process::{Child, Group};
+use super::process::{Child, Group, StartError};
 use super::pull::feed;
 use super::relay::{Patience, Relay, Verdict};
 use super::upstream::{Broken, Origin};
@@ -81,6 +81,8 @@ pub(super) enum What {
     Useless { failure: Failure, why: &'static str },
     /// It was reaped, or is over.
     Exited(Exited),
+    /// The kernel did not start it.
+    Unstarted { error: StartError },
     /// A look at its output was answered; not told by its own task.
     Probed { found: Found },
 }
@@ -126,6 +128,11 @@ impl Teller {
     pub(super) async fn tell_end(mut self, exited: Exited) {
         self.told_end = true;
         self.tell(What::Exited(exited)).await;
+    }
+
+    pub(super) async fn tell_unstarted(mut self, error: StartError) {
+        self.told_end = true;
+        self.tell(What::Unstarted { error }).await;
     }
 }
 
@@ -285,7 +292,7 @@ async fn read(
                     had_output.set(true);
                     tell.tell(What::Output).await;
                 }
-                Verdict::Unsuited => tell.tell(What::Unsuited { needs: Work::Encode }).await,
+                Verdict::Unsuited(needs) => tell.tell(What::Unsuited { needs }).await,
                 Verdict::NotTransportStream => return (Failure::NotTs, "its output is no transport stream"),
             }
         }

@@ -33,7 +33,7 @@ use socket::{Pace, Socket};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -140,6 +140,23 @@ impl Fetcher {
         Reach::typed(self.0.this_box)
     }
 
+    /// Where somebody is whom FFmpeg is to call, or where it is to listen: one address, judged as all others here.
+    ///
+    /// # Errors
+    /// [`FetchError`]: there is no such name, or none of its addresses may be called.
+    pub async fn find(&self, url: &SourceUrl, reach: Reach) -> Result<IpAddr, FetchError> {
+        if url.scheme().is_datagrams() {
+            // Another's name stands for what he sends to this box.
+            let address = url.host().parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            let refused = || FetchError::new(Kind::Policy, "only an address that you type may have this box listen");
+            return reach.hears(address).then_some(address).ok_or_else(refused);
+        }
+        let found = self.0.names.resolve(url.host(), reach).await?;
+        // There is one try, and more boxes have IPv6 that leads nowhere than servers have no IPv4.
+        let best = found.iter().find(|(address, _)| address.is_ipv4()).or(found.first());
+        best.map(|(address, _)| *address).ok_or_else(|| FetchError::new(Kind::Dns, "it has no address"))
+    }
+
     /// Several questions, over few connections.
     pub fn session(&self) -> Session {
         Session { fetcher: self.clone(), idle: Vec::with_capacity(IDLE_CONNECTIONS_MAX) }
@@ -184,7 +201,7 @@ impl Fetcher {
         let (sender, driver) = match url.scheme() {
             Scheme::Https => shake_hands(Box::new(self.0.trust.connect(url, stream).await?)).await?,
             Scheme::Http => shake_hands(Box::new(stream)).await?,
-            Scheme::Udp => return Err(FetchError::new(Kind::Policy, "it cannot be fetched over UDP")),
+            _ => return Err(FetchError::new(Kind::Policy, "only what speaks HTTP can be fetched")),
         };
         Ok(Connection {
             scheme: url.scheme(),

@@ -61,6 +61,8 @@ pub const COPY_MEMORY_BYTES: u64 = 64 * MIB;
 pub const PULL_MEMORY_BYTES: u64 = 4 * MIB;
 /// File descriptors that it may need at once: a connection for playlists, one for segments, and two that are tried.
 pub const PULL_FDS: u32 = 4;
+/// Memory that admission sets aside for a child that copies the picture and encodes the sound.
+pub const SOUND_MEMORY_BYTES: u64 = 80 * MIB;
 /// Memory that admission sets aside for a child that encodes.
 pub const ENCODE_MEMORY_BYTES: u64 = 160 * MIB;
 /// Memory that admission leaves to the rest of the box.

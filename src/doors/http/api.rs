@@ -16,6 +16,7 @@ use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSW
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup, Origin};
 use pure::model::profile::Profile;
+use pure::rules::admission::Work;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
@@ -331,6 +332,9 @@ struct TunerView {
     source: u8,
     /// In which profile; null as it is.
     profile: Option<&'static str>,
+    /// What is done for it: `pull` and `copy` pass on what the source sends, without and with FFmpeg, `sound` encodes the
+    /// sound, `encode` all of it.
+    path: Option<&'static str>,
     viewers: Vec<ViewerView>,
     /// Of the viewers: how many hold on without a picture.
     held: usize,
@@ -473,6 +477,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             .map(|channel| ChannelView { number: channel.number.as_str().to_owned(), name: channel.name.clone() }),
         source: tuner.view.source,
         profile: Some(tuner.view.profile).filter(|profile| *profile != Profile::None).map(Profile::name),
+        path: tuner.view.work.map(Work::name),
         viewers: tuner
             .watchers
             .iter()

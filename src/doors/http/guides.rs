@@ -10,7 +10,7 @@ use crate::subscriptions::guides::{GuideState, matched};
 use hyper::{Response, StatusCode};
 use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX};
 use pure::model::guide::{Choice, Chosen, GuideId};
-use pure::model::source_url::{self, Scheme, SourceUrl};
+use pure::model::source_url::{self, SourceUrl};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -266,7 +266,7 @@ pub(super) async fn change(app: &App, what: Change, asked: &str) -> Response<Bod
         Change::Add => {
             let address = query_text(asked, "address").unwrap_or_default();
             match address.parse::<SourceUrl>() {
-                Ok(url) if matches!(url.scheme(), Scheme::Http | Scheme::Https) => done(guides.add(&url).await),
+                Ok(url) if url.scheme().is_http() => done(guides.add(&url).await),
                 _ => answer::bad_request("address is the http:// or https:// address of a guide in the XMLTV format"),
             }
         }

@@ -246,7 +246,7 @@ const fn codec_name(codec: Codec) -> Option<&'static str> {
         Codec::Aac | Codec::AacLatm => Some("AAC"),
         Codec::Ac3 => Some("AC3"),
         Codec::Eac3 => Some("EAC3"),
-        Codec::Subtitles | Codec::Teletext | Codec::Data | Codec::Unknown(_) => None,
+        Codec::OtherAudio | Codec::Subtitles | Codec::Teletext | Codec::Data | Codec::Unknown(_) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, BULK_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
 use pure::model::lineup::{Channel, ChannelId, Mark};
-use pure::model::source_url::{Scheme, SourceUrl};
+use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{
     ChangeSet, Decision, Detail, Difference, Edit, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId,
 };
@@ -558,7 +558,7 @@ fn checked(field: &'static str, text: &str) -> Result<String, Error> {
 
 fn checked_logo(text: &str) -> Result<String, Error> {
     match text.trim().parse::<SourceUrl>() {
-        Ok(url) if url.scheme() != Scheme::Udp => Ok(url.as_str().to_owned()),
+        Ok(url) if url.scheme().is_http() => Ok(url.as_str().to_owned()),
         _ => Err(wrong("logo", "an address with http:// or https://, or null")),
     }
 }

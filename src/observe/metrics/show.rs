@@ -335,12 +335,13 @@ fn words<const N: usize>(text: &mut Text<'_>, name: &'static str, help: &str, la
 
 /// The bounds that matter to whoever reads the numbers beside them. They stand here once, so that no document and no
 /// dashboard needs a copy.
-const LIMITS: [(&str, u64); 31] = [
+const LIMITS: [(&str, u64); 32] = [
     ("slots_max", limits::SLOTS_MAX as u64),
     ("viewers_max", limits::VIEWERS_MAX as u64),
     ("spawn_period_ms", limits::SPAWN_PERIOD_MS),
     ("spawn_burst_max", limits::SPAWN_BURST_MAX as u64),
     ("copy_memory_bytes", limits::COPY_MEMORY_BYTES),
+    ("sound_memory_bytes", limits::SOUND_MEMORY_BYTES),
     ("encode_memory_bytes", limits::ENCODE_MEMORY_BYTES),
     ("reserve_memory_bytes", limits::RESERVE_MEMORY_BYTES),
     ("reserve_fds", limits::RESERVE_FDS as u64),

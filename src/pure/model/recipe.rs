@@ -4,13 +4,14 @@
 //! look like (`recipe/demo.rs`); what each encoder wants (`recipe/transcode.rs`); what
 //! viewers see in the meantime (`recipe/slate.rs`).
 //!
-//! The invariant (S30, S31, S33): every argument comes from a template of this file, except two, each in a place of its
-//! own where FFmpeg takes it for a value and nothing else: the name of the channel, after `-metadata` and behind
-//! `service_name=`, and the address of what we do not fetch ourselves, right after `-i`. There, a provider's user agent is
-//! a third, after `-user_agent`, and the headers that he wants to see a fourth, after `-headers`. Rates, sizes and devices
-//! are numbers of our own tables. No shell, no "extra arguments". Which demuxers and protocols may open an address is
-//! listed exactly. A transport stream over HTTP is fetched by ourselves and comes through a pipe, and FFmpeg may open
-//! nothing else; where it fetches by itself, the daemon is its proxy, and sees every connection that it wants.
+//! The invariant (S30, S31, S33): every argument comes from a template of this file, except a few values, each in a place
+//! of its own where FFmpeg takes it for a value and nothing else: the name of the channel, after `-metadata` and behind
+//! `service_name=`; the address of what we do not fetch ourselves, right after `-i`; what such an address says, a provider's
+//! user agent and the headers that he wants to see, after options of their own. Rates, sizes and devices are numbers of our
+//! own tables. No shell, no "extra arguments". Which demuxers and protocols may open an address is listed exactly. A
+//! transport stream over HTTP is fetched by ourselves and comes through a pipe, and FFmpeg may open nothing else; where it
+//! fetches by itself over HTTP, the daemon is its proxy, and sees every connection that it wants. FFmpeg takes options out
+//! of the addresses of datagrams and SRT: what stands there is ours ([`Reader::address`]).
 
 mod demo;
 pub mod slate;
@@ -23,19 +24,23 @@ use crate::model::lineup::SourceClass;
 use crate::model::lineup::{DemoIndex, Source};
 use crate::model::profile::{Profile, Target};
 use crate::model::recipe::demo::Scene;
-use crate::model::source_url::Scheme;
+use crate::model::source_url::{Scheme, SourceUrl, SrtOption};
 use crate::rules::admission::Work;
+use crate::rules::reach::Reach;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 /// What happens to pictures and sound on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Treatment {
     /// The coded pictures and sound are passed on bit by bit; only their wrapping is new.
     Copy,
+    /// The coded pictures are passed on bit by bit, the first sound becomes AAC stereo.
+    Sound,
     /// Video becomes H.264 with a key frame every second, the first sound AAC stereo.
     Encode,
     /// The same, of the size and rate that a client asked for, made by this encoder.
@@ -145,28 +150,59 @@ pub enum Reader {
     Hls,
     /// A transport stream in datagrams.
     Udp,
+    /// A transport stream in datagrams that are numbered.
+    Rtp,
+    /// A camera, or a server that speaks as one; over TCP, which passes every firewall that lets it out.
+    Rtsp,
+    /// What FLV files hold, as it comes.
+    Rtmp,
+    /// The same over TLS.
+    Rtmps,
+    /// A transport stream over SRT.
+    Srt,
 }
 
 /// The recipe for one source. `channel_name` is what players show that read the stream's own service table.
 ///
 /// A demo source is always encoded: there is nothing to copy.
 pub fn recipe(source: &Source, reader: Reader, channel_name: &str, treatment: Treatment) -> Recipe {
+    recipe_at(source, reader, None, channel_name, treatment)
+}
+
+/// The same, calling or hearing nobody but `at`, which is where the source of [`to_call`] was found to be.
+pub fn recipe_at(
+    source: &Source,
+    reader: Reader,
+    at: Option<IpAddr>,
+    channel_name: &str,
+    treatment: Treatment,
+) -> Recipe {
     let mut recipe = Recipe { args: Vec::new() };
     recipe.push(&ALWAYS);
     if let Treatment::Transcode(_, encoder) = treatment {
         recipe.push_device(encoder);
     }
-    recipe.push_input(source, reader);
+    recipe.push_input(source, reader, at);
     recipe.push(reader.streams(treatment));
     match (source, treatment) {
         (_, Treatment::Transcode(target, encoder)) => recipe.push_coding(target, encoder),
         (Source::Demo(_), _) => recipe.push(&DEMO_ENCODE),
         (Source::Url { .. }, Treatment::Copy) => recipe.push(&COPY),
+        (Source::Url { .. }, Treatment::Sound) => recipe.push(&SOUND),
         (Source::Url { .. }, Treatment::Encode) => recipe.push(&ENCODE),
     }
     recipe.push_value("-metadata", service_name(channel_name));
     recipe.push(&OUTPUT);
     recipe
+}
+
+/// Whom FFmpeg calls by itself for a source, or where it listens, and how far that may be; what it fetches over HTTP goes
+/// through a proxy of ours.
+pub fn to_call(source: &Source) -> Option<(&SourceUrl, Reach)> {
+    match source {
+        Source::Url { url, reach, .. } if !url.scheme().is_http() => Some((url, *reach)),
+        Source::Demo(_) | Source::Url { .. } => None,
+    }
 }
 
 /// The recipe that shows what an encoder can do: a second of a test picture of 720 lines, on the very way that a
@@ -186,7 +222,7 @@ pub fn trial(encoder: Encoder) -> Recipe {
 
 impl Recipe {
     /// All of the input. Nothing behind it depends on where the bytes come from.
-    fn push_input(&mut self, source: &Source, reader: Reader) {
+    fn push_input(&mut self, source: &Source, reader: Reader, at: Option<IpAddr>) {
         match source {
             Source::Demo(index) => {
                 self.push(&DEMO_INPUT);
@@ -194,14 +230,25 @@ impl Recipe {
             }
             Source::Url { url, user_agent, headers, .. } => {
                 self.push(reader.input());
-                if matches!(reader, Reader::File | Reader::Hls) {
+                if matches!(reader, Reader::File | Reader::Hls | Reader::Rtsp) {
                     self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
-                    if !headers.is_empty() {
-                        self.push_value("-headers", headers.to_lines());
+                }
+                if matches!(reader, Reader::File | Reader::Hls) && !headers.is_empty() {
+                    self.push_value("-headers", headers.to_lines());
+                }
+                for option in SrtOption::ALL {
+                    if let Some(value) = url.srt_option(option) {
+                        // FFmpeg has an option `-streamid` of its own.
+                        let prefix = if option == SrtOption::StreamId { "srt_" } else { "" };
+                        self.push_value(&format!("-{prefix}{}", option.key()), value);
                     }
                 }
-                let is_fed = reader == Reader::TransportStream;
-                self.push_value("-i", if is_fed { "pipe:0" } else { url.as_str() }.to_owned());
+                if let (Reader::Rtmp, Some(_)) = (reader, at) {
+                    // Servers of many names go by this one.
+                    let place = format!("rtmp://{}:{}/{}", url.bracketed_host(), url.port(), rtmp_app(url));
+                    self.push_value("-rtmp_tcurl", place);
+                }
+                self.push_value("-i", reader.address(url, at));
             }
         }
     }
@@ -239,6 +286,11 @@ impl Reader {
         let Source::Url { url, .. } = source else { return Self::Demo };
         match url.scheme() {
             Scheme::Udp => Self::Udp,
+            Scheme::Rtp => Self::Rtp,
+            Scheme::Rtsp => Self::Rtsp,
+            Scheme::Rtmp => Self::Rtmp,
+            Scheme::Rtmps => Self::Rtmps,
+            Scheme::Srt => Self::Srt,
             Scheme::Http | Scheme::Https if url.looks_like_hls() => Self::Hls,
             Scheme::Http | Scheme::Https if url.has_extension(&FILE_EXTENSIONS) => Self::File,
             Scheme::Http | Scheme::Https => Self::TransportStream,
@@ -269,7 +321,7 @@ impl Reader {
         match self {
             Self::Demo => Work::Encode,
             Self::TransportStream | Self::Hls => Work::Pull,
-            Self::File | Self::Udp => Work::Copy,
+            _ => Work::Copy,
         }
     }
 
@@ -277,14 +329,16 @@ impl Reader {
     pub const fn class(self) -> SourceClass {
         match self {
             Self::File => SourceClass::File,
-            Self::Demo | Self::TransportStream | Self::Hls | Self::Udp => SourceClass::Live,
+            _ => SourceClass::Live,
         }
     }
 
     /// What stands before the input. The demuxer is pinned where it is known; where FFmpeg hears the network itself,
-    /// silence ends the child after eight seconds, in microseconds.
+    /// silence ends the child after eight seconds, in microseconds, or after twice that where it waits at two places, as it
+    /// does once a camera, RTMP or RTP has begun to play.
     ///
-    /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0.
+    /// Source: `url.c`, `udp.c`, `mpegts.c` and `options_table.h` of libavformat, tried with FFmpeg 5.1 and 9.0; `rtsp.c`,
+    /// `rtmpproto.c` and `libsrt.c`, tried with FFmpeg 5.1.
     fn input(self) -> &'static [&'static str] {
         match self {
             Self::Demo => &DEMO_INPUT,
@@ -292,6 +346,43 @@ impl Reader {
             Self::File => &FILE_INPUT,
             Self::Hls => &HLS_INPUT,
             Self::Udp => &UDP_INPUT,
+            Self::Rtp => &RTP_INPUT,
+            Self::Rtsp => &RTSP_INPUT,
+            Self::Rtmp => &RTMP_INPUT,
+            Self::Rtmps => &RTMPS_INPUT,
+            Self::Srt => &SRT_INPUT,
+        }
+    }
+
+    /// The address as FFmpeg gets it, which calls nobody but `at` then. Of datagrams and SRT it would take any option out
+    /// of it: there are none but ours.
+    fn address(self, url: &SourceUrl, at: Option<IpAddr>) -> String {
+        let scheme = url.scheme().as_str();
+        let place = match at {
+            // Who can show this name's certificate is who was meant, wherever he is.
+            Some(_) | None if self == Self::Rtmps => url.bracketed_host(),
+            Some(IpAddr::V6(v6)) => format!("[{v6}]"),
+            Some(IpAddr::V4(v4)) => format!("{v4}"),
+            None => url.bracketed_host(),
+        };
+        let port = url.port();
+        match self {
+            Self::Demo | Self::TransportStream => "pipe:0".to_owned(),
+            Self::File | Self::Hls => url.as_str().to_owned(),
+            Self::Srt => format!("{scheme}://{place}:{port}"),
+            Self::Udp => {
+                let sender = url.sender().map_or(String::new(), |sender| format!("?sources={sender}"));
+                format!("{scheme}://{place}:{port}{sender}")
+            }
+            // Its reader passes no option on to where its datagrams come from.
+            Self::Rtp => {
+                let sender = url.sender().map_or(String::new(), |sender| format!("&sources={sender}"));
+                format!("{scheme}://{place}:{port}?timeout=8000000{sender}")
+            }
+            Self::Rtsp | Self::Rtmp | Self::Rtmps => {
+                let userinfo = url.userinfo().map_or(String::new(), |userinfo| format!("{userinfo}@"));
+                format!("{scheme}://{userinfo}{place}:{port}{}", url.path_and_query())
+            }
         }
     }
 
@@ -303,7 +394,9 @@ impl Reader {
             (Self::Hls, _) => &["-sn", "-dn"],
             (_, Treatment::Copy) => &["-map", "0:v:0?", "-map", "0:a?"],
             // An encoder that waits for a sound that never comes would hold the picture back.
-            (_, Treatment::Encode | Treatment::Transcode(..)) => &["-map", "0:v:0?", "-map", "0:a:0?"],
+            (_, Treatment::Sound | Treatment::Encode | Treatment::Transcode(..)) => {
+                &["-map", "0:v:0?", "-map", "0:a:0?"]
+            }
         }
     }
 }
@@ -344,7 +437,53 @@ const UDP_INPUT: [&str; 20] = [
     "-f", "mpegts", "-scan_all_pmts", "0",
 ];
 
+/// Error correction comes to other ports, and is left alone.
+#[rustfmt::skip]
+const RTP_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "rtp,udp", "-format_whitelist", "rtp", "-listen_timeout", "8",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "rtp",
+];
+
+#[rustfmt::skip]
+const RTSP_INPUT: [&str; 16] = [
+    "-protocol_whitelist", "tcp", "-format_whitelist", "rtsp", "-timeout", "8000000", "-rtsp_transport", "tcp",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "rtsp",
+];
+
+// `-timeout` would have FFmpeg listen here.
+
+#[rustfmt::skip]
+const RTMP_INPUT: [&str; 14] = [
+    "-protocol_whitelist", "rtmp,tcp", "-format_whitelist", "flv", "-rw_timeout", "8000000",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "flv",
+];
+
+#[rustfmt::skip]
+const RTMPS_INPUT: [&str; 16] = [
+    "-protocol_whitelist", "rtmps,tls,tcp", "-format_whitelist", "flv", "-rw_timeout", "8000000", "-tls_verify", "1",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "flv",
+];
+
+/// One of its time-outs counts in milliseconds.
+#[rustfmt::skip]
+const SRT_INPUT: [&str; 20] = [
+    "-protocol_whitelist", "srt", "-format_whitelist", "mpegts",
+    "-mode", "caller", "-connect_timeout", "5000", "-timeout", "8000000",
+    "-analyzeduration", "3000000", "-probesize", "5000000", "-fpsprobesize", "0",
+    "-f", "mpegts", "-scan_all_pmts", "0",
+];
+
 const COPY: [&str; 2] = ["-c", "copy"];
+
+/// What every client plays, and no receiver has to be told about.
+#[rustfmt::skip]
+const SOUND: [&str; 12] = [
+    "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", "-ac", "2", "-ar", "48000", "-max_muxing_queue_size", "1024",
+];
 
 /// Baseline of what every client plays. The picture is not scaled; interlaced pictures are made whole.
 #[rustfmt::skip]
@@ -366,6 +505,16 @@ const OUTPUT: [&str; 17] = [
     "-pat_period", "0.1", "-mpegts_flags", "+initial_discontinuity",
     "-f", "mpegts", "pipe:1",
 ];
+
+/// The part of an RTMP stream's name that a server takes for an application's.
+///
+/// Source: `rtmp_open` in `rtmpproto.c`.
+fn rtmp_app(url: &SourceUrl) -> &str {
+    let path = url.path_and_query().trim_start_matches('/');
+    let Some((first, rest)) = path.split_once('/') else { return path };
+    let instance = rest.split_once('/').filter(|(instance, _)| first != "ondemand" && !instance.contains(':'));
+    instance.and_then(|(instance, _)| path.get(..first.len() + 1 + instance.len())).unwrap_or(first)
+}
 
 // ---- Values -----------------------------------------------------------------------------------------------------
 
@@ -407,9 +556,12 @@ fn service_name(channel_name: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::headers::{HeaderName, Headers};
-    use crate::model::source_url::SourceUrl;
-    use crate::rules::reach::Reach;
     use std::string::ToString;
+
+    fn source(url: &str) -> Source {
+        let (url, headers) = (url.parse().unwrap(), Headers::default());
+        Source::Url { url, user_agent: None, headers, account: None, reach: Reach::Public }
+    }
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
         let user_agent = user_agent.map(ToString::to_string);
@@ -431,6 +583,8 @@ mod tests {
         let file = "https://example.com/vod/film.mkv";
         let hls = "https://example.com/live/index.m3u8";
         let udp = "udp://@239.0.0.1:1234";
+        let srt =
+            "srt://example.com:9000?mode=caller&streamid=#!::r=one&passphrase=p%40ss+phrase&latency=200&pbkeylen=16";
         let demo = |index| {
             recipe(&Source::Demo(DemoIndex(index)), Reader::Demo, DEMO[usize::from(index)].name, Treatment::Encode)
         };
@@ -458,6 +612,57 @@ mod tests {
                 "udp_copy",
                 url_recipe(udp, None, Treatment::Copy),
                 include_str!("../../../tests/golden/argv/udp_copy.txt"),
+            ),
+            (
+                "udp_sender_copy",
+                url_recipe("udp://@232.0.0.1:1234?sources=10.0.0.1", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/udp_sender_copy.txt"),
+            ),
+            (
+                "rtp_copy",
+                url_recipe("rtp://10.0.0.1@232.0.0.1:5004", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtp_copy.txt"),
+            ),
+            (
+                "rtsp_copy",
+                url_recipe("rtsp://joe:hunter2@camera/1?channel=2", Some("VLC/3.0"), Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtsp_copy.txt"),
+            ),
+            (
+                "rtmp_copy",
+                url_recipe("rtmp://example.com/live/one?token=hunter2", None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/rtmp_copy.txt"),
+            ),
+            (
+                "rtsp_sound",
+                url_recipe("rtsp://camera/1", None, Treatment::Sound),
+                include_str!("../../../tests/golden/argv/rtsp_sound.txt"),
+            ),
+            (
+                "http_sound",
+                url_recipe(http, None, Treatment::Sound),
+                include_str!("../../../tests/golden/argv/http_sound.txt"),
+            ),
+            (
+                "rtmps_encode",
+                url_recipe("rtmps://example.com/live/one", None, Treatment::Encode),
+                include_str!("../../../tests/golden/argv/rtmps_encode.txt"),
+            ),
+            (
+                "rtmp_pinned",
+                recipe_at(
+                    &source("rtmp://joe:hunter2@example.com/live/one?token=hunter2"),
+                    Reader::Rtmp,
+                    Some("2001:db8::7".parse().unwrap()),
+                    "Das Erste",
+                    Treatment::Copy,
+                ),
+                include_str!("../../../tests/golden/argv/rtmp_pinned.txt"),
+            ),
+            (
+                "srt_copy",
+                url_recipe(srt, None, Treatment::Copy),
+                include_str!("../../../tests/golden/argv/srt_copy.txt"),
             ),
             (
                 "http_transcode",
@@ -554,7 +759,7 @@ mod tests {
         let names = ["", "-y", "a\r\n-f b", "x=y", "\0", &"é".repeat(300)];
         let agents = [None, Some(""), Some("-i"), Some("a\r\nHost: b"), Some(" Müller \u{7f}"), Some("x/1.0 (y; z)")];
         let transcodes = ENCODERS.map(|encoder| transcode(Profile::Heavy, encoder));
-        for treatment in [Treatment::Copy, Treatment::Encode].into_iter().chain(transcodes) {
+        for treatment in [Treatment::Copy, Treatment::Sound, Treatment::Encode].into_iter().chain(transcodes) {
             for suffix in ["", ".m3u8", ".mkv"] {
                 let plain = url_recipe(&format!("http://a/b{suffix}"), None, treatment);
                 let name_at = plain.args().iter().position(|arg| arg.starts_with("service_name=")).unwrap();
@@ -595,6 +800,59 @@ mod tests {
                 }
                 assert_eq!(made.args().len(), plain.args().len());
             }
+        }
+    }
+
+    /// What is at stake: FFmpeg takes options out of the addresses of datagrams and SRT, such as one that listens or one
+    /// that leaves by another interface.
+    #[test]
+    fn no_address_brings_options_along() {
+        for (written, called) in [
+            ("udp://@239.0.0.1:1234?fifo_size=7&reuse=1", "udp://239.0.0.1:1234"),
+            ("udp://@:1234", "udp://0.0.0.0:1234"),
+            ("udp://[2001:db8::1]@[ff35::1]:1234", "udp://[ff35::1]:1234?sources=2001:db8::1"),
+            ("rtp://@239.0.0.1:5004?ttl=9", "rtp://239.0.0.1:5004?timeout=8000000"),
+            ("srt://h:9000?streamid=-i&passphrase=-listener%26mode=1", "srt://h:9000"),
+            ("srt://[2001:db8::1]:9000", "srt://[2001:db8::1]:9000"),
+        ] {
+            let made = url_recipe(written, None, Treatment::Copy);
+            let at = made.args().iter().rposition(|arg| arg == "-i").unwrap();
+            assert_eq!(made.args()[at + 1], called, "{written}");
+        }
+        let call = url_recipe("srt://h:9000?streamid=-i&passphrase=-listener%26mode=1", None, Treatment::Copy);
+        assert_eq!(call.args()[place(&call, "-srt_streamid") + 1], "-i", "a value, where one is wanted");
+        assert_eq!(call.args()[place(&call, "-passphrase") + 1], "-listener&mode=1");
+    }
+
+    #[test]
+    fn only_who_was_judged_is_called() {
+        for (written, called) in [
+            ("srt://h:9000?streamid=one", "srt://192.0.2.7:9000"),
+            ("rtsp://joe:pw@camera/1?2", "rtsp://joe:pw@192.0.2.7:554/1?2"),
+            ("rtmp://h:81/live/one", "rtmp://192.0.2.7:81/live/one"),
+            ("rtmps://h/live/one", "rtmps://h:443/live/one"),
+            ("udp://h:1", "udp://192.0.2.7:1"),
+            ("rtp://10.0.0.1@h:1", "rtp://192.0.2.7:1?timeout=8000000&sources=10.0.0.1"),
+        ] {
+            let source = source(written);
+            let made =
+                recipe_at(&source, Reader::of(&source), Some("192.0.2.7".parse().unwrap()), "x", Treatment::Copy);
+            assert_eq!(made.args()[place(&made, "-i") + 1], called, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_rtmp_application_is_what_ffmpeg_takes_for_it() {
+        for (path, app) in [
+            ("live", "live"),
+            ("live/one?a=b", "live"),
+            ("live/inst/one", "live/inst"),
+            ("live/inst/a/b", "live/inst"),
+            ("vod/mp4:a/b", "vod"),
+            ("ondemand/a/b", "ondemand"),
+            ("", ""),
+        ] {
+            assert_eq!(rtmp_app(&format!("rtmp://h/{path}").parse().unwrap()), app, "{path}");
         }
     }
 

@@ -9,9 +9,10 @@
 //! [`fmt::Debug`]) hides names and passwords; only [`SourceUrl::as_str`] shows them.
 
 use crate::limits::URL_BYTES_MAX;
+use crate::wire::percent;
 use alloc::string::{String, ToString};
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 /// How a source is reached.
@@ -21,16 +22,34 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// Flash's way, which many encoders and servers still speak.
+    Rtmp,
+    /// The same over TLS.
+    Rtmps,
+    /// Transport stream in RTP, multicast or to us.
+    Rtp,
+    /// What cameras speak.
+    Rtsp,
+    /// Transport stream over SRT; we call.
+    Srt,
     /// Transport stream in UDP datagrams, multicast or to us.
     Udp,
 }
 
 impl Scheme {
+    const ALL: [Self; 8] =
+        [Self::Http, Self::Https, Self::Rtmp, Self::Rtmps, Self::Rtp, Self::Rtsp, Self::Srt, Self::Udp];
+
     /// As it stands in an address, in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
+            Self::Rtp => "rtp",
+            Self::Rtsp => "rtsp",
+            Self::Srt => "srt",
             Self::Udp => "udp",
         }
     }
@@ -39,16 +58,29 @@ impl Scheme {
     pub const fn default_port(self) -> Option<u16> {
         match self {
             Self::Http => Some(80),
-            Self::Https => Some(443),
-            Self::Udp => None,
+            Self::Https | Self::Rtmps => Some(443),
+            Self::Rtmp => Some(1_935),
+            Self::Rtsp => Some(554),
+            Self::Rtp | Self::Srt | Self::Udp => None,
         }
+    }
+
+    /// Whether documents come this way, too.
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Whether nobody is called: what comes to the address is heard.
+    pub const fn is_datagrams(self) -> bool {
+        matches!(self, Self::Rtp | Self::Udp)
     }
 }
 
 /// The address of a stream or a playlist.
 ///
 /// Written the one way we write it: scheme and host in lower case, bytes outside ASCII percent-encoded, no fragment,
-/// at least `/` as the path of an HTTP address, no path or query at all in a UDP one.
+/// at least `/` as the path of an HTTP address; no path or query at all in a UDP or RTP one, but perhaps the one sender
+/// that is heard, in front of an `@`; of an SRT one's options those that we know, in an order of ours.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     text: String,
@@ -58,7 +90,7 @@ pub struct SourceUrl {
     /// Where the host ends, without bracket.
     host_end: u16,
     port: u16,
-    /// Where the path begins; the end of the text for UDP.
+    /// Where the path begins, or what stands in its place.
     path_start: u16,
 }
 
@@ -87,14 +119,18 @@ pub enum SourceUrlError {
     HostMalformed,
     /// A host name with letters outside ASCII.
     HostNotAscii,
-    /// A UDP address without port.
+    /// An address of a kind that has no usual port, without one.
     PortMissing,
     /// A port that is not a number from 1 to 65535.
     PortMalformed,
     /// An `@` in name or password, or a name and password where there can be none.
     UserinfoMalformed,
-    /// A UDP address with a path or with an option that we do not know.
+    /// A UDP or RTP address with a path or with an option that we do not know.
     UdpOption,
+    /// An SRT address with a path, with an option that we do not know, or with one that cannot be.
+    SrtOption,
+    /// An SRT address that would have us wait for somebody to call.
+    SrtMode,
     /// A redirect that leads out of HTTP.
     NotHttp,
 }
@@ -126,7 +162,14 @@ impl SourceUrl {
         self.port
     }
 
-    /// What an HTTP request asks for, from the first `/` on; empty for UDP. May hold passwords and tokens.
+    /// The host as it stands in an address: an IPv6 address has brackets.
+    pub fn bracketed_host(&self) -> String {
+        let host = self.host();
+        if host.contains(':') { alloc::format!("[{host}]") } else { host.to_string() }
+    }
+
+    /// What a request asks for, from the first `/` on, or the options of an SRT address; empty for UDP and RTP. May hold
+    /// passwords and tokens.
     pub fn path_and_query(&self) -> &str {
         self.text.get(usize::from(self.path_start)..).unwrap_or_default()
     }
@@ -135,6 +178,19 @@ impl SourceUrl {
     pub fn userinfo(&self) -> Option<&str> {
         let authority = self.text.get(self.authority_start()..usize::from(self.path_start)).unwrap_or_default();
         authority.split_once('@').map(|(userinfo, _)| userinfo)
+    }
+
+    /// The one sender that is heard of all that send to a group.
+    pub fn sender(&self) -> Option<IpAddr> {
+        if self.scheme.is_datagrams() { read_sender(self.userinfo()?) } else { None }
+    }
+
+    /// What an option of an SRT address says, decoded. May be a secret.
+    pub fn srt_option(&self, wanted: SrtOption) -> Option<String> {
+        let (_, query) = split_query(self.path_and_query());
+        let mut pairs = query.strip_prefix('?')?.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| self.scheme == Scheme::Srt && *key == wanted.key())?;
+        String::from_utf8(percent::decode(value)).ok()
     }
 
     /// Whether the path ends as HLS playlists do. The only addresses for which FFmpeg may open a playlist.
@@ -159,7 +215,7 @@ impl SourceUrl {
     /// As for parsing, and [`SourceUrlError::NotHttp`] when either end is not HTTP. Whether a step from `https` to
     /// `http` or to a private address is right is the fetcher's to decide.
     pub fn resolve(&self, reference: &str) -> Result<Self, SourceUrlError> {
-        if self.scheme == Scheme::Udp {
+        if !self.scheme.is_http() {
             return Err(SourceUrlError::NotHttp);
         }
         let (reference, _) = split_fragment(reference);
@@ -187,7 +243,7 @@ impl SourceUrl {
             target.push_str(query);
         }
         let target: Self = target.parse()?;
-        if target.scheme == Scheme::Udp { Err(SourceUrlError::NotHttp) } else { Ok(target) }
+        if target.scheme.is_http() { Ok(target) } else { Err(SourceUrlError::NotHttp) }
     }
 
     fn authority_start(&self) -> usize {
@@ -211,20 +267,29 @@ impl FromStr for SourceUrl {
         }
         check_characters(written)?;
         let (scheme, rest) = read_scheme(written)?;
-        let (rest, _) = split_fragment(rest);
+        // The ids of SRT streams begin with a `#`.
+        let (rest, _) = if scheme == Scheme::Srt { (rest, "") } else { split_fragment(rest) };
         let authority_len = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at_checked(authority_len).unwrap_or((rest, ""));
         let (userinfo, host_and_port) = read_userinfo(scheme, authority)?;
         let (host, port) = split_port(host_and_port)?;
+        // Players' way to say "whatever is sent to this box".
+        let host = if host.is_empty() && scheme.is_datagrams() && authority.contains('@') { ANY_HOST } else { host };
         let port = match port {
             Some(digits) => Some(read_port(digits)?),
             None => None,
+        };
+        let option = if scheme.is_datagrams() { read_udp_options(path_and_query)? } else { None };
+        let sender = match (userinfo, option) {
+            (Some(_), Some(_)) => return Err(SourceUrlError::UdpOption),
+            (named, option) if scheme.is_datagrams() => named.or(option).map(sender_in_an_address).transpose()?,
+            _ => None,
         };
 
         let mut text = String::with_capacity(written.len() + 1);
         text.push_str(scheme.as_str());
         text.push_str("://");
-        if let Some(userinfo) = userinfo {
+        if let Some(userinfo) = sender.as_deref().or(userinfo) {
             push_encoded(&mut text, userinfo);
             text.push('@');
         }
@@ -238,13 +303,16 @@ impl FromStr for SourceUrl {
             fmt::Write::write_fmt(&mut text, format_args!(":{port}")).map_err(|_| SourceUrlError::TooLong)?;
         }
         let path_start = text.len();
-        if scheme == Scheme::Udp {
-            check_udp_options(path_and_query)?;
-        } else {
-            if !path_and_query.starts_with('/') {
-                text.push('/');
+        match scheme {
+            Scheme::Rtp | Scheme::Udp => {}
+            Scheme::Srt => push_srt_options(&mut text, path_and_query)?,
+            Scheme::Http | Scheme::Https | Scheme::Rtmp | Scheme::Rtmps | Scheme::Rtsp => {
+                // Cameras and servers of streams compare what they are asked for.
+                if scheme.is_http() && !path_and_query.starts_with('/') {
+                    text.push('/');
+                }
+                push_encoded(&mut text, path_and_query);
             }
-            push_encoded(&mut text, path_and_query);
         }
         if text.len() > URL_BYTES_MAX {
             return Err(SourceUrlError::TooLong);
@@ -269,15 +337,93 @@ fn place(at: usize) -> Result<u16, SourceUrlError> {
 
 /// Streams that FFmpeg can open and we do not offer yet.
 const SCHEMES_NOT_YET: [&str; 11] =
-    ["rtsp", "rtsps", "rtmp", "rtmps", "rtmpe", "rtmpt", "rtp", "srt", "rist", "mms", "mmsh"];
+    ["rtsps", "rtspu", "satip", "rtmpe", "rtmpt", "rtmpte", "rtmpts", "rist", "mms", "mmsh", "mmst"];
+
+/// All addresses of this box.
+const ANY_HOST: &str = "0.0.0.0";
 
 /// Schemes that are written without `//`; told apart from a host and port that merely lack a scheme.
 const SCHEMES_WITHOUT_SLASHES: [&str; 10] =
     ["file", "pipe", "fd", "concat", "concatf", "subfile", "data", "crypto", "cache", "async"];
 
-/// Options that FFmpeg users append to UDP addresses and that our recipe sets by itself: dropped, nothing is lost.
-const UDP_OPTIONS_DROPPED: [&str; 7] =
-    ["fifo_size", "overrun_nonfatal", "buffer_size", "pkt_size", "timeout", "reuse", "ttl"];
+/// Options that FFmpeg users append to addresses of datagrams and that our recipe sets by itself, or that are for those
+/// who send: dropped, nothing is lost.
+const UDP_OPTIONS_DROPPED: [&str; 9] =
+    ["fifo_size", "overrun_nonfatal", "buffer_size", "pkt_size", "timeout", "reuse", "ttl", "bitrate", "fec"];
+
+/// The same for SRT. Both sides agree on the larger of their latencies, and on buffers and bandwidth by themselves.
+const SRT_OPTIONS_DROPPED: [&str; 16] = [
+    "timeout",
+    "connect_timeout",
+    "conntimeo",
+    "rcvlatency",
+    "peerlatency",
+    "rcvbuf",
+    "sndbuf",
+    "ffs",
+    "fc",
+    "pkt_size",
+    "payload_size",
+    "maxbw",
+    "inputbw",
+    "oheadbw",
+    "tlpktdrop",
+    "nakreport",
+];
+
+/// What an SRT address may say beside host and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SrtOption {
+    /// Which of a server's streams is wanted, and often by whom. Up to 512 bytes.
+    StreamId,
+    /// What the stream is encrypted with: 10 to 79 bytes.
+    Passphrase,
+    /// Bytes of the key that is made of it: 16, 24 or 32.
+    KeyBytes,
+    /// Microseconds that a lost packet has to come again.
+    Latency,
+}
+
+impl SrtOption {
+    /// In the order in which an address has them.
+    pub const ALL: [Self; 4] = [Self::StreamId, Self::Passphrase, Self::KeyBytes, Self::Latency];
+
+    /// Its name in an address.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::StreamId => "streamid",
+            Self::Passphrase => "passphrase",
+            Self::KeyBytes => "pbkeylen",
+            Self::Latency => "latency",
+        }
+    }
+
+    /// The value that is kept; none for one that cannot be. What is kept reads back as itself.
+    ///
+    /// Source: `SRTO_STREAMID`, `SRTO_PASSPHRASE`, `SRTO_PBKEYLEN` of libsrt's API-socket-options.
+    fn check(self, value: &str) -> Option<String> {
+        let is_good = match self {
+            Self::StreamId => (1..=512).contains(&value.len()),
+            Self::Passphrase => (10..=79).contains(&value.len()),
+            Self::KeyBytes => matches!(value, "16" | "24" | "32"),
+            Self::Latency => return latency_us(value),
+        };
+        (is_good && !value.chars().any(char::is_control)).then(|| value.to_string())
+    }
+}
+
+/// Longest time for a lost packet to come again. FFmpeg counts in microseconds, everybody else in milliseconds: what is
+/// at most this is taken for milliseconds.
+const SRT_LATENCY_MS_MAX: u64 = 8_000;
+/// So that what is kept is never taken for milliseconds.
+const SRT_LATENCY_MS_MIN: u64 = 20;
+const _: () = assert!(SRT_LATENCY_MS_MIN * 1_000 > SRT_LATENCY_MS_MAX, "or it would be read in two ways");
+
+fn latency_us(value: &str) -> Option<String> {
+    let written: u64 = value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let ms = if written <= SRT_LATENCY_MS_MAX { written } else { written / 1_000 };
+    Some((ms.clamp(SRT_LATENCY_MS_MIN, SRT_LATENCY_MS_MAX) * 1_000).to_string())
+}
 
 fn check_characters(written: &str) -> Result<(), SourceUrlError> {
     for c in written.chars() {
@@ -310,7 +456,7 @@ fn read_scheme(written: &str) -> Result<(Scheme, &str), SourceUrlError> {
         let is_known = SCHEMES_WITHOUT_SLASHES.iter().any(|scheme| scheme.eq_ignore_ascii_case(name));
         return Err(if is_known { SourceUrlError::SchemeRefused } else { SourceUrlError::SchemeMissing });
     };
-    for scheme in [Scheme::Http, Scheme::Https, Scheme::Udp] {
+    for scheme in Scheme::ALL {
         if written_scheme.eq_ignore_ascii_case(scheme.as_str()) {
             return Ok((scheme, rest));
         }
@@ -326,8 +472,10 @@ fn read_userinfo(scheme: Scheme, authority: &str) -> Result<(Option<&str>, &str)
     let Some((userinfo, host)) = authority.split_once('@') else {
         return Ok((None, authority));
     };
-    // `udp://@group:port` is the players' way to say "listen"; `udp://sender@group:port` would be taken for it.
-    if host.contains('@') || (scheme == Scheme::Udp && !userinfo.is_empty()) {
+    // `udp://@group:port` is the players' way to say "listen", and `udp://sender@group:port` to whom.
+    let is_sender = scheme.is_datagrams() && read_sender(userinfo).is_some();
+    let has_room = !matches!(scheme, Scheme::Rtp | Scheme::Srt | Scheme::Udp);
+    if host.contains('@') || !(userinfo.is_empty() || is_sender || has_room) {
         return Err(SourceUrlError::UserinfoMalformed);
     }
     Ok(((!userinfo.is_empty()).then_some(userinfo), host))
@@ -387,19 +535,71 @@ fn check_host(host: &str, is_v6: bool) -> Result<(), SourceUrlError> {
     Ok(())
 }
 
-/// Everything after host and port would reach FFmpeg as options of its UDP reader, so nothing of it is kept.
-fn check_udp_options(path_and_query: &str) -> Result<(), SourceUrlError> {
-    let (path, query) = split_query(path_and_query);
-    if !matches!(path, "" | "/") {
-        return Err(SourceUrlError::UdpOption);
-    }
-    for option in query.trim_start_matches('?').split('&').filter(|option| !option.is_empty()) {
-        let (key, _) = option.split_once('=').unwrap_or((option, ""));
-        if !UDP_OPTIONS_DROPPED.contains(&key) {
+/// Everything after host and port would reach FFmpeg as options of its UDP reader, so nothing of it is kept, but for the
+/// one sender that somebody wants to hear.
+fn read_udp_options(path_and_query: &str) -> Result<Option<&str>, SourceUrlError> {
+    let mut sender = None;
+    for (key, value) in options(path_and_query).ok_or(SourceUrlError::UdpOption)? {
+        if key == "sources" && sender.is_none() {
+            sender = Some(value);
+        } else if !UDP_OPTIONS_DROPPED.contains(&key) {
             return Err(SourceUrlError::UdpOption);
         }
     }
+    Ok(sender)
+}
+
+fn read_sender(written: &str) -> Option<IpAddr> {
+    written.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(written).parse().ok()
+}
+
+fn sender_in_an_address(written: &str) -> Result<String, SourceUrlError> {
+    match read_sender(written).ok_or(SourceUrlError::UdpOption)? {
+        IpAddr::V4(v4) => Ok(v4.to_string()),
+        IpAddr::V6(v6) => Ok(alloc::format!("[{v6}]")),
+    }
+}
+
+/// Appends the options that we know, in our order. FFmpeg would take any: one that listens, one that names a file.
+fn push_srt_options(text: &mut String, path_and_query: &str) -> Result<(), SourceUrlError> {
+    let mut kept: [Option<String>; SrtOption::ALL.len()] = Default::default();
+    for (key, value) in options(path_and_query).ok_or(SourceUrlError::SrtOption)? {
+        match (key, value) {
+            ("mode", "caller") | ("transtype", "live") => continue,
+            ("mode", _) => return Err(SourceUrlError::SrtMode),
+            _ if SRT_OPTIONS_DROPPED.contains(&key) => continue,
+            _ => {}
+        }
+        let known = SrtOption::ALL.iter().zip(&mut kept).find(|(option, _)| option.key() == key);
+        let decoded = String::from_utf8(percent::decode(value)).map_err(|_| SourceUrlError::SrtOption)?;
+        match known {
+            Some((option, place @ None)) => {
+                *place = Some(option.check(&decoded).ok_or(SourceUrlError::SrtOption)?);
+            }
+            // Said twice, it would have two readings.
+            _ => return Err(SourceUrlError::SrtOption),
+        }
+    }
+    let mut separator = '?';
+    for (option, value) in SrtOption::ALL.iter().zip(kept) {
+        let Some(value) = value else { continue };
+        text.push(separator);
+        text.push_str(option.key());
+        text.push('=');
+        for byte in value.bytes() {
+            let is_plain = byte.is_ascii_alphanumeric() || b"-._~:,=/!".contains(&byte);
+            push_byte(text, byte, is_plain);
+        }
+        separator = '&';
+    }
     Ok(())
+}
+
+/// The options of an address that has no path; none when it has one.
+fn options(path_and_query: &str) -> Option<impl Iterator<Item = (&str, &str)>> {
+    let (path, query) = split_query(path_and_query);
+    let options = query.trim_start_matches('?').split('&').filter(|option| !option.is_empty());
+    matches!(path, "" | "/").then(|| options.map(|option| option.split_once('=').unwrap_or((option, ""))))
 }
 
 /// The path, and the query with its question mark.
@@ -415,15 +615,19 @@ fn split_fragment(text: &str) -> (&str, &str) {
 
 /// Appends a part of an address; what may not stand in one is percent-encoded, what is already encoded stays.
 fn push_encoded(text: &mut String, part: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in part.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'^' | b'`' | b'{' | b'}') {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+        push_byte(text, byte, byte.is_ascii_graphic() && !matches!(byte, b'^' | b'`' | b'{' | b'}'));
+    }
+}
+
+fn push_byte(text: &mut String, byte: u8, is_plain: bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if is_plain {
+        text.push(char::from(byte));
+    } else {
+        text.push('%');
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
     }
 }
 
@@ -463,7 +667,7 @@ const SECRET_KEY_PARTS: [&str; 14] =
     ["user", "pass", "pwd", "token", "auth", "key", "secret", "sig", "sess", "login", "cred", "mac", "hash", "jwt"];
 
 /// Whole query keys whose values are never shown.
-const SECRET_KEYS: [&str; 10] = ["u", "p", "t", "k", "s", "h", "sid", "uid", "pin", "code"];
+const SECRET_KEYS: [&str; 11] = ["u", "p", "t", "k", "s", "h", "sid", "uid", "pin", "code", "streamid"];
 
 /// First folders of Xtream addresses; name and password are the two after it.
 const XTREAM_FOLDERS: [&str; 4] = ["live", "movie", "series", "timeshift"];
@@ -476,12 +680,11 @@ impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.scheme.as_str())?;
         f.write_str("://")?;
-        if self.userinfo().is_some() {
-            f.write_str(HIDDEN)?;
-            f.write_str("@")?;
-        }
         let authority = self.text.get(self.authority_start()..usize::from(self.path_start)).unwrap_or_default();
-        f.write_str(authority.split_once('@').map_or(authority, |(_, host)| host))?;
+        match authority.split_once('@') {
+            Some((_, host)) if !self.scheme.is_datagrams() => write!(f, "{HIDDEN}@{host}")?,
+            _ => f.write_str(authority)?,
+        }
         let (path, query) = split_query(self.path_and_query());
         show_path(f, path)?;
         show_query(f, query)
@@ -588,20 +791,27 @@ impl fmt::Display for SourceUrlError {
             Self::ControlByte => f.write_str("the address holds a line break or another control byte"),
             Self::Character(' ') => f.write_str("the address holds a space; write it as %20"),
             Self::Character(c) => write!(f, "the address holds {c:?}, which addresses write percent-encoded"),
-            Self::SchemeMissing => f.write_str("the address does not begin with http://, https:// or udp://"),
+            Self::SchemeMissing => f.write_str("the address does not begin with http://, https:// or another scheme"),
             Self::SchemeNotYet(scheme) => {
-                write!(f, "{scheme}:// streams are not played yet; look for an http, https or udp address")
+                write!(f, "{scheme}:// streams are not played yet; look for an http, rtsp, rtmp, srt, udp or rtp address")
             }
-            Self::SchemeRefused => f.write_str("only http://, https:// and udp:// addresses are opened"),
+            Self::SchemeRefused => {
+                f.write_str("only http, https, rtsp, rtmp, rtmps, srt, udp and rtp addresses are opened")
+            }
             Self::HostMissing => f.write_str("the address names no host"),
             Self::HostMalformed => {
                 f.write_str("the host is neither a name nor an address in its usual spelling, such as 192.168.1.5")
             }
             Self::HostNotAscii => f.write_str("the host name has letters outside ASCII; write it in its xn-- form"),
-            Self::PortMissing => f.write_str("a udp:// address needs a port, such as udp://@239.0.0.1:1234"),
+            Self::PortMissing => f.write_str("this kind of address needs a port, such as udp://@239.0.0.1:1234"),
             Self::PortMalformed => f.write_str("the port is not a number from 1 to 65535"),
             Self::UserinfoMalformed => f.write_str("there is an @ too many; write @ in a password as %40"),
-            Self::UdpOption => f.write_str("a udp:// address ends after its port; leave out what follows"),
+            Self::UdpOption => f.write_str("a udp:// or rtp:// address ends after its port; leave out what follows"),
+            Self::SrtOption => f.write_str(
+                "an srt:// address may say streamid, passphrase (10 to 79 characters), pbkeylen (16, 24 or 32) and latency; \
+                 leave out what else follows its port",
+            ),
+            Self::SrtMode => f.write_str("the box calls others over SRT and cannot be called; leave mode out"),
             Self::NotHttp => f.write_str("the redirect leads out of HTTP"),
         }
     }
@@ -649,6 +859,26 @@ mod tests {
             ("UDP://encoder:5000/", "udp://encoder:5000"),
             ("udp://@[ff05::1]:1234", "udp://[ff05::1]:1234"),
             ("udp://@239.0.0.1:1234?fifo_size=1000000&overrun_nonfatal=1", "udp://239.0.0.1:1234"),
+            ("udp://@:1234", "udp://0.0.0.0:1234"),
+            ("udp://10.0.0.1@232.0.0.1:1234", "udp://10.0.0.1@232.0.0.1:1234"),
+            ("udp://@232.0.0.1:1234?sources=10.0.0.1&ttl=1", "udp://10.0.0.1@232.0.0.1:1234"),
+            ("rtp://[2001:DB8::0:1]@[FF35::1]:5004", "rtp://[2001:db8::1]@[ff35::1]:5004"),
+            ("RTP://@239.0.0.1:5004?fec=prompeg%3Dl%3D5", "rtp://239.0.0.1:5004"),
+            ("rtp://@:5004/", "rtp://0.0.0.0:5004"),
+            ("RTSP://joe:pw@Camera/cam/1?channel=1&subtype=0#x", "rtsp://joe:pw@camera/cam/1?channel=1&subtype=0"),
+            ("rtsp://camera", "rtsp://camera"),
+            ("rtsp://camera?1", "rtsp://camera?1"),
+            ("rtmp://h/live/One?token=a&listen=1", "rtmp://h/live/One?token=a&listen=1"),
+            ("rtmps://h:1936/live/one", "rtmps://h:1936/live/one"),
+            ("SRT://H:9000/?mode=caller&latency=120&connect_timeout=5", "srt://h:9000?latency=120000"),
+            ("srt://h:9000?latency=300000", "srt://h:9000?latency=300000"),
+            ("srt://h:9000?latency=1", "srt://h:9000?latency=20000"),
+            ("srt://h:9000?latency=99999999999", "srt://h:9000?latency=8000000"),
+            ("srt://h:9000?streamid=#!::r=live/a,m=request", "srt://h:9000?streamid=%23!::r=live/a,m=request"),
+            (
+                "srt://[::1]:1?pbkeylen=16&passphrase=a%20b+cd@e%26f&streamid=%2F&",
+                "srt://[::1]:1?streamid=/&passphrase=a%20b%2Bcd%40e%26f&pbkeylen=16",
+            ),
         ] {
             let read = url(written);
             assert_eq!(read.as_str(), kept, "{written}");
@@ -696,10 +926,10 @@ mod tests {
             ("tcp://example.com:1", E::SchemeRefused),
             ("tee:http://example.com", E::SchemeMissing),
             ("javascript://example.com/%0a", E::SchemeRefused),
-            ("rtsp://camera/1", E::SchemeNotYet("rtsp")),
-            ("RTMP://example.com/live", E::SchemeNotYet("rtmp")),
-            ("srt://example.com:9000", E::SchemeNotYet("srt")),
-            ("rtp://@239.0.0.1:5004", E::SchemeNotYet("rtp")),
+            ("mms://example.com/1", E::SchemeNotYet("mms")),
+            ("RTSPS://camera/1", E::SchemeNotYet("rtsps")),
+            ("rtmpt://example.com/live", E::SchemeNotYet("rtmpt")),
+            ("rtmp,listen,1,://example.com/live", E::SchemeRefused),
             ("http://example.com/a b", E::Character(' ')),
             ("http://example.com/a\r\nHost: b", E::ControlByte),
             ("http://example.com/a\0", E::ControlByte),
@@ -748,10 +978,43 @@ mod tests {
             ("http://user:p@ss@example.com/", E::UserinfoMalformed),
             ("udp://sender@239.0.0.1:1234", E::UserinfoMalformed),
             ("udp://@239.0.0.1", E::PortMissing),
-            ("udp://@:1234", E::HostMissing),
+            ("udp://:1234", E::HostMissing),
+            ("udp://10.0.0.1@:1234@a:1", E::UserinfoMalformed),
             ("udp://239.0.0.1:1234/a", E::UdpOption),
             ("udp://239.0.0.1:1234?localaddr=10.0.0.1", E::UdpOption),
-            ("udp://239.0.0.1:1234?fifo_size=1&sources=10.0.0.1", E::UdpOption),
+            ("udp://239.0.0.1:1234?localport=1", E::UdpOption),
+            ("udp://239.0.0.1:1234?block=10.0.0.1", E::UdpOption),
+            ("udp://239.0.0.1:1234?sources=10.0.0.1,10.0.0.2", E::UdpOption),
+            ("udp://239.0.0.1:1234?sources=example.com", E::UdpOption),
+            ("udp://239.0.0.1:1234?sources=10.0.0.1&sources=10.0.0.2", E::UdpOption),
+            ("udp://10.0.0.1@239.0.0.1:1234?sources=10.0.0.2", E::UdpOption),
+            ("rtp://239.0.0.1:1234?localrtpport=1", E::UdpOption),
+            ("rtp://239.0.0.1:1234?localaddr=10.0.0.1", E::UdpOption),
+            ("rtp://239.0.0.1:1234?write_to_source=1", E::UdpOption),
+            ("rtp://joe@239.0.0.1:1234", E::UserinfoMalformed),
+            ("rtp://239.0.0.1", E::PortMissing),
+            ("srt://example.com", E::PortMissing),
+            ("srt://:9000", E::HostMissing),
+            ("srt://@:9000", E::HostMissing),
+            ("srt://joe@h:9000", E::UserinfoMalformed),
+            ("srt://h:9000/a", E::SrtOption),
+            ("srt://h:9000?mode=listener", E::SrtMode),
+            ("srt://h:9000?mode=rendezvous&mode=caller", E::SrtMode),
+            ("srt://h:9000?mode=", E::SrtMode),
+            ("srt://h:9000?MODE=caller", E::SrtOption),
+            ("srt://h:9000?%6dode=listener", E::SrtOption),
+            ("srt://h:9000?listen_timeout=1", E::SrtOption),
+            ("srt://h:9000?localport=1", E::SrtOption),
+            ("srt://h:9000?transtype=file", E::SrtOption),
+            ("srt://h:9000?passphrase=short", E::SrtOption),
+            ("srt://h:9000?passphrase=longenough%0a", E::SrtOption),
+            ("srt://h:9000?streamid=", E::SrtOption),
+            ("srt://h:9000?streamid=%ff", E::SrtOption),
+            ("srt://h:9000?streamid=a&streamid=b", E::SrtOption),
+            ("srt://h:9000?pbkeylen=8", E::SrtOption),
+            ("srt://h:9000?latency=+5", E::SrtOption),
+            ("srt://h:9000?latency=-1", E::SrtOption),
+            ("srt://h:9000#x", E::PortMalformed),
         ] {
             assert_eq!(written.parse::<SourceUrl>(), Err(why), "{written:?}");
             assert!(!why.to_string().is_empty());
@@ -788,7 +1051,22 @@ mod tests {
 
         let multicast = url("udp://@239.0.0.1:1234");
         assert_eq!((multicast.host(), multicast.port(), multicast.path_and_query()), ("239.0.0.1", 1234, ""));
-        assert_eq!(multicast.userinfo(), None);
+        assert_eq!((multicast.userinfo(), multicast.sender()), (None, None));
+
+        let chosen = url("rtp://[2001:db8::1]@[ff35::1]:5004");
+        assert_eq!((chosen.host(), chosen.port()), ("ff35::1", 5004));
+        assert_eq!(chosen.sender(), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(url("rtsp://10.0.0.1@camera/").sender(), None, "that is his name");
+        assert_eq!(
+            [url("rtsp://camera").port(), url("rtmp://h/a").port(), url("rtmps://h/a").port()],
+            [554, 1_935, 443]
+        );
+
+        let call = url("srt://h:9000?streamid=#!::u=joe&passphrase=p%40ss+phrase&latency=200");
+        let said = SrtOption::ALL.map(|option| call.srt_option(option));
+        let text = |text: &str| Some(text.to_string());
+        assert_eq!(said, [text("#!::u=joe"), text("p@ss+phrase"), None, text("200000")]);
+        assert_eq!(url("http://h/?latency=1").srt_option(SrtOption::Latency), None);
     }
 
     #[test]
@@ -852,7 +1130,8 @@ mod tests {
             ("file:///etc/passwd", SourceUrlError::SchemeRefused),
             ("http:g", SourceUrlError::SchemeMissing),
             ("udp://@239.0.0.1:1", SourceUrlError::NotHttp),
-            ("rtsp://a/", SourceUrlError::SchemeNotYet("rtsp")),
+            ("rtsp://a/", SourceUrlError::NotHttp),
+            ("srt://a:1", SourceUrlError::NotHttp),
             ("//", SourceUrlError::HostMissing),
             ("/a b", SourceUrlError::Character(' ')),
             ("/a\r\nb", SourceUrlError::ControlByte),
@@ -892,6 +1171,13 @@ mod tests {
             ("http://h/9f86d081884c7d659a2feaa0c55ad015/c.m3u8", "http://h/***/c.m3u8"),
             ("http://h/stream/channelname-of-a-long-kind", "http://h/stream/channelname-of-a-long-kind"),
             ("udp://@239.0.0.1:1234", "udp://239.0.0.1:1234"),
+            ("udp://10.0.0.1@239.0.0.1:1234", "udp://10.0.0.1@239.0.0.1:1234"),
+            ("rtsp://joe:hunter2@camera/1", "rtsp://***@camera/1"),
+            ("rtmp://h/live/one?token=hunter2", "rtmp://h/live/one?token=***"),
+            (
+                "srt://h:1?passphrase=hunter2hunter2&streamid=u=joe&latency=20",
+                "srt://h:1?streamid=***&passphrase=***&latency=20000",
+            ),
         ] {
             let url = url(written);
             assert_eq!(url.to_string(), shown, "{written}");
@@ -914,7 +1200,8 @@ mod tests {
                 "Opening 'http://h/a?p=hunter2' and \"http://joe@h/\"",
                 "Opening 'http://h/a?p=***' and \"http://***@h/\"",
             ),
-            ("rtsp://joe:hunter2@camera/1: gone", "rtsp://***: gone"),
+            ("rtsp://joe:hunter2@camera/1: gone", "rtsp://***@camera/1: gone"),
+            ("srt://h:1?mode=listener&passphrase=hunter2: gone", "srt://***: gone"),
             ("crypto+http://joe:hunter2@h/", "crypto+http://***@h/"),
             ("http://h/a|x=hunter2 end", "http://*** end"),
             ("://joe:hunter2", "://***"),
@@ -929,12 +1216,12 @@ mod tests {
     /// itself. Tried with addresses put together from the pieces that confuse parsers.
     #[test]
     fn whatever_is_accepted_reads_back_as_itself() {
-        const PIECES: &str = "http,udp,file,:,//,/,@,?,#,[,],::1,.,..,-,a,example.com,80,%2f,%,ü, ,\\,|,\n,&,=,0x7f";
+        const PIECES: &str = "http,udp,srt,rtp,rtsp,streamid=,latency=8,mode=,caller,10.0.0.1,:1,file,:,//,/,@,?,#,[,],::1,.,..,-,a,example.com,80,%2f,%,ü, ,\\,|,\n,&,=,0x7f";
         let pieces: Vec<&str> = PIECES.split(',').collect();
         let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut accepted = 0;
-        for round in 0..20_000 {
-            let mut written = String::from(if round % 2 == 0 { "http://" } else { "" });
+        for round in 0..40_000 {
+            let mut written = String::from(["http://", "", "srt://h:1?", "rtp://", ""][round % 5]);
             for _ in 0..=round % 9 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let index = usize::try_from(state >> 33).unwrap() % pieces.len();
@@ -946,7 +1233,7 @@ mod tests {
                 assert_eq!(url(read.as_str()), read);
                 assert!(!read.host().is_empty() && !read.host().starts_with('-'));
                 assert!(!read.to_string().is_empty());
-                assert_eq!(read.resolve(&written).is_ok(), read.scheme() != Scheme::Udp, "{written}");
+                assert_eq!(read.resolve(&written).is_ok(), read.scheme().is_http(), "{written}");
             }
         }
         assert!(accepted > 500, "{accepted} accepted: the test must try something");

@@ -7,7 +7,7 @@
 use crate::limits::{NAME_BYTES_MAX, REFRESH_S_DEFAULT, REFRESH_S_MAX, REFRESH_S_MIN};
 use crate::model::guide_number::GuideNumber;
 use crate::model::lineup::ChannelId;
-use crate::model::source_url::{self, Scheme, SourceUrl};
+use crate::model::source_url::{self, SourceUrl};
 use crate::rules::reach::Reach;
 use crate::time::Wall;
 use alloc::borrow::ToOwned;
@@ -181,7 +181,9 @@ impl Subscription {
 
 fn checked_address(text: &str) -> Result<String, FieldError> {
     match text.trim().parse::<SourceUrl>() {
-        Ok(url) if url.scheme() == Scheme::Udp => Err(FieldError::new("address", "http:// or https://, not udp://")),
+        Ok(url) if !url.scheme().is_http() => {
+            Err(FieldError::new("address", format!("http:// or https://, not {}://", url.scheme().as_str())))
+        }
         Ok(url) => Ok(url.as_str().to_string()),
         Err(error) => Err(FieldError::new("address", format!("an address with http:// or https://: {error}"))),
     }

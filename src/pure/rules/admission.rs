@@ -5,7 +5,7 @@
 
 use crate::limits::{
     CHILD_FDS, COPY_MEMORY_BYTES, ENCODE_HEAT_MAX_MILLI_C, ENCODE_MEMORY_BYTES, PULL_FDS, PULL_MEMORY_BYTES,
-    RESERVE_FDS, RESERVE_MEMORY_BYTES,
+    RESERVE_FDS, RESERVE_MEMORY_BYTES, SOUND_MEMORY_BYTES,
 };
 use crate::model::profile::Profile;
 
@@ -31,6 +31,8 @@ pub enum Work {
     Pull,
     /// Copies packets.
     Copy,
+    /// Copies the picture, and encodes the sound because clients do not play the source's own.
+    Sound,
     /// Decodes or draws, and encodes, because the source's own formats are no good.
     Encode,
     /// Encodes the picture that a client asked for by name, which is another one than the channel's own.
@@ -43,19 +45,30 @@ impl Work {
         match self {
             Self::Pull => PULL_MEMORY_BYTES,
             Self::Copy => COPY_MEMORY_BYTES,
+            Self::Sound => SOUND_MEMORY_BYTES,
             Self::Encode | Self::Transcode(_) => ENCODE_MEMORY_BYTES,
         }
     }
 
-    /// Whether it is more than copying.
+    /// Whether it makes pictures. Sound alone costs a fiftieth of a core.
     pub const fn encodes(self) -> bool {
-        !matches!(self, Self::Pull | Self::Copy)
+        matches!(self, Self::Encode | Self::Transcode(_))
+    }
+
+    /// Its name for people and programs that look at a tuner.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Copy => "copy",
+            Self::Sound => "sound",
+            Self::Encode | Self::Transcode(_) => "encode",
+        }
     }
 
     /// Which picture of the channel comes out: its own, however it is made, or one that was asked for by name.
     pub const fn profile(self) -> Profile {
         match self {
-            Self::Pull | Self::Copy | Self::Encode => Profile::None,
+            Self::Pull | Self::Copy | Self::Sound | Self::Encode => Profile::None,
             Self::Transcode(profile) => profile,
         }
     }
@@ -64,7 +77,7 @@ impl Work {
     pub const fn fds(self) -> u32 {
         match self {
             Self::Pull => PULL_FDS,
-            Self::Copy | Self::Encode | Self::Transcode(_) => CHILD_FDS,
+            Self::Copy | Self::Sound | Self::Encode | Self::Transcode(_) => CHILD_FDS,
         }
     }
 }
@@ -124,6 +137,9 @@ mod tests {
         assert_eq!(admit(&exact, Work::Copy, 1), Err(Short::Memory));
         assert_eq!(admit(&exact, Work::Encode, 0), Err(Short::Memory));
         assert_eq!(admit(&exact, Work::Transcode(Profile::Heavy), 0), Err(Short::Memory));
+        assert_eq!(admit(&exact, Work::Sound, 0), Err(Short::Memory));
+        let sound = BoardFacts { memory_available_bytes: Some(176 * MIB), ..PLENTY };
+        assert_eq!((admit(&sound, Work::Sound, 0), admit(&sound, Work::Sound, 1)), (Ok(()), Err(Short::Memory)));
         assert_eq!(admit(&PLENTY, Work::Encode, 64 * MIB), Ok(()));
         assert_eq!(admit(&PLENTY, Work::Encode, u64::MAX), Err(Short::Memory));
         assert_eq!(admit(&BoardFacts { memory_available_bytes: None, ..PLENTY }, Work::Encode, 0), Ok(()));
@@ -144,7 +160,7 @@ mod tests {
         assert_eq!(hot(82_000, Work::Encode), Ok(()));
         assert_eq!(hot(82_001, Work::Encode), Err(Short::Heat));
         assert_eq!(hot(82_001, Work::Transcode(Profile::Mobile)), Err(Short::Heat));
-        assert_eq!([hot(95_000, Work::Copy), hot(95_000, Work::Pull)], [Ok(()); 2]);
+        assert_eq!([Work::Pull, Work::Copy, Work::Sound].map(|work| hot(95_000, work)), [Ok(()); 3]);
     }
 
     #[test]

@@ -520,6 +520,8 @@ pub struct SlotView {
     pub source: u8,
     /// And in which profile.
     pub profile: Profile,
+    /// What that takes.
+    pub work: Option<Work>,
     /// How many have a picture or wait for one.
     pub viewers: usize,
     /// Of them: how many hold on without a picture.
@@ -758,6 +760,7 @@ impl Pool {
             channel: slot.plays.map(|wish| wish.channel),
             source: slot.plays.map_or(0, |wish| wish.source),
             profile: slot.plays.map_or(Profile::None, |wish| wish.work.profile()),
+            work: slot.plays.map(|wish| wish.work),
             viewers: self.viewers_of(index),
             held: self.held_on(index),
             health: match slot.phase {

@@ -52,6 +52,17 @@ impl Reach {
         }
     }
 
+    /// Whether datagrams that come to `address` may be listened to. Nobody is called: groups are open to everybody, but
+    /// for those of our own link; this box opens a port only for what the owner typed.
+    pub const fn hears(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) if v4.is_multicast() => !matches!(v4.octets(), [224, 0, 0, _]),
+            // Scopes below that of a realm are of an interface or a link (RFC 7346).
+            IpAddr::V6(v6) if v6.is_multicast() => v6.segments()[0] & 0xF >= 3,
+            IpAddr::V4(_) | IpAddr::V6(_) => !matches!(self, Self::Public),
+        }
+    }
+
     /// What is left of it for everything that somebody in `zone` names: no more than where he is himself.
     #[must_use]
     pub fn through(self, zone: Zone) -> Self {
@@ -272,6 +283,27 @@ mod tests {
             for address in addresses {
                 assert_eq!(of(address), zone, "{address}");
             }
+        }
+    }
+
+    #[test]
+    fn groups_are_heard_and_ports_are_the_owners() {
+        for (address, by_all) in [
+            ("239.0.0.1", true),
+            ("232.1.1.1", true),
+            ("224.0.1.1", true),
+            ("224.0.0.251", false),
+            ("ff02::fb", false),
+            ("ff01::1", false),
+            ("ff05::1", true),
+            ("ff3e::1", true),
+        ] {
+            let address = address.parse().unwrap();
+            assert!([Reach::Public, Reach::Private, Reach::ThisBox].iter().all(|one| one.hears(address) == by_all));
+        }
+        for address in ["0.0.0.0", "192.168.1.5", "127.0.0.1", "8.8.8.8", "::", "::ffff:239.0.0.1"] {
+            let address = address.parse().unwrap();
+            assert!(!Reach::Public.hears(address) && Reach::Private.hears(address), "{address}");
         }
     }
 

@@ -170,6 +170,7 @@ mod tests {
             since: Mono(0),
             channel: None,
             source: 0,
+            work: None,
             profile: Profile::None,
             viewers: held,
             held,

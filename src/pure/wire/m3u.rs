@@ -349,7 +349,7 @@ impl Parser {
             if ["url-tvg", "x-tvg-url", "tvg-url"].iter().any(|known| key.eq_ignore_ascii_case(known)) {
                 for address in value.split(',') {
                     let Ok(url) = address.trim().parse::<SourceUrl>() else { continue };
-                    let is_new = url.scheme() != Scheme::Udp && !self.guides.contains(&url);
+                    let is_new = url.scheme().is_http() && !self.guides.contains(&url);
                     if is_new && self.guides.len() < PLAYLIST_GUIDES_MAX {
                         self.guides.push(url);
                     }
@@ -505,7 +505,7 @@ impl Pending {
         } else if is("catchup-days") || is("timeshift") || is("tvg-rec") {
             self.catchup.days = value.trim().parse().unwrap_or(self.catchup.days);
         } else if is("tvg-logo") || (is("logo") && self.logo.is_empty()) {
-            let logo = value.trim().parse().ok().filter(|logo: &SourceUrl| logo.scheme() != Scheme::Udp);
+            let logo = value.trim().parse().ok().filter(|logo: &SourceUrl| logo.scheme().is_http());
             self.logo = logo.map(|logo| logo.as_str().to_string()).unwrap_or_default();
         }
     }
@@ -579,7 +579,7 @@ fn unquote(text: &str) -> &str {
 
 /// A name out of the last part of an address, as far as it may be shown.
 fn name_from(url: &SourceUrl) -> String {
-    if url.scheme() == Scheme::Udp {
+    if matches!(url.scheme(), Scheme::Rtp | Scheme::Srt | Scheme::Udp) {
         return cut(&format!("{}:{}", url.host(), url.port()));
     }
     let shown = url.to_string();
@@ -817,7 +817,7 @@ mod tests {
         #EXTGRP:Local\r\n\
         udp://@239.0.0.1:1234\r\n\
         #EXTINF:-1,Camera\r\n\
-        rtsp://camera/1\r\n";
+        mms://camera/1\r\n";
 
     #[test]
     fn an_ordinary_playlist_is_read() {
@@ -842,7 +842,7 @@ mod tests {
                     ..entry("Nachrichten für alle", "http://example.com/n.m3u8")
                 }),
                 Ok(Entry { group: "Local".to_string(), ..entry("Multicast", "udp://239.0.0.1:1234") }),
-                Err(Skipped { line: 14, why: SkipReason::Address(SourceUrlError::SchemeNotYet("rtsp")) }),
+                Err(Skipped { line: 14, why: SkipReason::Address(SourceUrlError::SchemeNotYet("mms")) }),
             ]
         );
         assert_eq!(result, Ok(Summary { entries: 3, skipped: 1, numbers_refused: 0, lines: 14 }));
@@ -1057,13 +1057,13 @@ mod tests {
     fn a_playlist_without_channels_says_so() {
         assert_eq!(read("").1, Err(PlaylistError::Empty { skipped: 0, first: None }));
         assert_eq!(read("#EXTM3U\n").1, Err(PlaylistError::Empty { skipped: 0, first: None }));
-        let (_, result) = read("#EXTM3U\n#EXTINF:-1,A\nrtsp://a/\n#EXTINF:-1,B\nfile:/b\n");
-        let first = Skipped { line: 3, why: SkipReason::Address(SourceUrlError::SchemeNotYet("rtsp")) };
+        let (_, result) = read("#EXTM3U\n#EXTINF:-1,A\nmms://a/\n#EXTINF:-1,B\nfile:/b\n");
+        let first = Skipped { line: 3, why: SkipReason::Address(SourceUrlError::SchemeNotYet("mms")) };
         assert_eq!(result, Err(PlaylistError::Empty { skipped: 2, first: Some(first) }));
         assert_eq!(
             result.unwrap_err().to_string(),
-            "the playlist lists no channel that can be played; 2 were skipped, the first at line 3: rtsp:// streams are \
-             not played yet; look for an http, https or udp address"
+            "the playlist lists no channel that can be played; 2 were skipped, the first at line 3: mms:// streams are \
+             not played yet; look for an http, rtsp, rtmp, srt, udp or rtp address"
         );
     }
 

@@ -207,6 +207,8 @@ pub enum Codec {
     Ac3,
     /// E-AC-3.
     Eac3,
+    /// Sound that clients of a network tuner do not play: DTS, Opus, AC-4, MPEG-H, PCM.
+    OtherAudio,
     /// DVB subtitles.
     Subtitles,
     /// Teletext.
@@ -225,7 +227,7 @@ impl Codec {
 
     /// Whether it is sound.
     pub const fn is_audio(self) -> bool {
-        matches!(self, Self::MpegAudio | Self::Aac | Self::AacLatm | Self::Ac3 | Self::Eac3)
+        matches!(self, Self::MpegAudio | Self::Aac | Self::AacLatm | Self::Ac3 | Self::Eac3 | Self::OtherAudio)
     }
 
     /// Whether clients of a network tuner expect it.
@@ -242,7 +244,8 @@ impl Codec {
     /// What a stream of this type with these descriptors is.
     ///
     /// Source: ISO/IEC 13818-1 table 2-34; ETSI EN 300 468 table 12 for descriptors of private data; ATSC A/53 part 3
-    /// for 0x81 and 0x87; SCTE 35 for 0x86. What only AV1, VP9 or Opus streams carry ends as unknown on purpose.
+    /// for 0x81 and 0x87; SCTE 35 for 0x86; what Blu-rays have at 0x82 and 0x85. What only AV1 or VP9 streams carry ends
+    /// as unknown on purpose.
     fn new(stream_type: u8, descriptors: &[u8]) -> Self {
         let by_type = match stream_type {
             0x01 => Self::Mpeg1Video,
@@ -253,6 +256,7 @@ impl Codec {
             0x11 => Self::AacLatm,
             0x1B => Self::H264,
             0x24 => Self::Hevc,
+            0x2D | 0x2E | 0x82 | 0x85 => Self::OtherAudio,
             0x81 => Self::Ac3,
             0x87 => Self::Eac3,
             other => Self::Unknown(other),
@@ -261,6 +265,9 @@ impl Codec {
         if stream_type == 0x06 || stream_type >= 0x80 { described(descriptors).unwrap_or(by_type) } else { by_type }
     }
 }
+
+/// How registrations of sounds begin that clients do not play: DTS, Opus, SMPTE 302M, AC-4.
+const OTHER_SOUNDS: [&[u8]; 4] = [b"DTS", b"Opus", b"BSSD", b"AC-4"];
 
 /// What the first telling one of these descriptors says.
 fn described(mut descriptors: &[u8]) -> Option<Codec> {
@@ -273,6 +280,9 @@ fn described(mut descriptors: &[u8]) -> Option<Codec> {
             (0x05, [b'C', b'U', b'E', b'I', ..] | [b'I', b'D', b'3', b' ', ..] | [b'K', b'L', b'V', b'A', ..]) => {
                 Some(Codec::Data)
             }
+            (0x05, body) if OTHER_SOUNDS.iter().any(|known| body.starts_with(known)) => Some(Codec::OtherAudio),
+            // DTS; in an extension: DTS-HD, DTS neural, AC-4, DTS-UHD.
+            (0x7B, _) | (0x7F, [0x0E | 0x0F | 0x15 | 0x21, ..]) => Some(Codec::OtherAudio),
             (0x56, _) => Some(Codec::Teletext),
             (0x59, _) => Some(Codec::Subtitles),
             _ => None,
@@ -292,6 +302,17 @@ pub struct Stream {
     pub pid: u16,
     /// How it is coded.
     pub codec: Codec,
+}
+
+/// How much of a programme clients can be expected to play as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suits {
+    /// All of it.
+    Whole,
+    /// The picture, if there is one, but none of its sounds.
+    AllButSound,
+    /// Nothing that is sure.
+    Nothing,
 }
 
 /// The streams of a programme, in the order of its table.
@@ -321,14 +342,24 @@ impl Streams {
         self.unlisted
     }
 
-    /// Whether clients can be expected to play the programme as it is.
+    /// How much of the programme clients can be expected to play as it is.
     ///
-    /// It needs a picture or sound that they expect, and nothing that we do not know: a stream of unknown kind may be
-    /// the picture itself, such as VP9 in private data. Streams that we could not list are not known either.
-    pub fn suits_clients(&self) -> bool {
-        self.unlisted == 0
-            && self.list.iter().any(|stream| stream.codec.is_expected())
-            && !self.list.iter().any(|stream| matches!(stream.codec, Codec::Unknown(_)))
+    /// It needs a picture or sound that they expect, a sound that they expect where there is any, and nothing that we do
+    /// not know: a stream of unknown kind may be the picture itself, such as VP9 in private data, or where there is a
+    /// picture, the sound. Streams that we could not list are not known either.
+    pub fn suits_clients(&self) -> Suits {
+        let any = |kind: fn(Codec) -> bool| self.list.iter().any(|stream| kind(stream.codec));
+        let is_known = self.unlisted == 0 && !any(|codec| matches!(codec, Codec::Unknown(_)));
+        let (has_picture, has_sound) = (any(Codec::is_video), any(Codec::is_audio));
+        let good_picture = any(|codec| codec.is_video() && codec.is_expected());
+        let good_sound = any(|codec| codec.is_audio() && codec.is_expected());
+        if is_known && (good_sound || good_picture && !has_sound) {
+            Suits::Whole
+        } else if good_picture || is_known && has_sound && !has_picture {
+            Suits::AllButSound
+        } else {
+            Suits::Nothing
+        }
     }
 
     /// How the first picture is coded; none without a picture.
@@ -901,13 +932,14 @@ mod tests {
             (0x24, Codec::Hevc),
             (0x33, Codec::Unknown(0x33)),
             (0x81, Codec::Ac3),
+            (0x82, Codec::OtherAudio),
             (0x86, Codec::Data),
             (0x87, Codec::Eac3),
         ];
         for (stream_type, codec) in by_type {
             assert_eq!(codecs_of(&[(stream_type, VIDEO_PID, &[])]), [codec]);
         }
-        let private: [(&[u8], Codec); 12] = [
+        let private: [(&[u8], Codec); 18] = [
             (&[0x6A, 1, 0], Codec::Ac3),
             (&[0x7A, 0], Codec::Eac3),
             (&[0x56, 0], Codec::Teletext),
@@ -916,7 +948,13 @@ mod tests {
             (b"\x05\x04EAC3", Codec::Eac3),
             (b"\x05\x04HEVC", Codec::Hevc),
             (b"\x05\x04KLVA", Codec::Data),
-            (b"\x05\x04Opus\x7F\x02\x80\x02", Codec::Unknown(0x06)),
+            (b"\x05\x04Opus\x7F\x02\x80\x02", Codec::OtherAudio),
+            (b"\x05\x04DTS2", Codec::OtherAudio),
+            (b"\x05\x04BSSD", Codec::OtherAudio),
+            (&[0x7B, 0], Codec::OtherAudio),
+            (&[0x7F, 1, 0x15], Codec::OtherAudio),
+            (&[0x7F, 1, 0x06], Codec::Unknown(0x06)),
+            (&[0x7F, 0], Codec::Unknown(0x06)),
             (b"\x05\x04AV01", Codec::Unknown(0x06)),
             // The telling one comes behind others; one that reaches beyond says nothing.
             (&[0x0A, 4, b'd', b'e', b'u', 0, 0x52, 1, 3, 0x6A, 1, 0], Codec::Ac3),
@@ -932,14 +970,38 @@ mod tests {
     #[test]
     fn clients_are_given_what_they_expect() {
         let suits = |streams: &[(u8, u16, &[u8])]| inspector_of(streams).streams().unwrap().suits_clients();
-        assert!(suits(&[(0x1B, VIDEO_PID, &[]), (0x0F, AUDIO_PID, &[])]));
-        assert!(suits(&[(0x02, VIDEO_PID, &[]), (0x06, AUDIO_PID, &[0x6A, 0]), (0x06, 0x102, &[0x59, 0])]));
-        assert!(suits(&[(0x24, VIDEO_PID, &[]), (0x05, 0x102, &[])]));
-        assert!(suits(&[(0x03, AUDIO_PID, &[])]), "radio");
-        assert!(!suits(&[]));
-        assert!(!suits(&[(0x01, VIDEO_PID, &[])]));
-        assert!(!suits(&[(0x06, VIDEO_PID, b"\x05\x04Opus"), (0x1B, VIDEO_PID, &[])]));
-        assert!(!suits(&[(0x06, VIDEO_PID, &[]), (0x0F, AUDIO_PID, &[])]), "VP9 is not even named");
+        let whole: [&[(u8, u16, &[u8])]; 7] = [
+            &[(0x1B, VIDEO_PID, &[]), (0x0F, AUDIO_PID, &[])],
+            &[(0x02, VIDEO_PID, &[]), (0x06, AUDIO_PID, &[0x6A, 0]), (0x06, 0x102, &[0x59, 0])],
+            &[(0x24, VIDEO_PID, &[]), (0x05, 0x102, &[])],
+            // Radio.
+            &[(0x03, AUDIO_PID, &[])],
+            &[(0x01, VIDEO_PID, &[]), (0x03, AUDIO_PID, &[])],
+            // There is another sound for those who cannot play one.
+            &[(0x1B, VIDEO_PID, &[]), (0x11, AUDIO_PID, &[]), (0x81, 0x102, &[])],
+            &[(0x1B, VIDEO_PID, &[])],
+        ];
+        let all_but_sound: [&[(u8, u16, &[u8])]; 5] = [
+            &[(0x1B, VIDEO_PID, &[]), (0x11, AUDIO_PID, &[])],
+            &[(0x24, VIDEO_PID, &[]), (0x06, AUDIO_PID, b"\x05\x04DTS1"), (0x06, 0x102, &[0x59, 0])],
+            &[(0x06, VIDEO_PID, b"\x05\x04Opus"), (0x1B, VIDEO_PID, &[])],
+            // A camera's telephone sound has no name in a transport stream.
+            &[(0x1B, VIDEO_PID, &[]), (0x06, AUDIO_PID, &[])],
+            &[(0x11, AUDIO_PID, &[])],
+        ];
+        let nothing: [&[(u8, u16, &[u8])]; 4] = [
+            &[],
+            &[(0x01, VIDEO_PID, &[])],
+            &[(0x01, VIDEO_PID, &[]), (0x11, AUDIO_PID, &[])],
+            // VP9 is not even named.
+            &[(0x06, VIDEO_PID, &[]), (0x0F, AUDIO_PID, &[])],
+        ];
+        for (how, all) in [(Suits::Whole, &whole[..]), (Suits::AllButSound, &all_but_sound), (Suits::Nothing, &nothing)]
+        {
+            for streams in all {
+                assert_eq!(suits(streams), how, "{streams:?}");
+            }
+        }
     }
 
     #[test]
@@ -948,7 +1010,7 @@ mod tests {
         let inspector = inspector_of(&many);
         let streams = inspector.streams().unwrap();
         assert_eq!((streams.list().len(), streams.unlisted()), (STREAMS_MAX, 4));
-        assert!(!streams.suits_clients());
+        assert_eq!(streams.suits_clients(), Suits::Nothing);
     }
 
     // ---- Join points ----
@@ -1053,7 +1115,7 @@ mod tests {
         assert_eq!((marked, unmarked), (3, 3));
         let streams = inspector.streams().unwrap();
         assert_eq!((streams.video_codec(), streams.audio_codec()), (Some(Codec::H264), Some(Codec::MpegAudio)));
-        assert!(streams.suits_clients());
+        assert_eq!(streams.suits_clients(), Suits::Whole);
         let packets = u64::try_from(GOLDEN.len() / PACKET_BYTES).unwrap();
         assert_eq!(inspector.counters(), &Counters { packets, ..Counters::new() });
         assert_eq!(next_sync(&GOLDEN[100..]), Sync::At(88));

@@ -93,7 +93,7 @@ points! {
     RefuseMisconfigured = "refused: misconfigured",
     EarlyRefusal = "refused: next restart is too late for him",
     TuneDeadline = "refused: tune deadline",
-    Unsuited = "unsuited: started again, encoding",
+    Unsuited = "unsuited: started again, encoding more",
     SpawnFailed = "spawn failed in the kernel",
     ClockEnd = "clock class: nobody's failure",
     Look = "ffprobe: look",

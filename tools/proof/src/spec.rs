@@ -78,6 +78,8 @@ pub struct Spec {
 /// G7: memory of a child that copies, of one that encodes, and what stays.
 pub const COPY_BYTES: u64 = 64 * MIB;
 /// See [`COPY_BYTES`].
+pub const SOUND_BYTES: u64 = 80 * MIB;
+/// See [`COPY_BYTES`].
 pub const ENCODE_BYTES: u64 = 160 * MIB;
 /// See [`COPY_BYTES`].
 pub const RESERVE_BYTES: u64 = 96 * MIB;

@@ -53,8 +53,8 @@ enum Fate {
     NotTs,
     /// Closes its output and lives on.
     Closes(Ms),
-    /// In a format that clients do not play, until it is encoded.
-    Unsuited,
+    /// In a format that clients do not play, until so much is done about it.
+    Unsuited(Work),
     /// Its picture cannot be decoded from then on.
     Spoils(Ms),
     /// ffprobe says now this, now that.
@@ -79,8 +79,6 @@ struct Source {
     kill: Ms,
     /// Dead until then, whatever its fate.
     dead_until: Ms,
-    /// Seen to need encoding.
-    to_encode: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -144,7 +142,7 @@ enum What {
     First(u64),
     Exit(u64, u8),
     Useless(u64, bool),
-    Unsuited(u64),
+    Unsuited(u64, Work),
     SpawnFailed(u64),
     Probed(u8, u64, u8),
     Person(usize, u32),
@@ -506,15 +504,12 @@ impl World {
                     self.tell(Event::Useless { slot, generation: Generation(generation), failure });
                 }
             }
-            What::Unsuited(generation) => {
+            What::Unsuited(generation, needs) => {
                 if let Some((_, child)) = self.child(generation) {
                     let (slot, channel) = (SlotIndex(child.slot), child.channel);
-                    self.sources[channel].to_encode = true;
-                    self.tell(Event::Unsuited {
-                        slot,
-                        generation: Generation(generation),
-                        needs: Needs::Work(Work::Encode),
-                    });
+                    self.sources[channel].work = needs;
+                    let needs = Needs::Work(needs);
+                    self.tell(Event::Unsuited { slot, generation: Generation(generation), needs });
                 }
             }
             What::SpawnFailed(generation) => {
@@ -666,7 +661,7 @@ impl World {
             1 => Event::Exited { slot, generation, end: End::Plain },
             2 => Event::Heard { slot, generation, output_at: now, picture_at: now, played_ms: None, silent_ms_max: 0 },
             3 => Event::Useless { slot, generation, failure: Failure::NotTs },
-            4 => Event::Unsuited { slot, generation, needs: Needs::Work(Work::Encode) },
+            4 => Event::Unsuited { slot, generation, needs: Needs::Work(Work::Sound) },
             _ => Event::SpawnFailed { slot, generation },
         };
         self.tell(event);
@@ -780,7 +775,7 @@ impl World {
             _ if walked || source.dead_until > now => dead,
             Fate::Moody if self.dice.percent(50) => Fate::Lives,
             Fate::Moody => *self.dice.pick(&[dead, Fate::Mute, Fate::Flaps(1_000, 40_000), Fate::FallsSilent(8_000)]),
-            Fate::Unsuited if work == Work::Encode => Fate::Lives,
+            Fate::Unsuited(needs) if work >= needs => Fate::Lives,
             fate => fate,
         };
         let start = now + self.dice.between(source.start.0, source.start.1);
@@ -826,7 +821,7 @@ impl World {
                 }
                 self.plan(start + after, What::Useless(generation, true));
             }
-            Fate::Unsuited => self.plan(start, What::Unsuited(generation)),
+            Fate::Unsuited(needs) => self.plan(start, What::Unsuited(generation, needs)),
             Fate::Spoils(after) => {
                 child.spoils_at = start + after;
                 self.plan(start, What::First(generation));
@@ -880,8 +875,7 @@ impl World {
         let (channel, habit) = (person.watches, person.habit);
         let tuner = person.tuner.map(SlotIndex);
         let source = &self.sources[channel];
-        let work = if source.to_encode { Work::Encode } else { source.work };
-        let class = source.class;
+        let (work, class) = (source.work, source.class);
         // When he gives up waiting; who is admitted plans anew.
         let patience = match habit {
             Habit::Hasty => self.dice.between(10, 8 * SECOND),
@@ -941,7 +935,7 @@ fn source(dice: &mut Dice, ill: u64) -> Source {
             9 => Fate::Freezes(dice.between(0, 200 * SECOND)),
             10 => Fate::NotTs,
             11 => Fate::Closes(if dice.once_in(2) { 0 } else { dice.between(1, 60 * SECOND) }),
-            12 => Fate::Unsuited,
+            12 => Fate::Unsuited(*dice.pick(&[Work::Sound, Work::Encode])),
             13 | 14 => Fate::Spoils(dice.between(0, 60 * SECOND)),
             15 => Fate::Doubtful,
             16 => Fate::NotBorn(dice.between(20, 100)),
@@ -957,7 +951,7 @@ fn source(dice: &mut Dice, ill: u64) -> Source {
     };
     Source {
         class,
-        work: if dice.percent(30) && !matches!(fate, Fate::Unsuited) { Work::Encode } else { Work::Copy },
+        work: if dice.percent(30) && !matches!(fate, Fate::Unsuited(_)) { Work::Encode } else { Work::Copy },
         fate,
         start: if dice.percent(ill) { start } else { (100, 2 * SECOND) },
         packet_every: if dice.once_in(10) { dice.between(SECOND, 12 * SECOND) } else { 250 },
@@ -969,7 +963,6 @@ fn source(dice: &mut Dice, ill: u64) -> Source {
         },
         kill: if dice.once_in(30) { dice.between(4 * SECOND, 4 * MINUTE) } else { 0 },
         dead_until: 0,
-        to_encode: false,
     }
 }
 

@@ -216,9 +216,15 @@ function showTuners(tuners) {
       say(what, channel ? `${channel.number} ${channel.name}` : "");
       say(viewers, viewersText(tuner.viewers));
       say(rate, tuner.state === "playing"
-        ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s${tuner.profile ? ` · ${tuner.profile}` : ""}` : "");
+        ? `${(tuner.bits_per_s / 1e6).toFixed(1)} Mbit/s${pathText(tuner)}` : "");
       say(note, tunerNote(tuner));
     });
+}
+
+// What is done for a tuner's channel, where that is more than to pass it on.
+function pathText(tuner) {
+  if (tuner.profile) return ` · ${tuner.profile}`;
+  return { sound: " · sound encoded", encode: " · encoded" }[tuner.path] || "";
 }
 
 // ---- Channels in trouble

@@ -602,6 +602,26 @@ fn a_source_in_formats_that_clients_do_not_play_is_started_again_encoding() {
 }
 
 #[test]
+fn a_sound_that_clients_do_not_play_is_encoded_alone_and_all_of_it_if_that_was_not_all() {
+    let mut story = Story::new(1);
+    story.ask(1, 7);
+    let unsuited = |generation, needs| Event::Unsuited {
+        slot: SlotIndex(0),
+        generation: Generation(generation),
+        needs: Needs::Work(needs),
+    };
+    assert!(is_terminate(&story.on(unsuited(1, Work::Sound)), 0));
+    assert!(matches!(story.exited(0, 1)[..], [Effect::Start { work: Work::Sound, .. }]));
+    assert!(is_terminate(&story.on(unsuited(2, Work::Encode)), 0));
+    story.exited(0, 2);
+    assert!(matches!(story.wait(1_000)[..], [Effect::Start { work: Work::Encode, .. }]), "once there is a token");
+    // Who does more than is needed, and finds it needed, blames the source.
+    assert!(!story.noted(|note| matches!(note, Note::Failed { .. })));
+    story.on(unsuited(3, Work::Sound));
+    assert!(story.noted(|note| matches!(note, Note::Failed { failure: Failure::NotTs, .. })));
+}
+
+#[test]
 fn what_the_board_cannot_carry_is_refused_and_leaves_no_trace() {
     let mut story = Story::new(2);
     story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));

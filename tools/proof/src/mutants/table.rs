@@ -710,8 +710,8 @@ pub const MUTANTS: &[Mutant] = &[
         "who finds no format he plays blames the source",
         ATTEMPTS,
         &[(
-            "        if work >= needs {\n            self.fail",
-            "        if work >= needs || work == Work::Copy {\n            self.fail",
+            "            Needs::Work(needs) if work < needs => (class, needs),",
+            "            Needs::Work(needs) if work < needs && work != Work::Copy => (class, needs),",
         )],
         &["5-F"],
     ),

@@ -521,8 +521,8 @@ impl Observer {
             self.fault("I7", || format!("{about}: the board refuses: {shorts:?}"));
         }
         let channel = &mut self.channels[place];
-        if channel.work == Work::Encode && work == Work::Copy {
-            self.fault("5-F", || format!("{about}: copies what was to be encoded"));
+        if work < channel.work {
+            self.fault("5-F", || format!("{about}: does less than was seen to be needed"));
         }
         let channel = &mut self.channels[place];
         channel.work = work;

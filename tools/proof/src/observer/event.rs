@@ -8,7 +8,7 @@ use pure::rules::admission::Work;
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::Wish;
 use pure::rules::health::ProbeResult;
-use pure::rules::pool::{Event, Generation, SlotIndex};
+use pure::rules::pool::{Event, Generation, Needs, SlotIndex};
 
 impl Observer {
     pub(super) fn take(&mut self, event: &Event) {
@@ -60,15 +60,19 @@ impl Observer {
                     _ => {}
                 }
             }
-            Event::Unsuited { slot, generation, .. } => {
+            Event::Unsuited { slot, generation, needs } => {
                 if let Some(attempt) = self.attempt_mut(slot.0, generation.0) {
                     if attempt.lives() && attempt.first.is_none() {
                         // What cannot even be encoded is not in the table of failures; any word will do.
-                        if attempt.work == Work::Encode {
+                        let (needs, may_fail) = match needs {
+                            Needs::Work(needs) => (needs, attempt.work >= needs),
+                            Needs::Alone(_) => (Work::Copy, false),
+                        };
+                        if may_fail {
                             (attempt.due, attempt.allowed) = (Due::May, u32::MAX);
                         }
                         let place = attempt.channel;
-                        self.channels[place].work = Work::Encode;
+                        self.channels[place].work = attempt.work.max(needs);
                         self.step.unsuited = Some(generation.0);
                     }
                 }

@@ -17,7 +17,9 @@ mod effect;
 mod event;
 
 use crate::points::{Counts, Point};
-use crate::spec::{CHILD_FDS, COPY_BYTES, ENCODE_BYTES, HEAT_MILLI_C, Ms, RESERVE_BYTES, RESERVE_FDS, Spec};
+use crate::spec::{
+    CHILD_FDS, COPY_BYTES, ENCODE_BYTES, HEAT_MILLI_C, Ms, RESERVE_BYTES, RESERVE_FDS, SOUND_BYTES, Spec,
+};
 use pure::model::lineup::{ChannelId, SourceClass};
 use pure::rules::admission::{BoardFacts, Short, Work};
 use pure::rules::failure::Failure;
@@ -540,7 +542,7 @@ impl Observer {
             let silent = |failure| matches!(failure, Failure::StartTimeout | Failure::Stall | Failure::ProbeUnhealthy);
             channel.last_failure.map(silent).hash(hasher);
             ahead(self.cooldown_until(channel)).hash(hasher);
-            (channel.waiting, channel.admitted, channel.work == Work::Copy).hash(hasher);
+            (channel.waiting, channel.admitted, channel.work).hash(hasher);
             if channel.viewers() > 0 {
                 let most = (self.slots_len as u64 + 1) * spec.period + spec.admission_retry;
                 channel.unblocked_since.map(|at| age(at, most)).hash(hasher);
@@ -559,7 +561,7 @@ impl Observer {
                 continue;
             }
             (attempt.ended.map(|at| age(at, spec.term)), attempt.killed.map(|at| age(at, spec.reap))).hash(hasher);
-            (attempt.failed.is_some(), attempt.work == Work::Copy).hash(hasher);
+            (attempt.failed.is_some(), attempt.work).hash(hasher);
             if !attempt.lives() {
                 continue;
             }
@@ -606,6 +608,7 @@ fn memory_bytes(work: Work) -> u64 {
     match work {
         // The worlds here have children only.
         Work::Pull | Work::Copy => COPY_BYTES,
+        Work::Sound => SOUND_BYTES,
         Work::Encode | Work::Transcode(_) => ENCODE_BYTES,
     }
 }
