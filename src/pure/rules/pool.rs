@@ -637,7 +637,9 @@ impl Pool {
             Event::Drain => self.drain(now, effects),
             Event::Deadline => {}
         }
-        self.judge_attempts(now, effects);
+        // Just before these, and not before others, it was told when each child was last heard.
+        let by_the_clock = matches!(event, Event::Deadline | Event::Sweep);
+        self.judge_attempts(now, by_the_clock, effects);
         self.serve_queue(now, effects);
         self.expire_viewers(now, effects);
         self.look(now, effects);

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::limits::{
-    ACCOUNT_REST_MS, COOLDOWN_MS, FAILOVER_SILENCE_MS, FAILOVER_START_MS, FAILURE_WINDOW_MS_MIN, SLOW_MS,
+    ACCOUNT_REST_MS, COOLDOWN_MS, FAILOVER_LEARN_MS, FAILOVER_SILENCE_MS, FAILOVER_START_MS, FAILURE_WINDOW_MS_MIN,
+    SLOW_MS,
 };
 use crate::rules::sources::Supply;
 
@@ -240,4 +241,18 @@ fn a_child_that_cannot_be_ended_keeps_its_stream() {
     assert_eq!(refusal(&story.ask_of(2, sources(6, &[(3, 1)]))), Some(Refusal::AccountFull));
     story.exited(0, 1);
     assert!(refusal(&story.ask_of(3, sources(6, &[(3, 1)]))).is_none());
+}
+
+#[test]
+fn who_joins_finds_out_how_a_source_is_before_it_is_given_up() {
+    let mut story = Story::new(2);
+    story.ask_of(1, sources(7, &[FREE, FREE]));
+    story.output(0, 1);
+    story.play(0, 1, FAILOVER_LEARN_MS + 1_000);
+    story.leave(1);
+    // It makes packets all the time, and nobody has asked for a while.
+    story.wait(FAILOVER_SILENCE_MS + 1_000);
+    assert!(is_admit(&story.ask_of(2, sources(7, &[FREE, FREE])), 2), "a picture that is well is not taken from him");
+    story.on(heard(SlotIndex(0), Generation(1), story.now));
+    assert!(story.on(Event::Deadline).is_empty());
 }
