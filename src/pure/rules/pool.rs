@@ -450,8 +450,6 @@ struct Slot {
     plays: Option<Wish>,
     /// Where that can come from; of the channel that it plays or, when free, played last.
     sources: Option<Sources>,
-    /// Its last child's account, which allows one stream, and until when it is left alone.
-    rests: Option<(u32, Mono)>,
     /// Since when a start is wanted, for the latency of acquisitions.
     wanted_at: Mono,
     acquire: Option<Acquire>,
@@ -515,6 +513,9 @@ pub struct SlotView {
     pub next_try_at: Option<Mono>,
 }
 
+/// Those that end while one rests: all that live, and what the limiter lets start and end meanwhile.
+const RESTS_MAX: usize = 2 * SLOTS_MAX;
+
 /// Room for the effects of one event. It is allocated once.
 #[derive(Debug)]
 pub struct Effects(Vec<Effect>);
@@ -558,6 +559,8 @@ pub struct Pool {
     /// Slots that wait for the gate, first come first served.
     queue: heapless::Deque<SlotIndex, SLOTS_MAX>,
     gate: Gate,
+    /// Accounts that allow one stream, and until when each is left alone after its last child.
+    rests: heapless::Vec<(u32, Mono), RESTS_MAX>,
     facts: BoardFacts,
     generation: Generation,
     outage: Outage,
@@ -583,7 +586,6 @@ impl Pool {
             since: Mono(0),
             plays: None,
             sources: None,
-            rests: None,
             wanted_at: Mono(0),
             acquire: None,
             denied: None,
@@ -594,6 +596,7 @@ impl Pool {
             viewers: heapless::Vec::new(),
             queue: heapless::Deque::new(),
             gate: Gate::new(slots_len, rules),
+            rests: heapless::Vec::new(),
             facts: BoardFacts::default(),
             generation: Generation(0),
             outage: Outage::default(),
@@ -802,7 +805,6 @@ impl Pool {
         for (index, slot) in self.indexed() {
             slot.is_held.hash(hasher);
             (slot.plays.map(|wish| (wish.channel.0, wish.source, wish.class as u8, wish.work))).hash(hasher);
-            slot.rests.map(|(account, until)| (account, until.ms_since(now))).hash(hasher);
             slot.acquire
                 .map(Acquire::parts)
                 .map(|(attempt, pausing, at)| (attempt, pausing, at.ms_since(now)))
@@ -826,6 +828,9 @@ impl Pool {
         }
         for index in &self.queue {
             index.0.hash(hasher);
+        }
+        for (account, until) in self.rests.iter().filter(|(_, until)| *until > now) {
+            (account, until.ms_since(now)).hash(hasher);
         }
         (self.facts.ffmpeg_present, self.facts.memory_available_bytes, self.looks_running).hash(hasher);
         self.looks_rest_until.ms_since(now).hash(hasher);
@@ -862,9 +867,11 @@ impl Pool {
                 assert_eq!(probes_len, due_len, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
             }
             if let Some(account) = slot.account() {
-                let streams = self.streams(account.id);
+                // The owner may have changed what it allows since some of them began.
+                let known = self.slots.iter().filter_map(Slot::account).filter(|of| of.id == account.id);
+                let streams_max = known.map(|of| usize::from(of.streams_max)).max();
                 assert!(
-                    streams <= usize::from(account.streams_max),
+                    Some(self.streams(account.id)) <= streams_max,
                     "a provider never sees more streams than it allows"
                 );
             }

@@ -36,6 +36,11 @@ impl Slot {
             Phase::Free | Phase::Waiting { .. } => None,
         }
     }
+
+    /// It is not known which source is next, and so it keeps nobody's stream for itself.
+    pub(super) fn keep_no_stream(&mut self) {
+        self.plays = self.plays.map(|plays| Wish { account: None, ..plays });
+    }
 }
 
 impl Pool {
@@ -186,9 +191,7 @@ impl Pool {
             });
             return ending.min().or(Some(now.plus_ms(self.rules.admission_retry_ms)));
         }
-        let rests =
-            self.slots.iter().filter_map(|slot| slot.rests).filter(|(of, until)| *of == account.id && *until > now);
-        rests.map(|(_, until)| until).max()
+        self.rests.iter().find(|(of, until)| *of == account.id && *until > now).map(|(_, until)| *until)
     }
 
     /// The child of a slot is gone: an account that allows one stream only rests.
@@ -196,9 +199,10 @@ impl Pool {
         // Not all at the same moment.
         let jitter_ms = self.generation.0 % 4 * 125;
         let until = now.plus_ms(self.rules.account_rest_ms + jitter_ms);
-        let slot = self.slot_mut(index);
-        if let Some(account) = slot.account().filter(|account| account.streams_max == 1) {
-            slot.rests = Some((account.id, until));
+        let account = self.slot(index).and_then(Slot::account);
+        if let Some(account) = account.filter(|account| account.streams_max == 1) {
+            self.rests.retain(|(of, until)| *of != account.id && *until > now);
+            assert!(self.rests.push((account.id, until)).is_ok(), "there is room for all that can end meanwhile");
         }
     }
 }
