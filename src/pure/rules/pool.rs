@@ -467,8 +467,6 @@ struct Slot {
     plays: Option<Wish>,
     /// Where that can come from; of the channel that it plays or, when free, played last.
     sources: Option<Sources>,
-    /// Its last child's account, and until when the provider may not know that the child has ended.
-    rests: Option<(u32, Mono)>,
     /// Since when a start is wanted, for the latency of acquisitions.
     wanted_at: Mono,
     acquire: Option<Acquire>,
@@ -534,6 +532,9 @@ pub struct SlotView {
     pub next_try_at: Option<Mono>,
 }
 
+/// Streams that end while one counts after its end: all that live, and those that the limiter lets start meanwhile.
+const RESTS_MAX: usize = 2 * SLOTS_MAX;
+
 /// Room for the effects of one event. It is allocated once.
 #[derive(Debug)]
 pub struct Effects(Vec<Effect>);
@@ -577,6 +578,8 @@ pub struct Pool {
     /// Slots that wait for the gate, first come first served.
     queue: heapless::Deque<SlotIndex, SLOTS_MAX>,
     gate: Gate,
+    /// Whose streams ended lately, and until when their provider may not know it.
+    rests: heapless::Vec<(u32, Mono), RESTS_MAX>,
     facts: BoardFacts,
     generation: Generation,
     outage: Outage,
@@ -602,7 +605,6 @@ impl Pool {
             since: Mono(0),
             plays: None,
             sources: None,
-            rests: None,
             wanted_at: Mono(0),
             acquire: None,
             denied: None,
@@ -613,6 +615,7 @@ impl Pool {
             viewers: heapless::Vec::new(),
             queue: heapless::Deque::new(),
             gate: Gate::new(slots_len, rules),
+            rests: heapless::Vec::new(),
             facts: BoardFacts::default(),
             generation: Generation(0),
             outage: Outage::default(),
@@ -656,7 +659,9 @@ impl Pool {
             Event::Drain => self.drain(now, effects),
             Event::Deadline => {}
         }
-        self.judge_attempts(now, effects);
+        // Just before these, and not before others, it was told when each child was last heard.
+        let by_the_clock = matches!(event, Event::Deadline | Event::Sweep);
+        self.judge_attempts(now, by_the_clock, effects);
         self.serve_queue(now, effects);
         self.expire_viewers(now, effects);
         self.look(now, effects);
@@ -847,7 +852,6 @@ impl Pool {
         for (index, slot) in self.indexed() {
             slot.is_held.hash(hasher);
             (slot.plays.map(|wish| (wish.channel.0, wish.source, wish.class as u8, wish.work))).hash(hasher);
-            slot.rests.map(|(account, until)| (account, until.ms_since(now))).hash(hasher);
             slot.acquire
                 .map(Acquire::parts)
                 .map(|(attempt, pausing, at)| (attempt, pausing, at.ms_since(now)))
@@ -871,6 +875,9 @@ impl Pool {
         }
         for index in &self.queue {
             index.0.hash(hasher);
+        }
+        for (account, until) in self.rests.iter().filter(|(_, until)| *until > now) {
+            (account, until.ms_since(now)).hash(hasher);
         }
         (self.facts.ffmpeg_present, self.facts.memory_available_bytes, self.looks_running).hash(hasher);
         self.looks_rest_until.ms_since(now).hash(hasher);
@@ -907,9 +914,11 @@ impl Pool {
                 assert_eq!(probes_len, due_len, "a breaker is HALF_OPEN exactly while its probe lives unjudged");
             }
             if let Some(account) = slot.account() {
-                let streams = self.streams(account.id);
+                // The owner may have changed what it allows since some of them began.
+                let known = self.slots.iter().filter_map(Slot::account).filter(|of| of.id == account.id);
+                let streams_max = known.map(|of| usize::from(of.streams_max)).max();
                 assert!(
-                    streams <= usize::from(account.streams_max),
+                    Some(self.streams(account.id)) <= streams_max,
                     "a provider never sees more streams than it allows"
                 );
             }

@@ -224,6 +224,7 @@ impl Pool {
         } else if !self.lives(index, generation) {
             return;
         }
+        self.leave_account(now, index);
         self.child_is_gone(now, index, effects);
     }
 
@@ -285,13 +286,13 @@ impl Pool {
     }
 
     /// Judges all living attempts by the clock: starts that took too long, silence, stability, lingering, and children
-    /// that do not end.
-    pub(super) fn judge_attempts(&mut self, now: Mono, effects: &mut Effects) {
+    /// that do not end. `by_the_clock`: what is known of their silence is news, for only then may it be held against them.
+    pub(super) fn judge_attempts(&mut self, now: Mono, by_the_clock: bool, effects: &mut Effects) {
         for index in self.indices() {
             match self.slot_mut(index).phase {
                 Phase::Running { ref attempt, linger_until } => {
                     let attempt = *attempt;
-                    if let Some(failure) = self.overdue(now, index, &attempt) {
+                    if let Some(failure) = self.overdue(now, index, &attempt).filter(|_| by_the_clock) {
                         self.fail(now, index, failure, effects);
                         self.end_child(now, index, effects);
                     } else if linger_until.is_some_and(|until| until <= now) {
@@ -482,7 +483,6 @@ impl Pool {
 
     /// The child of a slot is reaped: the slot is free, or waits for the next one.
     fn child_is_gone(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
-        self.leave_account(now, index);
         if self.slot(index).is_none_or(|slot| slot.plays.is_none()) || self.viewers_of(index) == 0 {
             self.free(now, index);
             return;

@@ -36,6 +36,11 @@ impl Slot {
             Phase::Free | Phase::Waiting { .. } => None,
         }
     }
+
+    /// It is not known which source is next, and so it keeps nobody's stream for itself.
+    pub(super) fn keep_no_stream(&mut self) {
+        self.plays = self.plays.map(|plays| Wish { account: None, ..plays });
+    }
 }
 
 impl Pool {
@@ -187,10 +192,8 @@ impl Pool {
             });
             return ending.min().or(Some(now.plus_ms(self.rules.admission_retry_ms)));
         }
-        let resting = || {
-            let rests = self.slots.iter().filter_map(|slot| slot.rests);
-            rests.filter(|(of, until)| *of == account.id && *until > now).map(|(_, until)| until)
-        };
+        let resting =
+            || self.rests.iter().filter(|(of, until)| *of == account.id && *until > now).map(|(_, until)| *until);
         if streams + resting().count() < allowed { None } else { resting().min() }
     }
 
@@ -199,9 +202,12 @@ impl Pool {
         // Not all at the same moment.
         let jitter_ms = self.generation.0 % 4 * 125;
         let until = now.plus_ms(self.rules.account_rest_ms + jitter_ms);
-        let slot = self.slot_mut(index);
-        if let Some(account) = slot.account() {
-            slot.rests = Some((account.id, until));
+        let Some(account) = self.slot(index).and_then(Slot::account) else { return };
+        self.rests.retain(|(_, until)| *until > now);
+        if self.rests.is_full() {
+            // More ends in so short a time than the limiter lets begin.
+            self.rests.remove(0);
         }
+        self.rests.push((account.id, until)).unwrap_or_default();
     }
 }

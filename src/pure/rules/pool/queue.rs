@@ -15,6 +15,7 @@ impl Pool {
         self.set_phase(now, index, Phase::Waiting { retry_at: now });
         let slot = self.slot_mut(index);
         (slot.acquire, slot.denied) = (None, None);
+        slot.keep_no_stream();
         assert!(self.queue.push_back(index).is_ok(), "a slot waits once, and there is room for all");
     }
 
@@ -52,7 +53,7 @@ impl Pool {
                 continue;
             }
             if let Some(deadline) = self.hinders(wish) {
-                self.wait_until(index, deadline);
+                self.wait_for_child(index, deadline);
                 continue;
             }
             self.try_to_start(now, index, effects);
@@ -64,15 +65,17 @@ impl Pool {
         let wish = match self.choose(now, &sources) {
             Ok(wish) => wish,
             Err(held) => {
-                // Waiting for the guard is no acquisition.
-                self.slot_mut(index).acquire = None;
+                // Waiting for the guard is no acquisition, and keeps no stream from those who may start.
+                let slot = self.slot_mut(index);
+                slot.acquire = None;
+                slot.keep_no_stream();
                 self.denied(now, index, held, effects);
                 return;
             }
         };
         self.slot_mut(index).plays = Some(wish);
         if let Some(deadline) = self.hinders(wish).or_else(|| self.wait_for_stream(now, wish, effects)) {
-            self.wait_until(index, deadline);
+            self.wait_for_child(index, deadline);
             return;
         }
         let rules = self.rules;
@@ -120,6 +123,12 @@ impl Pool {
             effects.note(Note::Storm);
         }
         self.storm_until = until.plus_ms(self.rules.throttle_window_ms);
+    }
+
+    /// Not for the board any more, which only the clock can help: for another child's end, at that time or before it.
+    fn wait_for_child(&mut self, index: SlotIndex, deadline: Mono) {
+        self.slot_mut(index).denied = None;
+        self.wait_until(index, deadline);
     }
 
     fn wait_until(&mut self, index: SlotIndex, until: Mono) {

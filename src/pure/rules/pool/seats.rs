@@ -128,6 +128,8 @@ impl Pool {
                         }
                         return Err(refusal);
                     }
+                    // Which one it will be is not known yet.
+                    wish.account = None;
                 }
             }
         }

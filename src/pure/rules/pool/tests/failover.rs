@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::limits::{
-    ACCOUNT_REST_MS, COOLDOWN_MS, FAILOVER_SILENCE_MS, FAILOVER_START_MS, FAILURE_WINDOW_MS_MIN, SLOW_MS,
+    ACCOUNT_REST_MS, COOLDOWN_MS, FAILOVER_LEARN_MS, FAILOVER_SILENCE_MS, FAILOVER_START_MS, FAILURE_WINDOW_MS_MIN,
+    SLOW_MS,
 };
 use crate::rules::sources::Supply;
 
@@ -240,4 +241,73 @@ fn a_child_that_cannot_be_ended_keeps_its_stream() {
     assert_eq!(refusal(&story.ask_of(2, sources(6, &[(3, 1)]))), Some(Refusal::AccountFull));
     story.exited(0, 1);
     assert!(refusal(&story.ask_of(3, sources(6, &[(3, 1)]))).is_none());
+}
+
+#[test]
+fn who_joins_finds_out_how_a_source_is_before_it_is_given_up() {
+    let mut story = Story::new(2);
+    story.ask_of(1, sources(7, &[FREE, FREE]));
+    story.output(0, 1);
+    story.play(0, 1, FAILOVER_LEARN_MS + 1_000);
+    story.leave(1);
+    // It makes packets all the time, and nobody has asked for a while.
+    story.wait(FAILOVER_SILENCE_MS + 1_000);
+    assert!(is_admit(&story.ask_of(2, sources(7, &[FREE, FREE])), 2), "a picture that is well is not taken from him");
+    story.on(heard(SlotIndex(0), Generation(1), story.now));
+    assert!(story.on(Event::Deadline).is_empty());
+}
+
+#[test]
+fn who_may_not_start_yet_keeps_no_stream_from_who_may() {
+    let mut story = Story::new(3);
+    // Channel 5 was restarted a moment ago, and so waits for its cooldown.
+    story.ask_of(1, sources(5, &[(3, 1)]));
+    story.exited(0, 1);
+    story.wait(ACCOUNT_REST_MS + 500);
+    story.exited(0, 2);
+    story.wait(COOLDOWN_MS - 10_000);
+    let waits = story.ask_of(2, sources(5, &[(3, 1)]));
+    assert!(waits.is_empty(), "{waits:?}");
+    assert_eq!(started(&story.ask_of(3, sources(6, &[(3, 1)]))), Some((1, 0, Kind::Cold)), "no stream is in use");
+}
+
+#[test]
+fn an_account_rests_although_another_one_ends_after_it() {
+    let mut story = Story::new(2);
+    story.ask_of(1, sources(5, &[(3, 1), (4, 1)]));
+    assert_eq!(started(&story.exited(0, 1)), Some((0, 1, Kind::Restart)));
+    story.exited(0, 2);
+    assert!(started(&story.ask_of(2, sources(6, &[(3, 1)]))).is_none(), "its last child ended a moment ago");
+    assert!(started(&story.wait(ACCOUNT_REST_MS - 1)).is_none());
+    assert!(started(&story.wait(500)).is_some());
+}
+
+#[test]
+fn what_an_account_allows_may_change_while_it_is_in_use() {
+    let mut story = Story::new(4);
+    story.ask_of(1, sources(5, &[(3, 1)]));
+    assert_eq!(started(&story.ask_of(2, sources(6, &[(3, 2)]))), Some((1, 0, Kind::Cold)), "one more than it did");
+    assert_eq!(refusal(&story.ask_of(3, sources(7, &[(3, 2)]))), Some(Refusal::AccountFull));
+    assert_eq!(refusal(&story.ask_of(4, sources(8, &[(3, 1)]))), Some(Refusal::AccountFull), "fewer again");
+}
+
+#[test]
+fn who_waits_for_a_stream_after_the_board_was_short_starts_when_there_is_one() {
+    let mut story = Story::new(3);
+    story.ask_of(1, sources(5, &[(3, 2), (3, 2)]));
+    story.ask_of(2, sources(6, &[(3, 2)]));
+    story.output(1, 2);
+    story.leave(2);
+    story.output(0, 1);
+    story.exited(0, 1);
+    assert!(started(&story.wait(ACCOUNT_REST_MS + 500)).is_some());
+    let failed = Event::SpawnFailed { slot: SlotIndex(0), generation: Generation(3) };
+    story.on(failed);
+    // Meanwhile somebody else has the stream, and leaves it.
+    assert!(started(&story.ask_of(3, sources(7, &[(3, 2)]))).is_some());
+    story.output(2, 4);
+    story.leave(3);
+    assert!(story.wait(1_000).iter().any(|effect| matches!(effect, Effect::Terminate { .. })));
+    story.exited(1, 2);
+    assert!(started(&story.wait(ACCOUNT_REST_MS + 500)).is_some());
 }
