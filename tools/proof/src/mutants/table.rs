@@ -1203,12 +1203,9 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "N28",
         "who may not start yet keeps a stream from others",
-        QUEUE,
-        &[(
-            "                slot.acquire = None;\n                slot.keep_no_stream();\n",
-            "                slot.acquire = None;\n",
-        )],
-        &["S9", "S10"],
+        FAILOVER,
+        &[("        self.plays = self.plays.map(|plays| Wish { account: None, ..plays });\n", "")],
+        &["S5", "S9", "S10"],
     ),
     mutant(
         "N29",
