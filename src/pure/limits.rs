@@ -121,9 +121,9 @@ pub const SILENCE_FIRST_MS: u64 = 20_000;
 /// The same where another source of the channel is ready: what a change costs is little, so that it may come soon. Those
 /// who have shown for [`FAILOVER_LEARN_MS`] how long they are ever silent get three times that and a second.
 pub const FAILOVER_SILENCE_MS: u64 = 1_500;
-/// And those who have not.
-pub const FAILOVER_SILENCE_NEW_MS: u64 = 5_000;
-/// From the first packet until that is known; segments of ten seconds are the longest in common use.
+/// And those who have not: they may come in segments, of which those of ten seconds are the longest in common use.
+pub const FAILOVER_SILENCE_NEW_MS: u64 = 12_000;
+/// From the first packet until that is known: three of the longest segments.
 pub const FAILOVER_LEARN_MS: u64 = 30_000;
 /// No first packet, where another source of the channel is ready: half of what a viewer waits for his answer.
 pub const FAILOVER_START_MS: u64 = 5_000;

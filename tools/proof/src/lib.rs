@@ -4,6 +4,7 @@
 //! - [`observer`]: the independent checker of events and effects.
 //! - [`points`]: what must have happened, or a proof is hollow.
 //! - [`world`], [`simulate`]: random days in virtual time.
+//! - [`sources`]: random hours with several sources for each channel, and accounts that count streams.
 #![forbid(unsafe_code)]
 
 pub mod dice;
@@ -13,6 +14,7 @@ pub mod mutants;
 pub mod observer;
 pub mod points;
 pub mod simulate;
+pub mod sources;
 pub mod spec;
 pub mod timelines;
 pub mod trace;

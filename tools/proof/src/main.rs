@@ -37,6 +37,33 @@ fn main() -> ExitCode {
             }
             if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some("sources") => {
+            let hours = value("--hours", 6);
+            if args.iter().any(|arg| arg == "--seed") {
+                let number = value("--seed", 0);
+                match proof::sources::explain(number, hours) {
+                    Some(text) => println!("{text}"),
+                    None => println!("seed {number} holds"),
+                }
+                return ExitCode::SUCCESS;
+            }
+            std::panic::set_hook(Box::new(|_| {}));
+            let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let summary = proof::sources::run(value("--base", 0), value("--seeds", 1_000), hours, threads);
+            print!("{}", summary.text());
+            if let Some(text) = summary.failure.as_ref().and_then(|(number, _)| proof::sources::explain(*number, hours))
+            {
+                println!("{text}");
+            }
+            for what in summary.missing() {
+                println!("never reached: {what}");
+            }
+            if summary.failure.is_none() && summary.missing().is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
         Some("explore") => {
             std::panic::set_hook(Box::new(|_| {}));
             let states = value("--states", 2_000_000) as usize;
@@ -68,7 +95,8 @@ fn main() -> ExitCode {
         }
         Some("judge") => {
             std::panic::set_hook(Box::new(|_| {}));
-            let found = proof::judge::judge(args.iter().any(|arg| arg == "--all"));
+            let has = |wanted: &str| args.iter().any(|arg| arg == wanted);
+            let found = proof::judge::judge(has("--all"), has("--sources"));
             for (by, rule) in &found {
                 println!("killed {by} {rule}");
             }

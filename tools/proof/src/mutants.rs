@@ -261,6 +261,7 @@ impl Bench {
             .arg(target.join("mutant/proof"))
             .arg("judge")
             .args(all.then_some("--all"))
+            .args(mutant.rules.first().is_some_and(|rule| rule.starts_with('S')).then_some("--sources"))
             .stdin(Stdio::null())
             .output()?;
         if output.status.signal() == Some(SIGXCPU) && mutant.rules.contains(&"time") {

@@ -176,7 +176,7 @@ impl Spec {
             probe_every_ms: self.probe_every,
             unhealthy_ms: self.unhealthy,
             // What only channels with several sources, or with accounts, need: see `crate::sources`.
-            failover_silence_ms: [1_500, 5_000],
+            failover_silence_ms: [1_500, 12_000],
             failover_start_ms: 5_000,
             failover_learn_ms: 30_000,
             account_rest_ms: 2_000,

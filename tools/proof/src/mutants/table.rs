@@ -16,6 +16,8 @@ const POOL: &str = "rules/pool.rs";
 const ATTEMPTS: &str = "rules/pool/attempts.rs";
 const QUEUE: &str = "rules/pool/queue.rs";
 const SEATS: &str = "rules/pool/seats.rs";
+const FAILOVER: &str = "rules/pool/failover.rs";
+const PACE: &str = "rules/pace.rs";
 const LIMITS: &str = "limits.rs";
 
 const fn mutant(
@@ -38,8 +40,8 @@ pub const MUTANTS: &[Mutant] = &[
         "pruning closes an open breaker",
         GATE,
         &[(
-            "let kind = match self.breakers.open(channel) {",
-            "let kind = match self.breakers.open(channel).filter(|_| self.breakers.failures_len(now, channel) > 0) {",
+            "let kind = match self.breakers.open(origin) {",
+            "let kind = match self.breakers.open(origin).filter(|_| self.breakers.failures_len(now, origin) > 0) {",
         )],
         &["I3", "I2"],
     ),
@@ -117,7 +119,7 @@ pub const MUTANTS: &[Mutant] = &[
         "K4",
         "a child that cannot be reaped gives its slot back",
         ATTEMPTS,
-        &[("                self.set_phase(now, index, Phase::Quarantined { generation });\n", "")],
+        &[("                self.set_phase(now, index, Phase::Quarantined { generation, account });\n", "")],
         &["I4", "view"],
     ),
     mutant(
@@ -131,7 +133,7 @@ pub const MUTANTS: &[Mutant] = &[
             ),
             (
                 "            State::Open { failure, eligible_at } => Some((failure, eligible_at)),\n",
-                "            State::Open { failure, eligible_at } => Some((failure, eligible_at)),\n            State::Closed if self.get(channel)?.failures.len() >= 5 => Some((self.get(channel)?.last_failure?, self.get(channel)?.failures.back()?.plus_ms(120_000))),\n",
+                "            State::Open { failure, eligible_at } => Some((failure, eligible_at)),\n            State::Closed if self.get(origin)?.failures.len() >= 5 => Some((self.get(origin)?.last_failure?, self.get(origin)?.failures.back()?.plus_ms(120_000))),\n",
             ),
         ],
         &["I3", "I9", "B2", "timelines"],
@@ -192,8 +194,8 @@ pub const MUTANTS: &[Mutant] = &[
         "viewers are left hanging on an open channel",
         ATTEMPTS,
         &[(
-            "            let refusal = Self::refusal_while_open(now, failure, until);\n            self.dismiss(index, refusal, effects);\n",
-            "            let _ = until;\n",
+            "                let refusal = Self::refusal_while_open(now, failure, until);\n                self.dismiss(index, refusal, effects);\n",
+            "                let _ = (failure, until);\n",
         )],
         &["I9", "B4"],
     ),
@@ -343,8 +345,8 @@ pub const MUTANTS: &[Mutant] = &[
         "the throttle is asked before the cooldown",
         GATE,
         &[(
-            "            let until = self.breakers.cooldown_until(channel, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n",
-            "            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n            let until = self.breakers.cooldown_until(channel, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n",
+            "            let until = self.breakers.cooldown_until(origin, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n",
+            "            let until = self.throttle.ready_at(&self.rules);\n            if until > now {\n                return Err(Deny::Throttled { until });\n            }\n            let until = self.breakers.cooldown_until(origin, &self.rules);\n            if until > now {\n                return Err(Deny::Cooldown { until });\n            }\n",
         )],
         &["G2"],
     ),
@@ -462,8 +464,8 @@ pub const MUTANTS: &[Mutant] = &[
         "memory for failures has no end",
         BREAKER,
         &[(
-            "self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(channel).is_some()",
-            "self.records.len() + SLOTS_MAX < RECORDS_MAX || channel.0 < u32::MAX",
+            "self.records.len() + SLOTS_MAX < RECORDS_MAX || self.get(origin).is_some()",
+            "self.records.len() + SLOTS_MAX < RECORDS_MAX || origin.channel.0 < u32::MAX",
         )],
         &["assert"],
     ),
@@ -754,8 +756,8 @@ pub const MUTANTS: &[Mutant] = &[
         "a lost slot is lost for ever",
         ATTEMPTS,
         &[(
-            "            Phase::Quarantined { generation } => generation == wanted,\n",
-            "            Phase::Quarantined { generation } => generation > wanted,\n",
+            "            Phase::Quarantined { generation, .. } => generation == wanted,\n",
+            "            Phase::Quarantined { generation, .. } => generation > wanted,\n",
         )],
         &["view", "I21"],
     ),
@@ -983,5 +985,230 @@ pub const MUTANTS: &[Mutant] = &[
         LIMITS,
         &[("pub const TERM_MS: u64 = 2_000;", "pub const TERM_MS: u64 = 3_000;")],
         &["5-K"],
+    ),
+    // ---- Several sources, and accounts -----------------------------------------------------------------------------
+    mutant(
+        "N1",
+        "the first source that may start is the next, however often it failed",
+        FAILOVER,
+        &[("if best.is_none_or(|(least, _)| failures_len < least) {", "if best.is_none() && failures_len < 5 {")],
+        &["S5", "S6"],
+    ),
+    mutant(
+        "N2",
+        "among equals the last source is the next",
+        FAILOVER,
+        &[(
+            "if best.is_none_or(|(least, _)| failures_len < least) {",
+            "if best.is_none_or(|(least, _)| failures_len <= least) {",
+        )],
+        &["S5"],
+    ),
+    mutant(
+        "N3",
+        "a source is chosen although others need its account",
+        FAILOVER,
+        &[("                Ok(_) if self.is_account_full(wish) => Deny::AccountFull,\n", "")],
+        &["S1", "S5", "S10"],
+    ),
+    mutant(
+        "N4",
+        "one source that rests is told as if all did",
+        FAILOVER,
+        &[("(rests, at) < (known, of.ready_at)", "(!rests, at) < (!known, of.ready_at)")],
+        &["S9", "S10"],
+    ),
+    mutant(
+        "N5",
+        "a stream that cannot be ended is not counted",
+        FAILOVER,
+        &[("            (Phase::Quarantined { account: Some(of), .. }, _) => of.id == account.id,\n", "")],
+        &["S5", "S1", "S9", "S10"],
+    ),
+    mutant(
+        "N6",
+        "what nobody watches fills an account",
+        FAILOVER,
+        &[(
+            "of.id == account.id && self.viewers_of(*index) > 0,",
+            "of.id == account.id && *index != SlotIndex(u8::MAX),",
+        )],
+        &["S9", "S10", "S5"],
+    ),
+    mutant(
+        "N7",
+        "one stream more than is allowed",
+        FAILOVER,
+        &[("        if streams >= allowed {", "        if streams > allowed {")],
+        &["assert", "S1"],
+    ),
+    mutant(
+        "N8",
+        "a stream that ended counts no more",
+        FAILOVER,
+        &[("streams + resting().count() < allowed", "streams + 0 * resting().count() < allowed")],
+        &["S2"],
+    ),
+    mutant(
+        "N9",
+        "a stream counts for a quarter of its time after its end",
+        FAILOVER,
+        &[(
+            "now.plus_ms(self.rules.account_rest_ms + jitter_ms)",
+            "now.plus_ms(self.rules.account_rest_ms / 4 + jitter_ms)",
+        )],
+        &["S2"],
+    ),
+    mutant(
+        "N10",
+        "the end of one stream makes others forgotten",
+        FAILOVER,
+        &[("self.rests.retain(|(_, until)| *until > now)", "self.rests.clear()")],
+        &["S2"],
+    ),
+    mutant(
+        "N11",
+        "what nobody watches does not end for who needs its stream",
+        FAILOVER,
+        &[("                self.preempt(now, idle, effects);\n", "                let _ = (idle, &effects);\n")],
+        &["S10"],
+    ),
+    mutant(
+        "N12",
+        "what somebody watches ends for who needs its stream",
+        FAILOVER,
+        &[(
+            "                    && slot.account().is_some_and(|of| of.id == account.id)\n                    && self.viewers_of(*index) == 0",
+            "                    && slot.account().is_some_and(|of| of.id == account.id)\n                    && *index != SlotIndex(u8::MAX)",
+        )],
+        &["S8"],
+    ),
+    mutant(
+        "N13",
+        "a source that has failed is as good as one that is ready",
+        FAILOVER,
+        &[(
+            "breakers.failures_len(since, wish.origin()) == 0\n                    && breakers",
+            "breakers.failures_len(since, wish.origin()) < 5\n                    && breakers",
+        )],
+        &["S7"],
+    ),
+    mutant(
+        "N14",
+        "a source that rests is ready",
+        FAILOVER,
+        &[("                    && breakers.open(wish.origin()).is_none()\n", "")],
+        &["S7"],
+    ),
+    mutant(
+        "N15",
+        "a source whose account is full is ready",
+        FAILOVER,
+        &[("                    && !self.is_account_full(wish)\n            })", "            })")],
+        &["S7"],
+    ),
+    mutant(
+        "N16",
+        "who has just begun is given no more time than who is known",
+        FAILOVER,
+        &[("{ new_ms } else { known_ms }", "{ known_ms } else { known_ms + 0 * new_ms }")],
+        &["S7"],
+    ),
+    mutant(
+        "N17",
+        "segments are not waited for",
+        FAILOVER,
+        &[("least_ms.max(3 * attempt.silent_ms_max + 1_000)", "least_ms")],
+        &["S7"],
+    ),
+    mutant(
+        "N18",
+        "who shows nothing is left although nobody takes over",
+        FAILOVER,
+        &[("if self.is_spare_ready(index, &attempt, now) {", "if self.viewers_of(index) > 0 {")],
+        &["S7"],
+    ),
+    mutant(
+        "N19",
+        "who is slow is kept although another is ready",
+        ATTEMPTS,
+        &[(
+            "(attempt.pace.is_slow(now) && self.is_spare_ready(index, attempt, now))",
+            "(attempt.pace.is_slow(now) && attempt.pace != attempt.pace)",
+        )],
+        &["S7"],
+    ),
+    mutant(
+        "N20",
+        "who is slow is left although nobody takes over",
+        ATTEMPTS,
+        &[(
+            "(attempt.pace.is_slow(now) && self.is_spare_ready(index, attempt, now))",
+            "(attempt.pace.is_slow(now) && self.viewers_of(index) > 0)",
+        )],
+        &["S7"],
+    ),
+    mutant("N21", "segments are slow", PACE, &[("BEHIND_MS + burst_ms", "BEHIND_MS + 0 * burst_ms")], &["S7"]),
+    mutant("N22", "who catches up stays slow", PACE, &[("            self.behind_since = None;\n", "")], &["S7"]),
+    mutant(
+        "N23",
+        "no start is given up for another source",
+        ATTEMPTS,
+        &[(
+            "if is_spare_ready { self.rules.failover_start_ms } else",
+            "if is_spare_ready && attempt.judged { self.rules.failover_start_ms } else",
+        )],
+        &["S7"],
+    ),
+    mutant(
+        "N24",
+        "silence is held against who was not heard",
+        POOL,
+        &[("matches!(event, Event::Deadline | Event::Sweep)", "!matches!(event, Event::Leave { .. })")],
+        &["S7"],
+    ),
+    mutant(
+        "N25",
+        "one source's breaker sends the viewers of all away",
+        ATTEMPTS,
+        &[(
+            "if let Some(Deny::Open { until, failure }) = self.why_none(now, index) {",
+            "if let Some((failure, until)) = self.gate.breakers().open(origin) {",
+        )],
+        &["S9"],
+    ),
+    mutant(
+        "N26",
+        "the first source's cooldown is everybody's",
+        BREAKER,
+        &[(
+            "let restarted_at = self.get(origin).and_then(|breaker| breaker.restarted_at);",
+            "let restarted_at = self.of_channel(origin.channel).filter_map(|(_, breaker)| breaker.restarted_at).max();",
+        )],
+        &["S6", "S9", "S10"],
+    ),
+    mutant(
+        "N27",
+        "a source is restarted coldly while only another has failed",
+        GATE,
+        &[(
+            "None if self.breakers.has_failed(now, origin.channel) => Kind::Restart,",
+            "None if self.breakers.failures_len(now, origin) > 0 => Kind::Restart,",
+        )],
+        &["S4", "assert"],
+    ),
+    mutant(
+        "N28",
+        "who may not start yet keeps a stream from others",
+        FAILOVER,
+        &[("        self.plays = self.plays.map(|plays| Wish { account: None, ..plays });\n", "")],
+        &["S5", "S9", "S10"],
+    ),
+    mutant(
+        "N29",
+        "a raised limit is an error",
+        POOL,
+        &[("known.map(|of| usize::from(of.streams_max)).max()", "known.map(|of| usize::from(of.streams_max)).min()")],
+        &["assert"],
     ),
 ];
