@@ -700,8 +700,11 @@ impl Checker {
                     && self.viewers_len(child.channel) == 0
             };
             let idle = if with_idle { self.children.iter().filter(is_idle).count() } else { 0 };
-            let seen = self.streams(account.id) - idle + self.resting(account.id, REST + REST_JITTER);
-            seen < usize::from(account.streams_max)
+            let (streams, allowed) = (self.streams(account.id), usize::from(account.streams_max));
+            let resting = if streams < allowed { self.resting(account.id, REST + REST_JITTER) } else { 0 };
+            // What is ended for it rests as well, so that it is ended only where nothing else helps.
+            let idle = if streams < allowed { 0 } else { idle };
+            streams - idle + resting < allowed
         })
     }
 
