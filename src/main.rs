@@ -191,6 +191,7 @@ async fn run(
         ffmpeg: settings.ffmpeg.clone(),
         ffprobe: settings.ffprobe.clone(),
         probe: settings.probe,
+        glance: settings.glance,
         early_headers: settings.early_headers,
         encoders: settings.transcode.then_some(board.encoders),
         runtime_dir: Some(runtime_dir),

@@ -66,6 +66,8 @@ pub struct Settings {
     pub ffprobe: PathBuf,
     /// Whether ffprobe looks at what slots make.
     pub probe: bool,
+    /// Whether some of these looks also see whether a picture is black or frozen, and hear whether there is sound.
+    pub glance: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
     /// Whether clients may ask for other pictures than the channels' own.
@@ -281,6 +283,7 @@ struct TranscodeTable {
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
     probe: Option<bool>,
+    glance: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -424,6 +427,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         ffprobe: file.ffmpeg.probe_path.unwrap_or_else(|| beside(&ffmpeg, "ffprobe")),
         ffmpeg,
         probe: file.health.probe.unwrap_or(true),
+        glance: file.health.glance.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
         transcode: file.transcode.enabled.unwrap_or(true),
         upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
@@ -536,7 +540,8 @@ mod tests {
         assert_eq!(settings.state_dir, Path::new("/var/lib/tunerd"));
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
-        assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
+        assert_eq!((settings.probe, settings.glance, settings.early_headers), (true, true, false));
+        assert!(settings.transcode);
         assert_eq!((settings.reboot, settings.upload_mib_max), (None, None));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }

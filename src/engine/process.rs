@@ -23,7 +23,7 @@ use pure::limits::{
     PIPE_BYTES,
 };
 use pure::rules::admission::Work;
-use pure::rules::gate::{CheckPermit, ProbePermit, SpawnPermit, TrialPermit};
+use pure::rules::gate::{CheckPermit, GlancePermit, ProbePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -413,6 +413,19 @@ fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32) -> Re
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn probe(permit: ProbePermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
     drop(permit);
+    start_prober(program, arguments)
+}
+
+/// The same for who decodes a picture of what it is given.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn glance(permit: GlancePermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
+    drop(permit);
+    start_prober(program, arguments)
+}
+
+fn start_prober(program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
     // A look is never more urgent than what it looks at.
     let mut command = prepare(program, ENCODE_NICE);
     command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());

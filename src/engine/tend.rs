@@ -4,6 +4,7 @@
 //! stands in [`super::process`].
 
 use super::facts;
+use super::glance::Glanced;
 use super::last_words::{LastWords, Life, end_of, hear};
 use super::probe::Found;
 use super::process::{Child, Group};
@@ -37,8 +38,8 @@ pub(super) enum What {
     Useless { failure: Failure, why: &'static str },
     /// It was reaped. `words` are its last lines.
     Exited { status: io::Result<ExitStatus>, end: End, had_output: bool, words: Vec<String> },
-    /// A look at its output was answered; not told by its own task.
-    Probed { found: Found },
+    /// A look at its output was answered, and the glance that may have come with it; not told by its own task.
+    Probed { found: Found, glanced: Glanced },
 }
 
 /// How a child's task speaks to the supervisor. Its end is always told: dropped too soon, it says so.

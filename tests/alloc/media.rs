@@ -38,6 +38,7 @@ fn a_packet_on_its_way_allocates_nothing() {
         ffmpeg: endless_child(&folder),
         ffprobe: "ffprobe".into(),
         probe: false,
+        glance: false,
         early_headers: false,
         encoders: None,
         runtime_dir: None,

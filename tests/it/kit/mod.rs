@@ -109,6 +109,8 @@ impl Setup {
         setup.set("network", "mdns = false");
         // It would start FFmpeg where a test counts how often it was started.
         setup.set("transcode", "enabled = false");
+        // So would a glance.
+        setup.set("health", "glance = false");
         setup
     }
 
