@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_clock_or_a_line_of_text_that_runs_is_a_picture_that_moves() {
         let clock =
-            |turn: u64| Some(card(turn, |x, y| (y == 2 && x == 58).then_some(if turn % 2 == 0 { 40 } else { 60 })));
+            |turn: u64| Some(card(turn, |x, y| (y == 2 && x == 58).then_some(if turn % 2 == 0 { 40 } else { 47 })));
         assert_eq!(first(Frozen, NO_SOUND, clock), None);
         let ticker = |turn: u64| {
             let text = |x: usize| 60 + u8::try_from((x as u64 * 7 + turn * 5) % 40).unwrap();
@@ -318,7 +318,8 @@ mod tests {
         };
         assert_eq!(first(Frozen, NO_SOUND, ticker), None);
         // A photograph that is slowly drawn nearer: from one glance to the next there is next to nothing.
-        let zoom = |turn: u64| Some(card(turn, |x, _| Some(u8::try_from(x as u64 + turn * 3 % 120).unwrap())));
+        let zoom =
+            |turn: u64| Some(core::array::from_fn(|index| u8::try_from(index as u64 % 64 + turn * 2 % 190).unwrap()));
         assert_eq!(first(Frozen, NO_SOUND, zoom), None);
     }
 
@@ -354,6 +355,11 @@ mod tests {
             judge.glanced(Mono(turn * (GLANCES_APART_MS_MAX + 1)), Some(&still(turn)), NO_SOUND);
             assert_eq!(judge.sight().0, Good);
         }
+        judge.begin(Mono(0), CHANNEL, false);
+        for turn in 0..u64::from(GLANCES_MIN) - 1 {
+            judge.glanced(Mono(turn * 100_000), Some(&still(turn)), NO_SOUND);
+        }
+        assert_eq!(judge.sight().0, Good, "nor do few in a row");
         judge.begin(Mono(0), CHANNEL, false);
         for turn in 0..30 {
             judge.glanced(Mono(turn * 900), Some(&still(turn)), NO_SOUND);

@@ -807,7 +807,8 @@ impl Pool {
     // ---- Proofs -----------------------------------------------------------------------------------------------------
 
     /// Hashes everything that decides what happens next, with times relative to `now`: two pools with the same
-    /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters.
+    /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters. So is
+    /// when glances are due, which decides about glances only.
     pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
         for (index, slot) in self.indexed() {
             slot.is_held.hash(hasher);
