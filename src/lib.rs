@@ -60,6 +60,7 @@
 //! | breaker | CLOSED, OPEN or HALF_OPEN, for each source of a channel |
 //! | restart, probe | a spawn while the channel has failures in its window; the spawn that leaves OPEN |
 //! | look | ffprobe on our own output |
+//! | glance, sight | one key frame of it decoded, small and grey; what there is to be seen: something, black, frozen |
 //! | hold, gap | a viewer keeps his connection without a picture; that time |
 //! | slate, card | what is shown to viewers who hold on: why they have no picture; and the words on it |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |

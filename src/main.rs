@@ -195,6 +195,7 @@ async fn run(
         ffmpeg: settings.ffmpeg.clone(),
         ffprobe: settings.ffprobe.clone(),
         probe: settings.probe,
+        glance: settings.glance,
         early_headers: settings.early_headers,
         slates: settings.slates,
         encoders: settings.transcode.then_some(board.encoders),

@@ -70,6 +70,8 @@ pub struct Settings {
     pub ffprobe: PathBuf,
     /// Whether ffprobe looks at what slots make.
     pub probe: bool,
+    /// Whether some of these looks also see whether a picture is black or frozen, and hear whether there is sound.
+    pub glance: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
     /// Whether viewers of a channel that is restarted are shown why they have no picture.
@@ -290,6 +292,7 @@ struct TranscodeTable {
 struct HealthTable {
     probe: Option<bool>,
     slates: Option<bool>,
+    glance: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -436,6 +439,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         ffprobe: file.ffmpeg.probe_path.unwrap_or_else(|| beside(&ffmpeg, "ffprobe")),
         ffmpeg,
         probe: file.health.probe.unwrap_or(true),
+        glance: file.health.glance.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
         slates: file.health.slates.unwrap_or(true),
         transcode: file.transcode.enabled.unwrap_or(true),
@@ -549,8 +553,9 @@ mod tests {
         assert_eq!(settings.state_dir, Path::new("/var/lib/tunerd"));
         assert_eq!(settings.slots, None);
         assert_eq!(settings.log_level, Level::INFO);
-        assert_eq!((settings.probe, settings.early_headers, settings.transcode), (true, false, true));
-        assert_eq!((settings.reboot, settings.this_box), (None, false));
+        assert_eq!((settings.probe, settings.glance, settings.early_headers), (true, true, false));
+        assert!(settings.transcode);
+        assert_eq!((settings.reboot, settings.this_box, settings.upload_mib_max), (None, false, None));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 

@@ -7,6 +7,7 @@ mod call;
 mod check;
 pub mod encoders;
 pub mod facts;
+mod glance;
 mod last_words;
 mod probe;
 pub mod process;
@@ -32,6 +33,7 @@ use pure::model::face::{FaceId, Share};
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
 use pure::model::recipe::Recipe;
+use pure::rules::blank::{Judge, Sight};
 use pure::rules::breaker::ChannelView;
 use pure::rules::gate::{CheckPermit, TrialPermit};
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
@@ -65,6 +67,8 @@ pub struct Options {
     pub ffprobe: PathBuf,
     /// Whether ffprobe looks at what slots make.
     pub probe: bool,
+    /// Whether some of these looks also see what is shown.
+    pub glance: bool,
     /// Whether viewers get their head before there is a picture.
     pub early_headers: bool,
     /// Whether viewers who hold on are shown why.
@@ -162,6 +166,8 @@ struct Shared {
     lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
+    /// What each slot's child shows; meant while it plays.
+    sights: RefCell<Vec<Judge>>,
     /// Channels that failed lately, likewise.
     channels: RefCell<Vec<ChannelView>>,
     watchers: RefCell<Vec<Watcher>>,
@@ -213,6 +219,8 @@ pub struct Tuner {
     pub stats: RelayStats,
     /// What those who hold on read in place of a picture, if they are shown anything.
     pub slate: Option<Rc<str>>,
+    /// What there is to be seen, and since when.
+    pub sight: (Sight, Mono),
     /// Who watches.
     pub watchers: Vec<Watcher>,
 }
@@ -247,6 +255,7 @@ pub fn new(
         known: RefCell::default(),
         lineup_changed: Notify::new(),
         slots: RefCell::default(),
+        sights: RefCell::new(vec![Judge::default(); options.slots_len]),
         channels: RefCell::default(),
         watchers: RefCell::default(),
         next_viewer: Cell::new(1),
@@ -347,14 +356,16 @@ impl Handle {
     /// All tuners in order.
     pub fn tuners(&self) -> Vec<Tuner> {
         let slots = self.0.slots.borrow();
-        let watchers = self.0.watchers.borrow();
+        let (watchers, sights) = (self.0.watchers.borrow(), self.0.sights.borrow());
         slots
             .iter()
             .zip(&self.0.relays)
-            .map(|(view, relay)| Tuner {
+            .zip(sights.iter())
+            .map(|((view, relay), judge)| Tuner {
                 view: *view,
                 stats: relay.stats(),
                 slate: relay.slate_says(),
+                sight: if view.state == SlotState::Playing { judge.sight() } else { (Sight::Unknown, view.since) },
                 watchers: watchers.iter().filter(|watcher| watcher.slot == Some(view.slot)).cloned().collect(),
             })
             .collect()

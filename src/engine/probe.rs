@@ -15,6 +15,7 @@ use pure::wire::ts::{Inspector, PACKET_BYTES};
 use std::io;
 use std::path::Path;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::ChildStdin;
 
 /// Source: ffprobe(1) of FFmpeg 5.1 and 8.0. The demuxer is pinned, and nothing but the pipe can be opened.
 const ARGUMENTS: [&str; 14] = [
@@ -39,13 +40,13 @@ const INPUT: &str = "pipe:0";
 
 /// Looks at `excerpt`, whole packets with tables and, if there is any, a key frame. It takes a tenth of a second as a
 /// rule and [`PROBE_KILL_MS`] at most; dropped, it ends ffprobe.
-pub(super) async fn probe(permit: ProbePermit, ffprobe: &Path, excerpt: Vec<u8>, expect: Expect) -> Found {
+pub(super) async fn probe(permit: ProbePermit, ffprobe: &Path, excerpt: &[u8], expect: Expect) -> Found {
     probe_within(PROBE_KILL_MS, permit, ffprobe, excerpt, expect).await
 }
 
-async fn probe_within(kill_ms: u64, permit: ProbePermit, ffprobe: &Path, excerpt: Vec<u8>, expect: Expect) -> Found {
+async fn probe_within(kill_ms: u64, permit: ProbePermit, ffprobe: &Path, excerpt: &[u8], expect: Expect) -> Found {
     // Between two key frames nobody can see a picture, however healthy it is.
-    if !has_join_point(&excerpt) {
+    if !has_join_point(excerpt) {
         return Found::NOTHING;
     }
     let mut prober = match process::probe(permit, ffprobe, &ARGUMENTS) {
@@ -56,7 +57,7 @@ async fn probe_within(kill_ms: u64, permit: ProbePermit, ffprobe: &Path, excerpt
         }
     };
     let ended = {
-        let asking = ask(&mut prober, &excerpt);
+        let asking = ask(&mut prober, excerpt);
         tokio::select! {
             answer = asking => answer,
             () = clock::pause(kill_ms) => None,
@@ -105,15 +106,19 @@ fn has_join_point(excerpt: &[u8]) -> bool {
 async fn ask(prober: &mut Prober, excerpt: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let Prober { stdin, stdout, stderr, reaper: _ } = prober;
     let giving = async {
-        if let Some(mut stdin) = stdin.take() {
-            // It may have seen enough before the end.
-            stdin.write_all(excerpt).await.unwrap_or_default();
-        }
+        give(stdin, excerpt).await;
         Ok(())
     };
     let ((), answer, complaint) =
         tokio::try_join!(giving, hear(stdout, PROBE_ANSWER_BYTES_MAX), hear(stderr, PROBE_ANSWER_BYTES_MAX)).ok()?;
     Some((answer, complaint))
+}
+
+/// Gives it all that it is to look at. It may have seen enough before the end.
+pub(super) async fn give(stdin: &mut Option<ChildStdin>, excerpt: &[u8]) {
+    if let Some(mut stdin) = stdin.take() {
+        stdin.write_all(excerpt).await.unwrap_or_default();
+    }
 }
 
 /// All that it says.
@@ -173,7 +178,7 @@ mod tests {
         let facts = BoardFacts { ffmpeg_present: true, fds_limit: 1_024, ..BoardFacts::default() };
         let permit = Gate::new(1, Rules::DEFAULT).permit_probe(&facts, 0).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(probe_within(kill_ms, permit, ffprobe, excerpt.to_vec(), expect)).result
+        runtime.block_on(probe_within(kill_ms, permit, ffprobe, excerpt, expect)).result
     }
 
     #[test]

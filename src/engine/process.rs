@@ -23,7 +23,7 @@ use pure::limits::{
     PIPE_BYTES,
 };
 use pure::rules::admission::Work;
-use pure::rules::gate::{CheckPermit, ProbePermit, SlatePermit, SpawnPermit, TrialPermit};
+use pure::rules::gate::{CheckPermit, GlancePermit, ProbePermit, SlatePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -446,6 +446,15 @@ pub(super) fn probe(permit: ProbePermit, program: &Path, arguments: &[&str]) -> 
 /// # Errors
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn slate(permit: SlatePermit, program: &Path, arguments: &[String]) -> Result<Prober, StartError> {
+    drop(permit);
+    start_prober(program, arguments)
+}
+
+/// The same for who decodes a picture of what it is given.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn glance(permit: GlancePermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
     drop(permit);
     start_prober(program, arguments)
 }

@@ -540,7 +540,8 @@ impl Relay {
 
     /// Puts the last second or two of what the child made into `into`, for somebody who looks at it: tables, then whole
     /// packets from a place where one can join, [`EXCERPT_BYTES_MAX`] at most. Without such a place, its newest packets.
-    pub(super) fn excerpt(&self, into: &mut Vec<u8>) {
+    /// Says where they begin, which is nowhere twice.
+    pub(super) fn excerpt(&self, into: &mut Vec<u8>) -> u64 {
         let ring = self.ring.borrow();
         let (tables, from) = ring.excerpt(self.stats.get().last_packet_at.unwrap_or_default());
         into.clear();
@@ -552,6 +553,7 @@ impl Relay {
             into.extend_from_slice(part);
             room -= part.len();
         }
+        from
     }
 
     /// Whose packets these are: the child now or last playing.

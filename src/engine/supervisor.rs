@@ -3,6 +3,7 @@
 //! It awaits nothing but its next event. Decisions are in `pure::rules::pool`, words in [`super::telling`].
 
 use super::call::{Call, call};
+use super::glance::{self, Glanced};
 use super::probe::Found;
 use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
@@ -17,17 +18,21 @@ use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
 use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId, Origin, Source};
+use pure::model::lineup::{Channel, ChannelId, Origin, Source, SourceClass};
 use pure::model::profile::Profile;
 use pure::model::recipe::{Reader, Treatment, recipe, to_call};
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Escalation, Sign};
+use pure::rules::blank::Judge;
 use pure::rules::constants::Rules;
 use pure::rules::encoders::Cannot;
 use pure::rules::encoders::blame::{Ended, How};
-use pure::rules::failure::End;
-use pure::rules::gate::{Kind, ProbePermit, SpawnPermit};
-use pure::rules::pool::{Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, ViewerId};
+use pure::rules::failure::{End, Failure};
+use pure::rules::gate::{GlancePermit, Kind, ProbePermit, SpawnPermit};
+use pure::rules::health::ProbeResult;
+use pure::rules::pool::{
+    Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, SlotState, ViewerId,
+};
 use pure::rules::sources::{Sources, Supply};
 use pure::time::Mono;
 use std::cell::Cell;
@@ -46,6 +51,10 @@ pub(super) struct Supervisor {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
     fetcher: Fetcher,
+    /// Whether it may be seen what channels show.
+    glances: bool,
+    /// Where the excerpt of each slot's last glance began.
+    glanced_from: Vec<Option<u64>>,
     living: Vec<Living>,
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
@@ -113,6 +122,8 @@ impl Supervisor {
             reporter,
             ffmpeg: options.ffmpeg.clone(),
             ffprobe: options.ffprobe.clone(),
+            glances: options.glance,
+            glanced_from: vec![None; options.slots_len],
             playing: vec![None; options.slots_len],
             fetcher: options.fetcher.clone(),
             living: (0..options.slots_len).map(|_| Living::default()).collect(),
@@ -242,6 +253,7 @@ impl Supervisor {
         // And which of its sources was seen to need something.
         let seen = playing.as_ref().filter(|_| own.is_some()).map(Playing::origin);
         self.said.clear();
+        let mut blank = None;
         let event = match what {
             What::Output => {
                 tracing::info!(slot = slot_index, generation = attempt, channel_id, "{name} plays");
@@ -299,15 +311,21 @@ impl Supervisor {
                 self.tell_unstarted(slot, &error);
                 Event::SpawnFailed { slot, generation }
             }
-            What::Probed { found } => {
+            What::Probed { found, glanced } => {
                 let is_present = self.relay(slot).generation() == generation;
                 if let Some((channel, width)) = own.zip(found.width).filter(|_| is_present) {
                     self.shared.known.borrow_mut().note(channel, |formats| formats.width = Some(width));
+                }
+                if is_present {
+                    blank = self.judge(slot, |judge, now| judge.glanced(now, glanced.picture.as_deref(), glanced.peak));
                 }
                 Event::Probed { slot, generation, result: found.result }
             }
         };
         self.dispatch(event);
+        if let Some(blank) = blank {
+            self.dispatch(blank);
+        }
         if let Event::Exited { .. } | Event::SpawnFailed { .. } = event {
             // It may have made a packet or two since the viewers were told to hold on; and what nobody watches must not
             // be taken for what comes next.
@@ -351,6 +369,12 @@ impl Supervisor {
                 let (played_ms, silent_ms_max) = (stats.played_ms, stats.silent_ms_max);
                 let heard = Event::Heard { slot, generation, output_at, picture_at, played_ms, silent_ms_max };
                 self.on_pool(heard, more);
+                let plays = shared.slots.borrow().iter().any(|it| it.slot == slot && it.state == SlotState::Playing);
+                if plays {
+                    let mut is_new = false;
+                    let blank = self.judge(slot, |judge, now| is_new = judge.received(now, stats.bytes));
+                    more.extend(blank.filter(|_| is_new));
+                }
             }
         }
     }
@@ -430,7 +454,7 @@ impl Supervisor {
                 self.slates.gap(slot, streams);
                 self.relay(slot).gap();
             }
-            Effect::Probe { slot, generation, permit } => self.look(slot, generation, permit),
+            Effect::Probe { slot, generation, permit, glance } => self.look(slot, generation, permit, glance),
             Effect::Note(note) => self.tell(note),
         }
     }
@@ -469,6 +493,7 @@ impl Supervisor {
             },
         };
         let reader = self.reader(Origin { channel: id, source: place }, source);
+        let is_live = reader.class() == SourceClass::Live;
         let living = self.living(slot).clone();
         let started = match (work, upstream::Origin::of(&self.fetcher, source)) {
             (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
@@ -503,6 +528,9 @@ impl Supervisor {
                     encoding.started(slot, id, work.profile(), choice);
                 }
                 relay.begin(generation, continues);
+                // What is encoded here is as much as its picture needs; a file comes as fast as it is watched.
+                let has_rate = matches!(work, Work::Pull | Work::Copy) && is_live;
+                self.judge(slot, |judge, now| judge.begin(now, id, has_rate));
                 let tell = Teller::new(slot, generation, self.reporter.clone());
                 match started {
                     Started::Task(origin, permit) => {
@@ -530,14 +558,27 @@ impl Supervisor {
     }
 
     /// Looks at what a slot makes, in a task of its own that always answers.
-    fn look(&self, slot: SlotIndex, generation: Generation, permit: ProbePermit) {
+    fn look(&mut self, slot: SlotIndex, generation: Generation, permit: ProbePermit, glance: Option<GlancePermit>) {
         let relay = self.relay(slot);
         let (mut excerpt, expect) = (Vec::new(), relay.expects());
-        relay.excerpt(&mut excerpt);
-        let answer = Answer { slot, generation, reporter: self.reporter.clone(), found: Found::NOTHING };
-        let ffprobe = self.ffprobe.clone();
+        let from = relay.excerpt(&mut excerpt);
+        let mut glance = glance.filter(|_| self.glances);
+        if let Some(last) = self.glanced_from.get_mut(usize::from(slot.0)).filter(|_| glance.is_some()) {
+            // In the same key frame nothing can have moved.
+            glance = glance.filter(|_| last.replace(from) != Some(from));
+        }
+        let (reporter, nothing) = (self.reporter.clone(), (Found::NOTHING, Glanced::default()));
+        let answer = Answer { slot, generation, reporter, found: nothing };
+        let (ffprobe, ffmpeg) = (self.ffprobe.clone(), self.ffmpeg.clone());
         tokio::task::spawn_local(async move {
-            answer.give(probe::probe(permit, &ffprobe, excerpt, expect).await);
+            let found = probe::probe(permit, &ffprobe, &excerpt, expect).await;
+            let glanced = match glance {
+                Some(permit) if found.result == ProbeResult::Healthy => {
+                    glance::glance(permit, &ffmpeg, &excerpt, expect).await
+                }
+                _ => Glanced::default(),
+            };
+            answer.give(found, glanced);
         });
     }
 
@@ -560,6 +601,30 @@ impl Supervisor {
         self.slates = slates;
     }
 
+    /// Lets the judge of a slot take something in, and tells what has changed. Gives what the pool is to know: that
+    /// another source would be better.
+    fn judge(&mut self, slot: SlotIndex, take_in: impl FnOnce(&mut Judge, Mono)) -> Option<Event> {
+        let now = clock::mono();
+        let mut sights = self.shared.sights.borrow_mut();
+        let judge = sights.get_mut(usize::from(slot.0))?;
+        let (before, _) = judge.sight();
+        take_in(judge, now);
+        let (sight, since) = judge.sight();
+        if sight != before {
+            let playing = self.playing.get(usize::from(slot.0))?.as_ref()?;
+            telling::tell_sight(
+                now,
+                (before, sight),
+                since,
+                (slot, playing.channel.id, playing.source),
+                &playing.channel.name,
+            );
+            self.shared.metrics.sighted(sight);
+        }
+        let generation = self.relay(slot).generation();
+        judge.is_reason(now).then_some(Event::Blank { slot, generation })
+    }
+
     /// Ends what dead children have left behind.
     fn sweep_strays() {
         let strays = process::sweep_strays();
@@ -570,9 +635,19 @@ impl Supervisor {
 
     /// Tells people, metrics and alarms what the pool noted.
     fn tell(&mut self, note: Note) {
-        if let Note::Failed { slot, .. } = note {
+        match note {
+            Note::Failed { slot, failure: Failure::Blank, channel, .. } => {
+                // That is no fault of who encodes it.
+                self.note_ending(slot, How::Asked);
+                if let Some(judge) = self.shared.sights.borrow_mut().get_mut(usize::from(slot.0)) {
+                    self.said.clear();
+                    self.said.push_str(judge.sight().0.words());
+                    judge.left(clock::mono(), channel);
+                }
+            }
             // If it lives, that is: it made nothing, or nothing that is of use.
-            self.note_ending(slot, How::Silent);
+            Note::Failed { slot, .. } => self.note_ending(slot, How::Silent),
+            _ => {}
         }
         let channel = note.channel().and_then(|id| self.channel(id));
         telling::tell(clock::mono(), note, channel.as_ref().map_or("A channel", |channel| &channel.name), &self.said);
@@ -703,19 +778,20 @@ struct Answer {
     slot: SlotIndex,
     generation: Generation,
     reporter: mpsc::Sender<Report>,
-    found: Found,
+    found: (Found, Glanced),
 }
 
 impl Answer {
-    fn give(mut self, found: Found) {
-        self.found = found;
+    fn give(mut self, found: Found, glanced: Glanced) {
+        self.found = (found, glanced);
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let (slot, generation, found) = (self.slot, self.generation, self.found);
+        let (slot, generation) = (self.slot, self.generation);
+        let (found, glanced) = std::mem::replace(&mut self.found, (Found::NOTHING, Glanced::default()));
         // An error says that the daemon is ending: there is room for as many reports as there can be.
-        self.reporter.try_send(Report { slot, generation, what: What::Probed { found } }).unwrap_or_default();
+        self.reporter.try_send(Report { slot, generation, what: What::Probed { found, glanced } }).unwrap_or_default();
     }
 }

@@ -5,9 +5,10 @@
 
 use pure::model::lineup::ChannelId;
 use pure::rules::admission::Short;
+use pure::rules::blank::Sight;
 use pure::rules::failure::Failure;
 use pure::rules::gate::{Deny, Kind};
-use pure::rules::pool::Note;
+use pure::rules::pool::{Note, SlotIndex};
 use pure::time::Mono;
 
 /// Logs what deserves a line. `channel` is the name of the channel that the note is about, `said` the last words of the
@@ -68,6 +69,26 @@ pub(super) fn tell_start(kind: Kind, ChannelId(channel_id): ChannelId, channel: 
         Kind::Probe => tracing::info!(channel_id, "{channel} has rested; trying it once"),
         Kind::Restart => tracing::info!(channel_id, "{channel} is restarted"),
         Kind::Cold => {}
+    }
+}
+
+/// Logs that a channel shows something else than before.
+pub(super) fn tell_sight(
+    now: Mono,
+    (before, sight): (Sight, Sight),
+    since: Mono,
+    (SlotIndex(slot), ChannelId(channel_id), source): (SlotIndex, ChannelId, u8),
+    channel: &str,
+) {
+    let words = sight.words();
+    match (before, sight) {
+        // The first glance, and a child that begins.
+        (Sight::Unknown, Sight::Good) | (_, Sight::Unknown) => {}
+        (_, Sight::Good) => tracing::info!(slot, channel_id, source, "{channel} {words} again"),
+        _ => {
+            let seconds = now.ms_since(since) / 1_000;
+            tracing::info!(slot, channel_id, source, "{channel} {words} since {seconds} s");
+        }
     }
 }
 

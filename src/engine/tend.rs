@@ -4,6 +4,7 @@
 //! stands in [`super::process`].
 
 use super::facts;
+use super::glance::Glanced;
 use super::last_words::{LastWords, Life, end_of, hear};
 use super::probe::Found;
 use super::process::{Child, Group, StartError};
@@ -83,8 +84,8 @@ pub(super) enum What {
     Exited(Exited),
     /// The kernel did not start it.
     Unstarted { error: StartError },
-    /// A look at its output was answered; not told by its own task.
-    Probed { found: Found },
+    /// A look at its output was answered, and the glance that may have come with it; not told by its own task.
+    Probed { found: Found, glanced: Glanced },
 }
 
 /// How a child, or a task, ended.

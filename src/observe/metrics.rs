@@ -19,6 +19,7 @@ use count::{Newest, Words};
 use pure::limits;
 use pure::model::lineup::ChannelId;
 use pure::rules::admission::Short;
+use pure::rules::blank::Sight;
 use pure::rules::failure::Failure;
 use pure::rules::gate::{Deny, Kind};
 use pure::rules::health::ProbeResult;
@@ -92,6 +93,8 @@ const fn rejection_index(deny: &Deny) -> usize {
 
 const KINDS: [&str; 3] = ["cold", "restart", "probe"];
 const PROBE_RESULTS: [&str; 3] = ["healthy", "unhealthy", "unknown"];
+const SIGHTS: [&str; Sight::BAD.len()] =
+    [Sight::BAD[0].name(), Sight::BAD[1].name(), Sight::BAD[2].name(), Sight::BAD[3].name()];
 const REBUILDS: [&str; 2] = ["lineup", "guide"];
 const FAILURES: [&str; Failure::ALL.len()] = {
     let mut names = [""; Failure::ALL.len()];
@@ -241,6 +244,7 @@ pub struct Metrics {
     rejections: Words<{ REJECTIONS.len() }>,
     failures: Words<{ FAILURES.len() }>,
     probe_results: Words<{ PROBE_RESULTS.len() }>,
+    sights: Words<{ SIGHTS.len() }>,
     rebuilds: Words<{ REBUILDS.len() }>,
     points: Words<{ POINTS.len() }>,
     acquired: Histogram<{ ACQUISITION_BOUNDS_US.len() }>,
@@ -289,6 +293,7 @@ impl Default for Metrics {
             rejections: Words::new(&REJECTIONS),
             failures: Words::new(&FAILURES),
             probe_results: Words::new(&PROBE_RESULTS),
+            sights: Words::new(&SIGHTS),
             rebuilds: Words::new(&REBUILDS),
             points: Words::new(&POINTS),
             acquired: acquisition(),
@@ -360,6 +365,13 @@ impl Metrics {
             ProbeResult::Unhealthy => 1,
             ProbeResult::Unknown => 2,
         });
+    }
+
+    /// Counts what a channel shows from now on, if that is wrong.
+    pub fn sighted(&self, sight: Sight) {
+        if let Some(index) = Sight::BAD.iter().position(|bad| *bad == sight) {
+            self.sights.add(index);
+        }
     }
 
     /// Counts a lineup or a guide that was made anew.

@@ -157,6 +157,47 @@ pub const UNHEALTHY_MS: u64 = 30_000;
 pub const UNHEALTHY_PROBES_MIN: u8 = 3;
 /// Probes in a row that could not say anything, before the health is shown as unknown.
 pub const UNKNOWN_PROBES_MIN: u8 = 3;
+/// From one glance at what a live channel shows to the next: one key frame is decoded for it, and a second of sound.
+pub const GLANCE_EVERY_MS: u64 = 10_000;
+/// A glance that has not answered by then is killed; it takes a tenth of a second as a rule.
+pub const GLANCE_KILL_MS: u64 = 4_000;
+/// After a look with a glance there is none for so many times as long as it took: all of them together have a fifth of
+/// one processor, and less while others want it.
+pub const GLANCE_REST_TIMES: u64 = 4;
+/// A glance's picture, in pixels: a clock in a corner is still one of them.
+pub const GLANCE_WIDTH: usize = 64;
+/// See [`GLANCE_WIDTH`].
+pub const GLANCE_HEIGHT: usize = 36;
+/// See [`GLANCE_WIDTH`].
+pub const GLANCE_PIXELS: usize = GLANCE_WIDTH * GLANCE_HEIGHT;
+/// Bytes of a glance's sound that are listened to: a second of eight channels at 48 kHz, and some.
+pub const GLANCE_SOUND_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a picture must have been black or still, without sound, to be called so.
+pub const BLANK_MS: u64 = 30_000;
+/// The same with sound: films have dark moments, and news show photographs while somebody speaks.
+pub const BLANK_SOUND_MS: u64 = 60_000;
+/// And how often in a row it must have been found so.
+pub const GLANCES_MIN: u8 = 4;
+/// Glances further apart than this are not in a row. A box that plays dozens of channels comes to each every few minutes.
+pub const GLANCES_APART_MS_MAX: u64 = 300_000;
+/// No pixel of a black picture is lighter, of 255; and a badly graded one is not quite black.
+pub const BLACK_LUMA_MAX: u8 = 24;
+/// Between its lightest and its darkest pixel: in the darkest scene of a film there is more to see.
+pub const BLACK_SPREAD_MAX: u8 = 12;
+/// How far coding a picture anew moves a pixel's shade, of 255; more is movement. Measured with x264 and MPEG-2 at low
+/// rates: 3; a clock of 28 lines among 720 moves one by 5.
+pub const STILL_LUMA_MAX: u8 = 3;
+/// The loudest that silence is, of 32,768: 66 dB below the loudest there is. Digital silence is 0, or 1 once coded.
+pub const SILENT_PEAK_MAX: u16 = 16;
+/// For how long a stream's rate is learnt.
+pub const STARVED_LEARN_MS: u64 = 60_000;
+/// So long next to nothing must have come; segments of ten seconds are the longest in common use.
+pub const RATE_STARVED_MS: u64 = 15_000;
+/// Next to nothing is so many times less than what was learnt.
+pub const STARVED_TIMES: u64 = 10;
+/// Once a channel's source was left for what it showed, the next one is not for so long: if that shows the same, it is
+/// the programme.
+pub const BLANK_AGAIN_MS: u64 = 1_800_000;
 /// A viewer is held without a living child for this long.
 pub const GAP_MS: u64 = 60_000;
 /// How often a held viewer gets a packet that carries nothing.
@@ -804,6 +845,8 @@ const _: () = assert!(
 const _: () = assert!(LOGO_BYTES_MAX * 8 <= LOGOS_BYTES_MAX, "one logo does not drive all others out");
 const _: () = assert!(REFUSAL_GAP_MS > REFUSED_MS, "a count can grow old enough");
 const _: () = assert!(STRAYS_PAUSE_MS < BEAT_MS && LAG_EVERY_MS < BEAT_MS, "beats are the slow ones");
+const _: () = assert!(GLANCES_APART_MS_MAX > 4 * GLANCE_EVERY_MS, "a glance that found no room ends no row");
+const _: () = assert!(BLANK_MS >= (GLANCES_MIN as u64 - 1) * GLANCE_EVERY_MS, "so many glances fit in");
 const _: () = assert!(PROBE_EVERY_MS * (UNHEALTHY_PROBES_MIN as u64) < UNHEALTHY_MS, "three probes fit in");
 const _: () = assert!(
     2 * VELOCITY_WARNING as u64 * 60_000 >= VELOCITY_WINDOW_MS

@@ -90,6 +90,7 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
         ffmpeg,
         ffprobe: "ffprobe".into(),
         probe: false,
+        glance: false,
         early_headers: false,
         slates: true,
         encoders: None,

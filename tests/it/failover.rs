@@ -15,12 +15,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A source that plays a file of so many seconds at its own pace.
-fn live(file: &Path, seconds: u64) -> (Source, Manner) {
+pub(crate) fn live(file: &Path, seconds: u64) -> (Source, Manner) {
     let bits_per_s = fs::metadata(file).unwrap().len() * 8 / seconds;
     (Source::live_at(file, bits_per_s), Manner::Live(file.to_owned(), bits_per_s / 2))
 }
 
-fn list(entries: &[(&str, &Source)]) -> String {
+pub(crate) fn list(entries: &[(&str, &Source)]) -> String {
     entries.iter().fold("#EXTM3U\n".to_owned(), |mut text, (name, source)| {
         writeln!(text, "#EXTINF:-1,{name}\n{}", source.url(&format!("/{name}.ts"))).unwrap();
         text
@@ -28,28 +28,36 @@ fn list(entries: &[(&str, &Source)]) -> String {
 }
 
 /// Makes one channel of two.
-fn merge(daemon: &Daemon, first: &str, second: &str) {
+pub(crate) fn merge(daemon: &Daemon, first: &str, second: &str) {
     let ids: Vec<u64> = [first, second].iter().flat_map(|name| channel_ids(daemon, name)).collect();
     assert_eq!(ids.len(), 2, "{first} {second}");
     good(daemon, "/api/channels/edit", &json!({"channels": ids, "merge": true}));
 }
 
 /// What a viewer got.
-struct Watched {
-    bytes: Vec<u8>,
+pub(crate) struct Watched {
+    pub(crate) bytes: Vec<u8>,
     /// The longest time without anything but packets that carry nothing.
-    longest: Duration,
-    closed: bool,
+    pub(crate) longest: Duration,
+    pub(crate) closed: bool,
 }
 
 fn watch(daemon: &Daemon, number: u32, until: Instant) -> JoinHandle<Watched> {
+    watch_while(daemon, number, move || Instant::now() < until)
+}
+
+pub(crate) fn watch_while(
+    daemon: &Daemon,
+    number: u32,
+    is_wanted: impl Fn() -> bool + Send + 'static,
+) -> JoinHandle<Watched> {
     let address = daemon.address();
     std::thread::spawn(move || {
         let (answer, mut stream) = http::open(address, 5004, &format!("/auto/v{number}"));
         assert_eq!(answer.status, 200, "{}", answer.head);
         let mut watched = Watched { bytes: Vec::new(), longest: Duration::ZERO, closed: false };
         let (mut piece, mut seen_at) = (vec![0; 64 * 1024], Instant::now());
-        while Instant::now() < until && !watched.closed {
+        while is_wanted() && !watched.closed {
             let len = stream.read(&mut piece).unwrap();
             watched.closed = len == 0;
             watched.bytes.extend_from_slice(&piece[..len]);
@@ -62,7 +70,7 @@ fn watch(daemon: &Daemon, number: u32, until: Instant) -> JoinHandle<Watched> {
     })
 }
 
-fn source_in_use(daemon: &Daemon, number: &str) -> Option<u64> {
+pub(crate) fn source_in_use(daemon: &Daemon, number: &str) -> Option<u64> {
     let status = daemon.status();
     let mut tuners = status["tuners"].as_array().unwrap().iter();
     let tuner = tuners.find(|tuner| tuner["channel"]["number"] == number && tuner["state"] == "playing")?;

@@ -18,6 +18,7 @@ use pure::model::lineup::{ChannelId, Lineup, Origin};
 use pure::model::profile::Profile;
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
+use pure::rules::blank::Sight;
 use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
 use pure::rules::failure::Failure;
@@ -341,6 +342,10 @@ struct TunerView {
     /// What they read in place of it; null while they get nothing.
     slate: Option<String>,
     health: &'static str,
+    /// What there is to be seen.
+    picture: &'static str,
+    /// Since when; null while that is unknown.
+    picture_since_s: Option<u64>,
     /// Counts from 1; more than that is a restart.
     attempt: usize,
     next_try_in_s: Option<u64>,
@@ -467,6 +472,8 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             Health::Unhealthy => "unhealthy",
             Health::Silent => "silent",
         },
+        picture: tuner.sight.0.name(),
+        picture_since_s: (tuner.sight.0 != Sight::Unknown).then(|| now.ms_since(tuner.sight.1) / 1_000),
         attempt: tuner.view.attempt,
         next_try_in_s: tuner.view.next_try_at.map(|at| seconds_until(now, at)),
         channel: tuner

@@ -517,6 +517,27 @@ fn an_excerpt_shows_the_last_second_or_two() {
 }
 
 #[test]
+fn an_excerpt_with_the_same_key_frame_begins_at_the_same_place_and_no_other_does() {
+    let relay = Relay::new(1);
+    relay.begin(Generation(1), false);
+    let begins = |relay: &Relay| relay.excerpt(&mut Vec::new());
+    write_at(&relay, SAMPLE, Mono(1_000));
+    let first = begins(&relay);
+    for second in 2..20 {
+        // Sound goes on, and the next key frame is far away.
+        write_at(&relay, &SAMPLE[13 * PACKET_BYTES..19 * PACKET_BYTES], Mono(1_000 + second));
+        assert_eq!(begins(&relay), first);
+    }
+    write_at(&relay, SAMPLE, Mono(20_000));
+    write_at(&relay, SAMPLE, Mono(30_000));
+    let second = begins(&relay);
+    assert!(second > first);
+    relay.begin(Generation(2), true);
+    write_at(&relay, SAMPLE, Mono(40_000));
+    assert!(begins(&relay) > second);
+}
+
+#[test]
 fn an_excerpt_has_bounds() {
     // A key frame, and then pictures for a whole ring: the place to join is gone.
     let unmarked: Vec<u8> = SAMPLE.chunks(PACKET_BYTES).skip(13).take(6).flatten().copied().collect();

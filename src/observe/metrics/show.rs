@@ -146,6 +146,7 @@ impl Metrics {
         single(text, Family::Gauge, "restart_rate_per_minute", "Restarts in the last 60 s", recent);
         words(text, "failure_total", "Failures of all channels", "class", &self.failures);
         words(text, "probe_result_total", "What probes of our output found", "result", &self.probe_results);
+        words(text, "picture_bad_total", "How often a channel began to show nothing of use", "sight", &self.sights);
         words(text, "sometimes_total", "Rare places that were reached", "point", &self.points);
     }
 

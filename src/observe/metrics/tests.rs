@@ -211,6 +211,7 @@ fn thousands_of_channels_fit_the_page_and_the_newest_are_kept() {
     all(&metrics.refusals.counters);
     all(&metrics.rejections.counters);
     all(&metrics.failures.counters);
+    all(&metrics.sights.counters);
     all(&metrics.points.counters);
     let slot = SlotGauge { bytes: u64::MAX, overtaken: u64::MAX, continuity_errors: u64::MAX };
     let breakers: Vec<_> = (0..5_000).map(|index| (origin(u32::MAX - index), BreakerState::Open)).collect();

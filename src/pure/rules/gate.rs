@@ -32,8 +32,8 @@
 //!     drop(permit);
 //! }
 //! ```
-//! The permits of ffprobe, of an encoder's trial, of a signature's check, and of a slate are other ones, and no better
-//! to be had:
+//! The permits of ffprobe, of a glance, of an encoder's trial, of a signature's check, and of a slate are other ones, and
+//! no better to be had:
 //! ```
 //! fn spend(permit: pure::rules::gate::ProbePermit) {
 //!     drop(permit);
@@ -86,6 +86,17 @@
 //! }
 //! spend(pure::rules::gate::SlatePermit { _minted: () });
 //! ```
+//! ```
+//! fn spend(permit: pure::rules::gate::GlancePermit) {
+//!     drop(permit);
+//! }
+//! ```
+//! ```compile_fail
+//! fn spend(permit: pure::rules::gate::GlancePermit) {
+//!     drop(permit);
+//! }
+//! spend(pure::rules::gate::GlancePermit { _minted: () });
+//! ```
 
 use crate::limits::{RECORDS_MAX, RETRY_AFTER_MS_MAX};
 use crate::model::lineup::{Account, ChannelId, Origin, SourceClass};
@@ -110,6 +121,13 @@ pub struct SpawnPermit {
 #[must_use = "a permit that is not spent is a look that never happened"]
 #[derive(Debug)]
 pub struct ProbePermit {
+    _minted: (),
+}
+
+/// Permission to decode one picture of our output. Only [`Gate::permit_glance`] makes one.
+#[must_use = "a permit that is not spent is a glance that never happened"]
+#[derive(Debug)]
+pub struct GlancePermit {
     _minted: (),
 }
 
@@ -351,6 +369,13 @@ impl Gate {
     pub fn permit_probe(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<ProbePermit> {
         let admitted = !self.draining && admit(facts, Work::Copy, reserved_bytes).is_ok();
         admitted.then_some(ProbePermit { _minted: () })
+    }
+
+    /// Permits one glance at our output, likewise. Who decodes needs as much as who encodes, and a box that is hot has
+    /// better things to do.
+    pub fn permit_glance(&self, facts: &BoardFacts, reserved_bytes: u64) -> Option<GlancePermit> {
+        let admitted = !self.draining && admit(facts, Work::Encode, reserved_bytes).is_ok();
+        admitted.then_some(GlancePermit { _minted: () })
     }
 
     /// Permits one trial of an encoder, likewise. One is made at a time, and only while nobody needs the board; that is

@@ -1,7 +1,8 @@
 //! Decisions over time. Each machine takes what happened and the time, and answers with what to do.
 //!
 //! [`pool`] is the one that the daemon talks to. It asks [`gate`] before every spawn, and the gate asks [`breaker`],
-//! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with.
+//! [`throttle`], [`admission`] and [`bucket`]; [`acquire`], [`health`] and [`failure`] are what it counts with. [`blank`]
+//! judges what a channel shows.
 //! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails, and
 //! [`encoders`] by whom pictures are encoded.
 //!
@@ -16,6 +17,7 @@
 pub mod acquire;
 pub mod admission;
 pub mod alarms;
+pub mod blank;
 pub mod breaker;
 pub mod bucket;
 pub mod clients;

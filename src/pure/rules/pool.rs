@@ -22,7 +22,7 @@ mod failover;
 mod queue;
 mod seats;
 
-use crate::limits::{SLOTS_MAX, VIEWERS_MAX};
+use crate::limits::{SLOTS_MAX, TRIAL_MS_MAX, VIEWERS_MAX};
 use crate::model::face::Share;
 use crate::model::lineup::{Account, ChannelId, Origin, SourceClass};
 use crate::model::profile::Profile;
@@ -31,7 +31,9 @@ use crate::rules::admission::{BoardFacts, Short, Work};
 use crate::rules::breaker::ChannelView;
 use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
-use crate::rules::gate::{CheckPermit, Deny, Gate, Kind, ProbePermit, SlatePermit, SpawnPermit, TrialPermit, Wish};
+use crate::rules::gate::{
+    CheckPermit, Deny, Gate, GlancePermit, Kind, ProbePermit, SlatePermit, SpawnPermit, TrialPermit, Wish,
+};
 use crate::rules::health::{Health, ProbeResult};
 use crate::rules::outage::Outage;
 use crate::rules::slate::Trouble;
@@ -252,6 +254,8 @@ pub enum Effect {
         generation: Generation,
         /// To be spent on it.
         permit: ProbePermit,
+        /// Also see what it shows; it is answered with the look.
+        glance: Option<GlancePermit>,
     },
     /// A child cannot be reaped; its slot is given up until it can.
     Quarantine {
@@ -589,6 +593,9 @@ pub struct Pool {
     looks_began_at: Mono,
     /// The prober works half of the time at most.
     looks_rest_until: Mono,
+    /// The look on its way has a glance with it.
+    is_glancing: bool,
+    glances_rest_until: Mono,
 }
 
 impl Pool {
@@ -623,6 +630,8 @@ impl Pool {
             looks_running: 0,
             looks_began_at: Mono(0),
             looks_rest_until: Mono(0),
+            is_glancing: false,
+            glances_rest_until: Mono(0),
             rules,
         }
     }
@@ -702,14 +711,19 @@ impl Pool {
 
     /// Permits the trial of an encoder while nobody waits for a start and nothing is encoded: it would disturb them,
     /// and they would disturb it. Asked for at most once at a time.
-    pub fn permit_trial(&self, now: Mono) -> Option<TrialPermit> {
+    pub fn permit_trial(&mut self, now: Mono) -> Option<TrialPermit> {
         let leaves_room = |slot: &Slot| match slot.phase {
             Phase::Free | Phase::Quarantined { .. } => true,
             Phase::Running { ref attempt, .. } => attempt.first_at.is_some() && !attempt.wish.work.encodes(),
             Phase::Waiting { .. } | Phase::Stopping { .. } => false,
         };
         let reserved_bytes = self.reserved_bytes(now);
-        self.slots.iter().all(leaves_room).then(|| self.gate.permit_trial(&self.facts, reserved_bytes)).flatten()
+        let may_be = self.slots.iter().all(leaves_room);
+        let permit = may_be.then(|| self.gate.permit_trial(&self.facts, reserved_bytes)).flatten();
+        if permit.is_some() {
+            self.glances_rest_until = self.glances_rest_until.max(now.plus_ms(TRIAL_MS_MAX));
+        }
+        permit
     }
 
     /// Permits the check of a signature, whoever watches: it is one short program that yields to all others.
@@ -847,7 +861,8 @@ impl Pool {
     // ---- Proofs -----------------------------------------------------------------------------------------------------
 
     /// Hashes everything that decides what happens next, with times relative to `now`: two pools with the same
-    /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters.
+    /// fingerprint go on alike. For an explorer. Generations and viewers' names are left out: only equality matters. So is
+    /// when glances are due, which decides about glances only.
     pub fn fingerprint(&self, now: Mono, hasher: &mut impl Hasher) {
         for (index, slot) in self.indexed() {
             slot.is_held.hash(hasher);

@@ -113,6 +113,7 @@ impl Setup {
         // It would start FFmpeg where a test counts how often it was started.
         setup.set("transcode", "enabled = false");
         setup.set("health", "slates = false");
+        setup.set("health", "glance = false");
         setup
     }
 

@@ -165,6 +165,11 @@ const HEALTH_NAMES = {
   silent: "Nothing comes from the source at the moment.",
 };
 
+const PICTURE_NAMES = {
+  black: "The picture is black.", frozen: "Nothing moves in the picture.", silent: "There is no sound.",
+  starved: "Hardly anything comes from the source.",
+};
+
 /** A start that is not the first since the channel last was well. */
 const isRetry = (tuner) => tuner.attempt > 1 && (tuner.state === "waiting" || tuner.state === "starting");
 
@@ -193,7 +198,10 @@ function tunerNote(tuner) {
   }
   if (tuner.held > 0) notes.push(`${plural(tuner.held, "viewer holds", "viewers hold")} on meanwhile.`);
   if (tuner.slate) notes.push(`The picture says: "${tuner.slate}"`);
-  if (tuner.state === "playing") notes.push(HEALTH_NAMES[tuner.health] || "");
+  if (tuner.state === "playing") {
+    const picture = PICTURE_NAMES[tuner.picture];
+    notes.push(picture ? `${picture} For ${span(tuner.picture_since_s)}.` : HEALTH_NAMES[tuner.health] || "");
+  }
   if (tuner.continuity_errors > 0) notes.push(`${plural(tuner.continuity_errors, "gap", "gaps")} in what the source sent.`);
   if (tuner.overtaken > 0) {
     notes.push(`Viewers fell behind ${plural(tuner.overtaken, "time", "times")}: look at their network.`);

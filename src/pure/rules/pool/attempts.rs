@@ -4,12 +4,12 @@
 //! adds nothing. A start is never cut short without a verdict, or clients that zap away would launder dead sources.
 
 use super::{Effect, Effects, Generation, Needs, Note, Phase, Pool, Refusal, Seat, SlotIndex};
-use crate::limits::{PROBES_MAX, SWEEP_GRACE_MS, USAGE_ERROR_MS};
+use crate::limits::{GLANCE_EVERY_MS, GLANCE_REST_TIMES, PROBES_MAX, SWEEP_GRACE_MS, USAGE_ERROR_MS};
 use crate::model::lineup::SourceClass;
 use crate::rules::admission::{Short, Work};
 use crate::rules::constants::Rules;
 use crate::rules::failure::{End, Failure};
-use crate::rules::gate::{Deny, Kind, Wish};
+use crate::rules::gate::{Deny, GlancePermit, Kind, Wish};
 use crate::rules::health::{Health, Looks, ProbeResult};
 use crate::rules::pace::Pace;
 use crate::time::Mono;
@@ -46,6 +46,8 @@ pub(super) struct Attempt {
     /// The longest that somebody waited for its first packet, and left.
     pub(super) longest_wait_ms: u64,
     looks: Option<Looks>,
+    /// When its next look may have a glance with it.
+    glance_at: Mono,
     pub(super) pace: Pace,
     /// When to ask for it again, where that matters.
     pub(super) pace_look_at: Mono,
@@ -70,6 +72,7 @@ impl Attempt {
             warned: false,
             longest_wait_ms: 0,
             looks: None,
+            glance_at: now,
             pace: Pace::default(),
             pace_look_at: now,
             silent_ms_max: 0,
@@ -123,6 +126,7 @@ impl Pool {
         attempt.first_at = Some(now);
         (attempt.output_at, attempt.picture_at) = (now, now);
         attempt.stable_check_at = now.plus_ms(stable_ms);
+        attempt.glance_at = now.plus_ms(GLANCE_EVERY_MS);
         if attempt.wish.class == SourceClass::Live {
             attempt.looks = every_ms.map(|every_ms| Looks::begin(now, every_ms));
         }
@@ -533,14 +537,19 @@ impl Pool {
         if self.look_deadline().is_some_and(|at| at <= now) {
             if let Some((_, index)) = self.next_look() {
                 let permit = self.gate.permit_probe(&self.facts, self.reserved_bytes(now));
+                let glance = permit.is_some().then(|| self.permit_glance(now, index)).flatten();
                 if let Phase::Running { attempt, .. } = &mut self.slot_mut(index).phase {
                     let generation = attempt.generation;
                     let Some(looks) = &mut attempt.looks else { return };
                     if let Some(permit) = permit {
                         looks.began(now);
+                        if glance.is_some() {
+                            attempt.glance_at = now.plus_ms(GLANCE_EVERY_MS);
+                        }
                         self.looks_running += 1;
+                        self.is_glancing = glance.is_some();
                         self.looks_began_at = now;
-                        effects.push(Effect::Probe { slot: index, generation, permit });
+                        effects.push(Effect::Probe { slot: index, generation, permit, glance });
                     } else {
                         looks.postpone(now, every_ms);
                         effects.note(Note::ProbeSkipped { slot: index });
@@ -558,6 +567,25 @@ impl Pool {
         }
     }
 
+    /// Permits a glance with the look that begins at a slot: when one is due and nobody else's for longer, while all of
+    /// them together have taken no more than their share, and only where nobody waits for a start and nothing is tried.
+    fn permit_glance(&self, now: Mono, index: SlotIndex) -> Option<GlancePermit> {
+        let is_calm = |slot: &super::Slot| match slot.phase {
+            Phase::Free | Phase::Quarantined { .. } => true,
+            Phase::Running { ref attempt, .. } => attempt.first_at.is_some() && !attempt.decides(),
+            Phase::Stopping { .. } => slot.plays.is_none(),
+            Phase::Waiting { .. } => false,
+        };
+        let glance_at = |slot: &super::Slot| match &slot.phase {
+            Phase::Running { attempt, linger_until: None } => attempt.looks.map(|_| attempt.glance_at),
+            _ => None,
+        };
+        let longest_due = self.slots.iter().filter_map(glance_at).min();
+        let is_due = longest_due.is_some_and(|at| at <= now) && self.slot(index).and_then(glance_at) == longest_due;
+        let may_be = is_due && self.glances_rest_until <= now && self.slots.iter().all(is_calm);
+        may_be.then(|| self.gate.permit_glance(&self.facts, self.reserved_bytes(now))).flatten()
+    }
+
     pub(super) fn probed(
         &mut self,
         now: Mono,
@@ -568,7 +596,11 @@ impl Pool {
     ) {
         // The one that looked is free again, whatever became of what it looked at. It works half of the time at most.
         self.looks_running = self.looks_running.saturating_sub(1);
-        self.looks_rest_until = now.plus_ms(now.ms_since(self.looks_began_at));
+        let took_ms = now.ms_since(self.looks_began_at);
+        self.looks_rest_until = now.plus_ms(took_ms);
+        if core::mem::take(&mut self.is_glancing) {
+            self.glances_rest_until = self.glances_rest_until.max(now.plus_ms(GLANCE_REST_TIMES * took_ms));
+        }
         let rules = self.rules;
         let Some(every_ms) = rules.probe_every_ms else { return };
         let mut has_failed = false;

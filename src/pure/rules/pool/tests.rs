@@ -7,8 +7,8 @@ mod slates;
 
 use super::*;
 use crate::limits::{
-    BREAKER_OPEN_MS, GAP_MS, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS, SILENCE_FIRST_MS, SILENCE_LIVE_MS,
-    STABLE_MS, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS,
+    BREAKER_OPEN_MS, GAP_MS, GLANCE_EVERY_MS, GLANCE_REST_TIMES, LINGER_MS, PROBE_EVERY_MS, REAP_MS, RESERVATION_MS,
+    SILENCE_FIRST_MS, SILENCE_LIVE_MS, STABLE_MS, START_TIMEOUT_MS, TERM_MS, TUNE_DEADLINE_MS,
 };
 use std::vec::Vec;
 
@@ -494,6 +494,73 @@ fn looks_wait_for_each_other_and_for_the_board() {
     story.notes.clear();
     assert!(story.wait(PROBE_EVERY_MS).is_empty());
     assert!(story.noted(|note| *note == Note::ProbeSkipped { slot: SlotIndex(0) }));
+}
+
+/// Runs looks of 100 ms each for a time; says at which second, and on which slot, there was a glance with one.
+fn glances(story: &mut Story, seconds: u64) -> Vec<(u64, u8)> {
+    let mut glances = Vec::new();
+    for tenth in 1..=10 * seconds {
+        for slot in [SlotIndex(0), SlotIndex(1)] {
+            story.on(heard(slot, Generation(u64::from(slot.0) + 1), story.now));
+        }
+        for effect in story.wait(100) {
+            let Effect::Probe { slot, generation, glance, .. } = effect else { continue };
+            if glance.is_some() {
+                glances.push((tenth / 10, slot.0));
+            }
+            story.wait(100);
+            story.on(Event::Probed { slot, generation, result: ProbeResult::Healthy });
+        }
+    }
+    glances
+}
+
+#[test]
+fn some_looks_have_a_glance_with_them() {
+    let mut story = Story::with_rules(3, Rules::DEFAULT);
+    for (viewer, channel, slot) in [(1, 7, 0), (2, 8, 1)] {
+        story.ask(viewer, channel);
+        story.output(slot, story.pool.generation.0);
+    }
+    let seen = glances(&mut story, 60);
+    for slot in [0, 1] {
+        let times: Vec<u64> = seen.iter().filter(|(_, of)| *of == slot).map(|(at, _)| *at).collect();
+        assert!((4..=5).contains(&times.len()), "{seen:?}");
+        assert!(times.iter().zip(times.iter().skip(1)).all(|(one, two)| two - one >= GLANCE_EVERY_MS / 1_000 - 1));
+    }
+    assert!(story.pool.permit_trial(story.now).is_some());
+    let after_trial = glances(&mut story, 30);
+    assert!(after_trial.iter().all(|(at, _)| *at >= 7) && !after_trial.is_empty(), "{after_trial:?}");
+    // A third channel that does not come.
+    story.ask(3, 9);
+    assert_eq!(glances(&mut story, 15), []);
+}
+
+#[test]
+fn glances_have_their_share_of_the_time_and_none_of_a_board_without_room() {
+    let mut story = Story::with_rules(2, Rules::DEFAULT);
+    for (viewer, channel, slot) in [(1, 7, 0), (2, 8, 1)] {
+        story.ask(viewer, channel);
+        story.output(slot, story.pool.generation.0);
+    }
+    let (mut glances_len, mut looks_ms, mut glances_ms) = (0, 0, 0);
+    let began = story.now;
+    while story.now.ms_since(began) < 600_000 {
+        for slot in [SlotIndex(0), SlotIndex(1)] {
+            story.on(heard(slot, Generation(u64::from(slot.0) + 1), story.now));
+        }
+        for effect in story.wait(100) {
+            let Effect::Probe { slot, generation, glance, .. } = effect else { continue };
+            story.wait(1_500);
+            looks_ms += 1_500;
+            glances_len += u64::from(glance.is_some());
+            glances_ms += if glance.is_some() { 1_500 } else { 0 };
+            story.on(Event::Probed { slot, generation, result: ProbeResult::Healthy });
+        }
+    }
+    assert!(glances_ms * (GLANCE_REST_TIMES + 1) <= 615_000 && glances_len > 60, "{glances_len} of {looks_ms}");
+    story.on(Event::Facts(BoardFacts { heat_milli_c: Some(90_000), ..PLENTY }));
+    assert!(glances(&mut story, 60).is_empty());
 }
 
 #[test]

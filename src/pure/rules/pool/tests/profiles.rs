@@ -139,23 +139,23 @@ fn an_encoder_that_fails_is_not_the_channels_failure() {
 #[test]
 fn an_encoder_is_tried_while_nobody_needs_the_board() {
     let mut story = Story::new(2);
-    let permitted = |story: &Story| story.pool.permit_trial(story.now).map(drop).is_some();
-    assert!(permitted(&story));
+    let permitted = |story: &mut Story| story.pool.permit_trial(story.now).map(drop).is_some();
+    assert!(permitted(&mut story));
     story.ask_for(1, 7, Profile::None);
-    assert!(!permitted(&story), "somebody waits for a start");
+    assert!(!permitted(&mut story), "somebody waits for a start");
     story.output(0, 1);
-    assert!(permitted(&story), "packets are copied without effort");
+    assert!(permitted(&mut story), "packets are copied without effort");
     story.ask_for(2, 8, Profile::Heavy);
     story.output(1, 2);
-    assert!(!permitted(&story), "something is encoded");
+    assert!(!permitted(&mut story), "something is encoded");
     story.leave(2);
     story.wait(LINGER_MS);
     story.exited(1, 2);
     story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));
-    assert!(!permitted(&story));
+    assert!(!permitted(&mut story));
     story.on(Event::Facts(PLENTY));
     story.on(Event::Drain);
-    assert!(!permitted(&story));
+    assert!(!permitted(&mut story));
 }
 
 #[test]
@@ -163,14 +163,14 @@ fn a_signature_is_checked_whoever_watches_while_there_is_memory() {
     let mut story = Story::new(2);
     let permitted = |story: &Story| story.pool.permit_check(story.now).map(drop).is_some();
     story.ask_for(1, 7, Profile::Heavy);
-    assert!(permitted(&story));
+    assert!(permitted(&mut story));
     story.on(Event::Facts(BoardFacts { ffmpeg_present: false, ..PLENTY }));
-    assert!(permitted(&story), "it needs no FFmpeg");
+    assert!(permitted(&mut story), "it needs no FFmpeg");
     story.on(Event::Facts(BoardFacts { memory_available_bytes: Some(0), ..PLENTY }));
-    assert!(!permitted(&story));
+    assert!(!permitted(&mut story));
     story.on(Event::Facts(PLENTY));
     story.on(Event::Drain);
-    assert!(!permitted(&story));
+    assert!(!permitted(&mut story));
 }
 
 /// What is at stake: an assertion of the pool ends the daemon, and with several slots of one channel its breaker can be
