@@ -60,10 +60,12 @@ impl Story {
         self.got.lock().unwrap().len()
     }
 
-    /// What he got so far, in a file.
+    /// What he got so far, in a file: up to the picture that has only begun.
     fn capture(&self) -> PathBuf {
         let got = self.got.lock().unwrap();
-        self.daemon.setup.folder.write("capture.ts", &got[..got.len() / PACKET_BYTES * PACKET_BYTES])
+        let begins = |packet: &[u8]| packet[1] & 0x5F == 0x41 && packet[2] == 0;
+        let end = got.chunks_exact(PACKET_BYTES).rposition(begins).unwrap() * PACKET_BYTES;
+        self.daemon.setup.folder.write("capture.ts", &got[..end])
     }
 }
 
