@@ -3,7 +3,7 @@
 //! It keeps books of its own and shares no code with the daemon. It calls a failure only what is one beyond doubt, and
 //! so a restart only what is one beyond doubt: what it finds is really wrong, and what it cannot know it leaves alone.
 
-use crate::kit::fakeff::Line;
+use crate::kit::fakeff::{Line, key_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a viewer did once. Times are those of the log.
@@ -80,7 +80,7 @@ fn is_watched(key: &str, at_ms: u64, visits: &[Visit]) -> bool {
     visits.iter().any(|visit| {
         visit.status == Some(200)
             && !visit.head_only
-            && key == format!("/{}.ts", visit.channel)
+            && key == key_of(&visit.channel)
             && visit.answered_ms + SLACK_MS < at_ms
             && at_ms + SLACK_MS < visit.ended_ms
     })
@@ -138,8 +138,7 @@ mod tests {
     use super::*;
 
     fn line(event: &str, key: &str, pid: u32, ms: u64) -> Line {
-        let key = format!("/{key}.ts");
-        Line { event: event.to_owned(), key, pid, ms, more: String::new() }
+        Line { event: event.to_owned(), key: key_of(key), pid, ms, more: String::new() }
     }
 
     fn refused(asked_ms: u64, answered_ms: u64) -> Visit {
@@ -234,6 +233,6 @@ mod tests {
     fn two_children_of_a_channel_are_seen() {
         let keys = keys_by_pid(&[line("start", "a", 1, 0), line("start", "b", 2, 0), line("start", "a", 3, 0)]);
         assert!(doubled(&[1, 2, 99], &keys).is_empty());
-        assert_eq!(doubled(&[1, 2, 3], &keys), ["/a.ts"]);
+        assert_eq!(doubled(&[1, 2, 3], &keys), [key_of("a")]);
     }
 }

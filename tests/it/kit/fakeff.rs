@@ -117,14 +117,17 @@ fn built() -> PathBuf {
     built
 }
 
-/// What names a channel in script and log: a piece of its address, in which hosts are in lower case.
-fn key_of(name: &str) -> String {
-    format!("/{}.ts", name.to_lowercase())
+/// What names a channel in script and log: the group that it is sent to, one for each name.
+pub(crate) fn key_of(name: &str) -> String {
+    let hash = name.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    // Three digits each, so that none stands in another.
+    let [a, b, c] = [hash, hash / 150, hash / 22_500].map(|part| 100 + part % 150);
+    format!("239.{a}.{b}.{c}")
 }
 
 /// The address of a fake channel: of the kind that FFmpeg hears by itself. The fake one never does.
 pub(crate) fn address_of(name: &str) -> String {
-    format!("udp://{name}.ts:9")
+    format!("udp://{}:9", key_of(name))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a test run")]

@@ -129,9 +129,11 @@ impl Own {
         let [.., high, low] = std::process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, 100 + high % 100, low, 1);
         let (mut playlist, mut script) = ("#EXTM3U\n".to_owned(), String::new());
-        for (name, modes) in channels.unwrap_or(&CHANNELS) {
-            writeln!(playlist, "#EXTINF:-1,{name}\nudp://{name}.ts:9")?;
-            writeln!(script, "/{name}.ts: {modes}")?;
+        for (index, (name, modes)) in channels.unwrap_or(&CHANNELS).iter().enumerate() {
+            // A group of its own, so that nobody has to be called. What stands in for FFmpeg hears none.
+            let group = format!("239.255.100.{}", 100 + index);
+            writeln!(playlist, "#EXTINF:-1,{name}\nudp://{group}:9")?;
+            writeln!(script, "{group}: {modes}")?;
         }
         fs::write(folder.join("fakeff.script"), script)?;
         fs::write(folder.join("channels.m3u"), playlist)?;
