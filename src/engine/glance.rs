@@ -5,10 +5,9 @@
 //! work has seen nothing, which is no reason for anything. What the pictures mean is decided in `pure::rules::blank`,
 //! when a glance is due in `pure::rules::pool`.
 
-use super::probe::{give, hear};
-use super::process::{self, Prober};
+use super::probe::{converse, hear};
+use super::process;
 use super::relay::Expect;
-use crate::clock;
 use pure::limits::{GLANCE_KILL_MS, GLANCE_PIXELS, GLANCE_SOUND_BYTES_MAX};
 use pure::rules::blank::Pixels;
 use pure::rules::gate::GlancePermit;
@@ -64,34 +63,21 @@ async fn glance_within(kill_ms: u64, permit: GlancePermit, ffmpeg: &Path, excerp
         return Glanced::default();
     }
     let arguments: Vec<&str> = INPUT.into_iter().chain(picture.into_iter().chain(sound).flatten()).collect();
-    let mut prober = match process::glance(permit, ffmpeg, &arguments) {
+    let prober = match process::glance(permit, ffmpeg, &arguments) {
         Ok(prober) => prober,
         Err(error) => {
             tracing::debug!(program = %ffmpeg.display(), %error, "FFmpeg could not be started for a glance");
             return Glanced::default();
         }
     };
-    let glanced = {
-        let Prober { stdin, stdout, stderr, reaper: _ } = &mut prober;
-        let seeing = async {
-            let giving = async {
-                give(stdin, excerpt).await;
-                Ok(())
-            };
-            let ((), seen, peak) = tokio::try_join!(giving, hear(stdout, GLANCE_PIXELS), loudest(stderr)).ok()?;
-            Some(Glanced { picture: seen.into_boxed_slice().try_into().ok(), peak: peak.filter(|_| expect.audio) })
-        };
-        tokio::select! {
-            glanced = seeing => glanced,
-            () = clock::pause(kill_ms) => None,
-        }
-    };
-    if glanced.is_none() {
-        prober.reaper.group().kill();
-    }
-    match (prober.reaper.reap().await, glanced) {
+    let seen = converse(prober, excerpt, kill_ms, async |stdout, stderr| {
+        tokio::try_join!(hear(stdout, GLANCE_PIXELS), loudest(stderr))
+    });
+    match seen.await {
         // Where one of the two cannot be decoded, the other one still counts.
-        (Ok(status), Some(glanced)) if status.code().is_some() => glanced,
+        Ok((status, (seen, peak))) if status.code().is_some() => {
+            Glanced { picture: seen.into_boxed_slice().try_into().ok(), peak: peak.filter(|_| expect.audio) }
+        }
         _ => Glanced::default(),
     }
 }

@@ -14,8 +14,9 @@ use pure::rules::health::ProbeResult;
 use pure::wire::ts::{Inspector, PACKET_BYTES};
 use std::io;
 use std::path::Path;
+use std::process::ExitStatus;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::ChildStdin;
+use tokio::process::{ChildStderr, ChildStdout};
 
 /// Source: ffprobe(1) of FFmpeg 5.1 and 8.0. The demuxer is pinned, and nothing but the pipe can be opened.
 const ARGUMENTS: [&str; 14] = [
@@ -49,28 +50,21 @@ async fn probe_within(kill_ms: u64, permit: ProbePermit, ffprobe: &Path, excerpt
     if !has_join_point(excerpt) {
         return Found::NOTHING;
     }
-    let mut prober = match process::probe(permit, ffprobe, &ARGUMENTS) {
+    let prober = match process::probe(permit, ffprobe, &ARGUMENTS) {
         Ok(prober) => prober,
         Err(error) => {
             tracing::debug!(program = %ffprobe.display(), %error, "ffprobe could not be started");
             return Found::NOTHING;
         }
     };
-    let ended = {
-        let asking = ask(&mut prober, excerpt);
-        tokio::select! {
-            answer = asking => answer,
-            () = clock::pause(kill_ms) => None,
-        }
-    };
-    if ended.is_none() {
-        prober.reaper.group().kill();
-    }
-    match (prober.reaper.reap().await, ended) {
-        (Ok(status), Some((answer, complaint))) => {
+    let asked = converse(prober, excerpt, kill_ms, async |stdout, stderr| {
+        tokio::try_join!(hear(stdout, PROBE_ANSWER_BYTES_MAX), hear(stderr, PROBE_ANSWER_BYTES_MAX))
+    });
+    match asked.await {
+        Ok((status, (answer, complaint))) => {
             Found { result: judge(status.code(), &answer, &complaint, expect), width: width(&answer) }
         }
-        _ => Found::NOTHING,
+        Err(_) => Found::NOTHING,
     }
 }
 
@@ -102,23 +96,35 @@ fn has_join_point(excerpt: &[u8]) -> bool {
     packets.any(|packet| inspector.packet(packet).join_point)
 }
 
-/// What it answers and what it complains about, when it has said all; `None` when it says too much.
-async fn ask(prober: &mut Prober, excerpt: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let Prober { stdin, stdout, stderr, reaper: _ } = prober;
-    let giving = async {
-        give(stdin, excerpt).await;
-        Ok(())
+/// Gives a program all that it is to take in, hears what it says, for so long at most, and reaps it.
+///
+/// # Errors
+/// It took too long, said too much, or cannot be heard or reaped; then it was ended.
+pub(super) async fn converse<T>(
+    mut prober: Prober,
+    given: &[u8],
+    within_ms: u64,
+    hearing: impl AsyncFnOnce(&mut ChildStdout, &mut ChildStderr) -> io::Result<T>,
+) -> io::Result<(ExitStatus, T)> {
+    let heard = {
+        let Prober { stdin, stdout, stderr, reaper: _ } = &mut prober;
+        let giving = async {
+            if let Some(mut stdin) = stdin.take() {
+                // It may have had enough before the end, and what it says tells more than the pipe does.
+                stdin.write_all(given).await.unwrap_or_default();
+            }
+            Ok(())
+        };
+        tokio::select! {
+            heard = async { tokio::try_join!(giving, hearing(stdout, stderr)) } => heard.map(|((), heard)| heard),
+            () = clock::pause(within_ms) => Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")),
+        }
     };
-    let ((), answer, complaint) =
-        tokio::try_join!(giving, hear(stdout, PROBE_ANSWER_BYTES_MAX), hear(stderr, PROBE_ANSWER_BYTES_MAX)).ok()?;
-    Some((answer, complaint))
-}
-
-/// Gives it all that it is to look at. It may have seen enough before the end.
-pub(super) async fn give(stdin: &mut Option<ChildStdin>, excerpt: &[u8]) {
-    if let Some(mut stdin) = stdin.take() {
-        stdin.write_all(excerpt).await.unwrap_or_default();
+    if heard.is_err() {
+        prober.reaper.group().kill();
     }
+    let status = prober.reaper.reap().await?;
+    Ok((status, heard?))
 }
 
 /// All that it says.

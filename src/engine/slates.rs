@@ -4,7 +4,7 @@
 //! `pure::model::recipe::slate`, and [`super::relay`] plays it. One is made at a time, by a child that yields to all
 //! others and has a permit of the gate; it takes half of the time at most. Whoever finds none ready goes without.
 
-use super::probe::hear;
+use super::probe::{converse, hear};
 use super::process;
 use super::relay::Relay;
 use crate::clock;
@@ -22,7 +22,6 @@ use pure::wire::ts::Streams;
 use pure::wire::ts::clip::Clip;
 use std::path::Path;
 use std::rc::Rc;
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::oneshot;
 
 /// A slate that is ready.
@@ -213,28 +212,12 @@ fn next_time(now: Mono, why: &Why) -> Option<TimeOfDay> {
 /// # Errors
 /// Why there is none, for the log.
 async fn make(permit: SlatePermit, ffmpeg: &Path, order: &Order) -> Result<Clip, String> {
-    let mut child = process::slate(permit, ffmpeg, slate(order.format).args()).map_err(|error| error.to_string())?;
+    let child = process::slate(permit, ffmpeg, slate(order.format).args()).map_err(|error| error.to_string())?;
     let picture = order.card.picture();
-    let heard = {
-        let giving = async {
-            if let Some(mut stdin) = child.stdin.take() {
-                // Should it have ended, its last words say more than the pipe does.
-                stdin.write_all(&picture).await.unwrap_or_default();
-            }
-            Ok(())
-        };
-        let output = hear(&mut child.stdout, SLATE_BYTES_MAX);
-        let words = hear(&mut child.stderr, TRIAL_WORDS_BYTES_MAX);
-        tokio::select! {
-            heard = async { tokio::try_join!(giving, output, words) } => heard.map_err(|error| error.to_string()),
-            () = clock::pause(SLATE_MAKE_MS_MAX) => Err("FFmpeg took too long".to_owned()),
-        }
-    };
-    if heard.is_err() {
-        child.reaper.group().kill();
-    }
-    let status = child.reaper.reap().await.map_err(|error| error.to_string())?;
-    let ((), bytes, words) = heard?;
+    let made = converse(child, &picture, SLATE_MAKE_MS_MAX, async |stdout, stderr| {
+        tokio::try_join!(hear(stdout, SLATE_BYTES_MAX), hear(stderr, TRIAL_WORDS_BYTES_MAX))
+    });
+    let (status, (bytes, words)) = made.await.map_err(|error| format!("FFmpeg was ended: {error}"))?;
     if !status.success() {
         let words = String::from_utf8_lossy(&words);
         return Err(format!("FFmpeg ended with {status}: {}", words.lines().next().unwrap_or_default()));

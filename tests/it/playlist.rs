@@ -76,7 +76,7 @@ fn what_editors_and_providers_do_to_a_playlist_is_understood() {
          http://127.0.0.1:9/lines/bare.ts\r\n\
          #EXTINF:-1,\r\nhttp://127.0.0.1:9/\r\n\
          #EXTINF:-1,Same\r\nhttp://127.0.0.1:9/a.ts\r\n#EXTINF:-1,Same\r\nhttp://127.0.0.1:9/b.ts\r\n\
-         #EXTINF:-1,Camera\r\nrtsp://127.0.0.1/1",
+         #EXTINF:-1,Camera\r\nmms://127.0.0.1/1",
     );
     let channels = daemon.channels();
     let names: Vec<&str> = channels.iter().map(|(_, name)| name.as_str()).collect();
@@ -367,7 +367,7 @@ fn what_a_provider_keeps_secret_is_shown_nowhere() {
          #EXTINF:-1,Path\nhttp://127.0.0.1:9/live/me/SECRET42/3.ts\n\
          http://127.0.0.1:9/live/me/SECRET42/4.ts\n\
          #EXTINF:-1,HLS\nhttp://me:SECRET42@127.0.0.1:9/live/me/SECRET42/5.m3u8?password=SECRET42\n\
-         #EXTINF:-1,Refused\nrtsp://me:SECRET42@127.0.0.1/6\n\
+         #EXTINF:-1,Refused\nmms://me:SECRET42@127.0.0.1/6\n\
          #EXTINF:-1,Refused\nhttp://me:SECRET42@127.0.0.1:port/7\n",
     );
     let url = format!("http://me:SECRET42@127.0.0.1:{}/get.php?username=me&password=SECRET42", source.port());
@@ -391,7 +391,7 @@ fn what_a_provider_keeps_secret_is_shown_nowhere() {
         daemon.scan();
         assert!(daemon.problem("playlist").is_some());
     }
-    source.turn(Manner::document("#EXTM3U\n#EXTINF:-1,Name\nrtsp://me:SECRET42@h/\n"));
+    source.turn(Manner::document("#EXTM3U\n#EXTINF:-1,Name\nmms://me:SECRET42@h/\n"));
     daemon.scan();
     // Settings that cannot be read, read again.
     let broken = format!("[lineup]\nplalist = \"{url}\"\n");
