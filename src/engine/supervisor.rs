@@ -478,8 +478,9 @@ impl Supervisor {
                 let call = Call { fetcher, ffmpeg, source, channel_name, treatment, work };
                 Ok(Started::Call(Box::new(call), permit))
             }
-            (_, origin) => supply(reader, origin).and_then(|(supply, input)| {
-                let recipe = recipe(source, reader, &channel.name, treatment);
+            (_, origin) => supply(reader, origin.clone()).and_then(|(supply, input)| {
+                let found = origin.map(|origin| origin.found(source));
+                let recipe = recipe(found.as_ref().unwrap_or(source), reader, &channel.name, treatment);
                 let child = process::start(permit, &self.ffmpeg, recipe.args(), work, input)?;
                 Ok(Started::Child(Box::new(child), supply))
             }),
