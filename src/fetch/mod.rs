@@ -177,13 +177,12 @@ impl Fetcher {
         if *first % len == place {
             *first = (place + 1) % len;
         }
-        if let Some(host) = provider.stand_in(url, *first).or_else(|| (*first == 0).then(|| url.clone())) {
-            tracing::info!(
-                subscription = provider.id,
-                host = host.host(),
-                "provider not reached, another host is next"
-            );
-        }
+        tracing::debug!(
+            subscription = provider.id,
+            place,
+            next = *first,
+            "a host was not reached, another one is next"
+        );
     }
 
     /// How far an address leads that the owner typed, or that stands in a file of his.
