@@ -146,6 +146,28 @@ fn a_proxy_opens_no_door_of_the_house() {
 }
 
 #[test]
+fn a_proxy_that_is_down_keeps_everything_at_home() {
+    // At stake: the address that a proxy hides. The provider can be reached without it here; nobody may try.
+    let source = Source::document("#EXTM3U\n#EXTINF:-1,x\nhttp://127.0.0.1:9/x\n");
+    let daemon = Daemon::demo();
+    let body = json!({"kind": "playlist", "address": source.url("/list.m3u"), "proxy": "http://me:s3cr3t@127.0.0.1:9",
+        "hosts": [format!("127.0.0.1:{}", source.port())]});
+    let id = add(&daemon, &body);
+    let why = error(&daemon, id);
+    assert!(why.contains("its proxy cannot be used: 127.0.0.1 port 9 refuses connections"), "{why}");
+    assert!(daemon.problem("playlist").unwrap().contains("its proxy cannot be used"));
+    // Nor after the next start, when the proxy is read from where it is kept.
+    let setup = daemon.setup.clone();
+    drop(daemon);
+    let daemon = setup.start();
+    wait_until("it was tried again", Duration::from_secs(20), || error(&daemon, id).contains("its proxy"));
+    assert_eq!(source.connections(), 0);
+    good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"proxy": ""}));
+    wait_until("without a proxy it is there", Duration::from_secs(20), || error(&daemon, id).is_empty());
+    assert!(source.connections() > 0);
+}
+
+#[test]
 fn a_tunnel_is_asked_for_where_the_server_speaks_tls() {
     let source = Source::document("no TLS");
     let relay = Relay::http(source.port(), Some(LOGIN));
@@ -193,7 +215,7 @@ fn another_host_stands_in_and_the_first_is_back_after_a_restart() {
     let setup = daemon.setup.clone();
     drop(daemon);
     let daemon = setup.start();
-    wait_until("its channels are there", Duration::from_secs(20), || daemon.channels().len() == 2);
+    daemon.wait_for_lineup();
     play(&daemon, 1).unwrap();
     assert_eq!(second.connections(), 3);
     assert!(back.connections() > 0);

@@ -159,6 +159,9 @@ impl Subscription {
         if self.hosts.len() > HOSTS_MAX {
             return Err(FieldError::new("hosts", format!("at most {HOSTS_MAX} hosts")));
         }
+        if self.kind == Kind::Upload && !self.hosts.is_empty() {
+            return Err(FieldError::new("hosts", "an uploaded playlist has no host that others could stand in for"));
+        }
         if !(REFRESH_S_MIN..=REFRESH_S_MAX).contains(&self.refresh_s) {
             return Err(FieldError::new("refresh_s", format!("{REFRESH_S_MIN} to {REFRESH_S_MAX} seconds")));
         }
@@ -478,6 +481,7 @@ mod tests {
             ("name", Subscription { name: "a\nb".to_owned(), ..good.clone() }),
             ("user_agent", Subscription { user_agent: Some("ü".to_owned()), ..good.clone() }),
             ("hosts", Subscription { hosts: vec!["a".parse().unwrap(); HOSTS_MAX + 1], ..good.clone() }),
+            ("hosts", Subscription { hosts: vec!["a".parse().unwrap()], ..Subscription::new(Kind::Upload) }),
             ("refresh_s", Subscription { refresh_s: 1, ..good.clone() }),
             ("streams_max", Subscription { streams_max: Some(0), ..good.clone() }),
             ("username", Subscription { kind: Kind::Xtream, ..good.clone() }),
