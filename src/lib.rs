@@ -41,6 +41,7 @@
 //! | mark | what the owner thinks of a channel: a favourite, hidden, or neither |
 //! | guide number | `5.1`, what a viewer types; always text |
 //! | subscription | a playlist, a login or another box that the owner takes channels from |
+//! | provider | who stands behind a subscription, and how he is reached: what he wants to see, a proxy, hosts that stand in |
 //! | entry, listing | what a subscription lists, one by one and as a whole: the provider's layer |
 //! | change set | what one refresh changed in a listing |
 //! | adopt | make a channel, with an id and a number for life, of an entry that the owner wants |
@@ -90,10 +91,10 @@
 //!
 //! **I am a segment of a playlist.** `engine::upstream` knows that I am next, because `pure::rules::window` says so of the
 //! playlist that `pure::wire::hls` has read. [`fetch`] resolves my host, lets `pure::rules::reach` judge every address of
-//! it, and connects to one that passed; what my playlist's server names may lead no further than to where it is itself.
-//! I am decrypted and go into the ring. If my playlist is of a kind that FFmpeg reads better, the attempt ends without a
-//! verdict, and an FFmpeg fetches me by itself; each connection that it wants it asks of [`fetch::proxy`], which judges as
-//! strictly. `pure::rules::pool` sees an attempt like any other.
+//! it, and connects to one that passed, or asks my provider's proxy to (`fetch/via.rs`); what my playlist's server names
+//! may lead no further than to where it is itself. I am decrypted and go into the ring. If my playlist is of a kind that
+//! FFmpeg reads better, the attempt ends without a verdict, and an FFmpeg fetches me by itself; each connection that it
+//! wants it asks of [`fetch::proxy`], which judges as strictly. `pure::rules::pool` sees an attempt like any other.
 //!
 //! **I am `?transcode=mobile`.** `doors::http::route` knows my name or says 802, and I become part of the picture that
 //! a slot plays. At each start of my child `pure::rules::encoders` chooses an encoder among those whose trial went

@@ -41,7 +41,10 @@ pub(super) fn call(
         let Call { fetcher, ffmpeg, source, channel_name, treatment, work } = call;
         let finding = async {
             match to_call(&source) {
-                Some((url, reach)) => fetcher.find(url, reach).await.map(Some),
+                Some((url, reach)) => {
+                    let Source::Url { provider, .. } = &source else { return Ok(None) };
+                    fetcher.find(url, reach, provider.as_deref()).await.map(Some)
+                }
                 None => Ok(None),
             }
         };

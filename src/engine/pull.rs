@@ -5,7 +5,7 @@
 
 use super::relay::{Patience, Relay, Verdict};
 use super::tend::{Alive, Exited, Living, Teller, What};
-use super::upstream::{Broken, Origin, Piece, Upstream};
+use super::upstream::{Broken, Piece, Remote, Upstream};
 use crate::clock;
 use crate::fetch::Rest;
 use hyper::body::Bytes;
@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 /// permit on it.
 pub(super) fn pull(
     permit: SpawnPermit,
-    origin: Origin,
+    origin: Remote,
     relay: Rc<Relay>,
     living: Living,
     tell: Teller,
@@ -40,7 +40,7 @@ pub(super) fn pull(
     run(stop, origin, relay, living, tell)
 }
 
-async fn run(stop: Rc<Notify>, origin: Origin, relay: Rc<Relay>, living: Living, tell: Teller) {
+async fn run(stop: Rc<Notify>, origin: Remote, relay: Rc<Relay>, living: Living, tell: Teller) {
     let broken = tokio::select! {
         biased;
         () = stop.notified() => Broken::new(End::Plain, "it was ended"),
@@ -52,7 +52,7 @@ async fn run(stop: Rc<Notify>, origin: Origin, relay: Rc<Relay>, living: Living,
 }
 
 /// As [`read`]. Where nobody is to blame, nothing else keeps the next try from following at once.
-async fn patient(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
+async fn patient(origin: &Remote, relay: &Relay, tell: &Teller) -> Broken {
     let broken = read(origin, relay, tell).await;
     if broken.end == End::Clock {
         clock::pause(CLOCK_RETRY_MS).await;
@@ -60,7 +60,7 @@ async fn patient(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
     broken
 }
 
-async fn read(origin: &Origin, relay: &Relay, tell: &Teller) -> Broken {
+async fn read(origin: &Remote, relay: &Relay, tell: &Teller) -> Broken {
     let mut upstream = match Upstream::open(origin).await {
         Ok(upstream) => upstream,
         Err(broken) => return give_up(broken, tell).await,
@@ -181,7 +181,7 @@ impl IntoRing<'_> {
 
 /// Gives a child what it is to work on, at the child's pace, until there is no more; says why. `hungry`: since when the
 /// source is waited for.
-pub(super) async fn feed(origin: &Origin, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>, tell: &Teller) -> Broken {
+pub(super) async fn feed(origin: &Remote, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>, tell: &Teller) -> Broken {
     hungry.set(Some(clock::mono()));
     let mut upstream = match Upstream::open(origin).await {
         Ok(upstream) if upstream.is_playlist() => {

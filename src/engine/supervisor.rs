@@ -495,7 +495,7 @@ impl Supervisor {
         let reader = self.reader(Origin { channel: id, source: place }, source);
         let is_live = reader.class() == SourceClass::Live;
         let living = self.living(slot).clone();
-        let started = match (work, upstream::Origin::of(&self.fetcher, source)) {
+        let started = match (work, upstream::Remote::of(&self.fetcher, source)) {
             (Work::Pull, Some(origin)) => Ok(Started::Task(origin, permit)),
             _ if to_call(source).is_some() => {
                 let (fetcher, ffmpeg, source) = (self.fetcher.clone(), self.ffmpeg.clone(), source.clone());
@@ -503,8 +503,9 @@ impl Supervisor {
                 let call = Call { fetcher, ffmpeg, source, channel_name, treatment, work };
                 Ok(Started::Call(Box::new(call), permit))
             }
-            (_, origin) => supply(reader, origin).and_then(|(supply, input)| {
-                let recipe = recipe(source, reader, &channel.name, treatment);
+            (_, origin) => supply(reader, origin.clone()).and_then(|(supply, input)| {
+                let found = origin.map(|origin| origin.found(source));
+                let recipe = recipe(found.as_ref().unwrap_or(source), reader, &channel.name, treatment);
                 let child = process::start(permit, &self.ffmpeg, recipe.args(), work, input)?;
                 Ok(Started::Child(Box::new(child), supply))
             }),
@@ -745,7 +746,7 @@ impl Supervisor {
 /// An attempt that has begun.
 enum Started {
     /// To be pulled by a task, on which the permit is spent.
-    Task(upstream::Origin, SpawnPermit),
+    Task(upstream::Remote, SpawnPermit),
     /// A child that is started once it is known whom it may call; the permit is spent on it.
     Call(Box<Call>, SpawnPermit),
     /// A child, and what it gets from us.
@@ -753,7 +754,7 @@ enum Started {
 }
 
 /// What a child gets from us, and how.
-fn supply(reader: Reader, origin: Option<upstream::Origin>) -> Result<(tend::Supply, Input), StartError> {
+fn supply(reader: Reader, origin: Option<upstream::Remote>) -> Result<(tend::Supply, Input), StartError> {
     Ok(match (reader, origin) {
         (Reader::TransportStream, Some(origin)) => (tend::Supply::Fed(origin), Input::Fed),
         (Reader::File | Reader::Hls, Some(origin)) => {

@@ -10,7 +10,7 @@ use super::probe::Found;
 use super::process::{Child, Group, StartError};
 use super::pull::feed;
 use super::relay::{Patience, Relay, Verdict};
-use super::upstream::{Broken, Origin};
+use super::upstream::{Broken, Remote};
 use crate::clock;
 use crate::fetch::proxy::Proxy;
 use pure::limits::{COALESCE_AFTER_MS, COALESCE_MS, READ_BYTES_MAX, STARVED_MS, TERM_MS};
@@ -155,7 +155,7 @@ pub(super) enum Supply {
     /// Nothing.
     None,
     /// What it works on.
-    Fed(Origin),
+    Fed(Remote),
     /// Connections.
     Proxy(Proxy),
 }

@@ -13,6 +13,7 @@ use hyper::body::Bytes;
 use pure::limits::{HLS_BYTES_MAX, HLS_MISSES_MAX, HLS_SEGMENT_BYTES_MAX, PULL_COALESCE_MS};
 use pure::model::headers::Headers;
 use pure::model::lineup::Source;
+use pure::model::provider::Provider;
 use pure::model::recipe::{self, Reader};
 use pure::model::source_url::SourceUrl;
 use pure::rules::failure::{End, Failure};
@@ -22,6 +23,7 @@ use pure::time::Mono;
 use pure::wire::hls::{self, Media, Playlist};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// Why no more comes.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub(super) enum Piece {
 
 /// A source that is to be opened.
 #[derive(Clone)]
-pub(super) struct Origin {
+pub(super) struct Remote {
     fetcher: Fetcher,
     url: SourceUrl,
     reach: Reach,
@@ -80,25 +82,37 @@ pub(super) struct Origin {
 struct Wants {
     user_agent: String,
     headers: Headers,
+    provider: Option<Arc<Provider>>,
 }
 
 impl Wants {
     fn ask<'a>(&'a self, url: &'a SourceUrl, reach: Reach) -> Ask<'a> {
-        Ask { user_agent: Some(&self.user_agent), headers: Some(&self.headers), ..Ask::new(url, reach) }
+        let (user_agent, headers) = (Some(self.user_agent.as_str()), Some(&self.headers));
+        Ask { user_agent, headers, provider: self.provider.as_deref(), ..Ask::new(url, reach) }
     }
 }
 
-impl Origin {
+impl Remote {
     /// Of a source on the network.
     pub(super) fn of(fetcher: &Fetcher, source: &Source) -> Option<Self> {
-        let Source::Url { url, reach, headers, .. } = source else { return None };
-        let wants = Wants { user_agent: recipe::user_agent(source), headers: headers.clone() };
+        let Source::Url { url, reach, headers, provider, .. } = source else { return None };
+        let headers = provider.as_ref().map_or_else(|| headers.clone(), |by| headers.under(&by.headers));
+        let wants = Wants { user_agent: recipe::user_agent(source), headers, provider: provider.clone() };
         Some(Self { fetcher: fetcher.clone(), url: url.clone(), reach: *reach, wants })
     }
 
     /// A proxy for a child that fetches it by itself.
     pub(super) fn proxy(&self) -> io::Result<Proxy> {
-        Proxy::new(&self.fetcher, &self.url, self.reach)
+        Proxy::new(&self.fetcher, &self.url, self.reach, self.wants.provider.clone())
+    }
+
+    /// The source as such a child is told of it: at the host where it was found.
+    pub(super) fn found(&self, source: &Source) -> Source {
+        let mut found = source.clone();
+        if let Source::Url { url, reach, provider, .. } = &mut found {
+            (*url, *reach) = self.fetcher.place(url, *reach, provider.as_deref());
+        }
+        found
     }
 }
 
@@ -112,8 +126,8 @@ pub(super) enum Upstream {
 
 impl Upstream {
     /// Asks the source, and finds out what it is.
-    pub(super) async fn open(origin: &Origin) -> Result<Self, Broken> {
-        let Origin { fetcher, url, reach, wants } = origin;
+    pub(super) async fn open(origin: &Remote) -> Result<Self, Broken> {
+        let Remote { fetcher, url, reach, wants } = origin;
         let mut session = fetcher.session();
         let mut answer = session.get(wants.ask(url, *reach)).await?;
         let first = answer.next().await?;

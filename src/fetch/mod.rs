@@ -9,13 +9,14 @@ mod names;
 pub mod proxy;
 mod socket;
 mod tls;
+mod via;
 
 use http_body_util::Empty;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RANGE, RETRY_AFTER,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -25,11 +26,14 @@ use pure::limits::{
     RETRY_AFTER_MS_MAX,
 };
 use pure::model::headers::Headers;
+use pure::model::provider::{Provider, ProxyUrl};
 use pure::model::source_url::{Scheme, SourceUrl};
 use pure::rules::failure::{End, Failure};
 use pure::rules::reach::{Reach, Zone};
 use pure::wire::percent;
 use socket::{Pace, Socket};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -42,6 +46,7 @@ use tls::Trust;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use via::{Forwards, Wire};
 
 /// What something could not be fetched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,10 @@ pub enum Kind {
     Clock,
     /// It answers with this status; after so many milliseconds it may be asked again, if it says so.
     Status(u16, Option<u64>),
+    /// Its provider's proxy cannot be used, or does not let us go there.
+    Proxy,
+    /// And that wants another login.
+    ProxyLogin,
     /// It broke off, or does not speak HTTP.
     Broken,
 }
@@ -79,13 +88,20 @@ impl FetchError {
         End::Failed(match self.kind {
             Kind::Policy => Failure::Policy,
             Kind::Dns => Failure::Dns,
-            Kind::Connect => Failure::Connect,
+            Kind::Connect | Kind::Proxy => Failure::Connect,
             Kind::Clock => return End::Clock,
-            Kind::Status(401 | 403 | 407, _) => Failure::Auth,
+            Kind::ProxyLogin | Kind::Status(401 | 403 | 407, _) => Failure::Auth,
             Kind::Status(429 | 503, Some(retry_ms)) => return End::Busy { retry_ms },
             Kind::Status(..) => Failure::Http,
             Kind::Broken => return End::Plain,
         })
+    }
+}
+
+impl FetchError {
+    /// Whether another host may do better.
+    const fn is_unreachable(&self) -> bool {
+        matches!(self.kind, Kind::Dns | Kind::Connect | Kind::Status(500..=599, _))
     }
 }
 
@@ -106,6 +122,8 @@ pub struct Ask<'a> {
     pub user_agent: Option<&'a str>,
     /// And what else, wherever he sends us.
     pub headers: Option<&'a Headers>,
+    /// How it is reached, if its provider has a way of his own.
+    pub provider: Option<&'a Provider>,
     /// Only these bytes: the first one, and how many.
     pub range: Option<(u64, u64)>,
     /// `If-…` headers: only where it is not as it was. If it is, the answer is an error with the status 304.
@@ -115,7 +133,7 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// All of `url`.
     pub const fn new(url: &'a SourceUrl, reach: Reach) -> Self {
-        Self { url, reach, user_agent: None, headers: None, range: None, conditions: &[] }
+        Self { url, reach, user_agent: None, headers: None, provider: None, range: None, conditions: &[] }
     }
 }
 
@@ -127,12 +145,44 @@ struct Shared {
     names: Names,
     trust: Trust,
     this_box: bool,
+    /// Where to look first for what is a provider's, by his id: where it was found the last time.
+    places: RefCell<BTreeMap<u32, usize>>,
 }
 
 impl Fetcher {
     /// `this_box`: whether what the owner types may be on this box itself.
     pub fn new(this_box: bool) -> Self {
-        Self(Rc::new(Shared { names: Names::default(), trust: Trust::default(), this_box }))
+        Self(Rc::new(Shared { names: Names::default(), trust: Trust::default(), this_box, places: RefCell::default() }))
+    }
+
+    /// Where something is looked for first, and how far that may lead: at the host itself, or at one that the owner said
+    /// stands in for it.
+    pub fn place(&self, url: &SourceUrl, reach: Reach, provider: Option<&Provider>) -> (SourceUrl, Reach) {
+        let place = provider.and_then(|provider| self.nth_place(url, provider, 0).1);
+        place.map_or_else(|| (url.clone(), reach), |url| (url, self.typed()))
+    }
+
+    fn nth_place(&self, url: &SourceUrl, provider: &Provider, nth: usize) -> (usize, Option<SourceUrl>) {
+        let first = self.0.places.borrow().get(&provider.id).copied().unwrap_or_default();
+        let place = (first + nth) % provider.places_len(url);
+        (place, provider.stand_in(url, place))
+    }
+
+    /// Notes that a provider could not be reached at a place: the next one is the first from now on.
+    fn leave(&self, url: &SourceUrl, provider: &Provider, place: usize) {
+        let mut places = self.0.places.borrow_mut();
+        let first = places.entry(provider.id).or_default();
+        let len = provider.places_len(url);
+        // Unless somebody else found out before.
+        if *first % len == place {
+            *first = (place + 1) % len;
+        }
+        tracing::debug!(
+            subscription = provider.id,
+            place,
+            next = *first,
+            "a host was not reached, another one is next"
+        );
     }
 
     /// How far an address leads that the owner typed, or that stands in a file of his.
@@ -144,12 +194,16 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError`]: there is no such name, or none of its addresses may be called.
-    pub async fn find(&self, url: &SourceUrl, reach: Reach) -> Result<IpAddr, FetchError> {
+    pub async fn find(&self, url: &SourceUrl, reach: Reach, provider: Option<&Provider>) -> Result<IpAddr, FetchError> {
         if url.scheme().is_datagrams() {
             // Another's name stands for what he sends to this box.
             let address = url.host().parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             let refused = || FetchError::new(Kind::Policy, "only an address that you type may have this box listen");
             return reach.hears(address).then_some(address).ok_or_else(refused);
+        }
+        if provider.is_some_and(|provider| provider.proxy.is_some()) {
+            let text = "its subscription has a proxy, which carries HTTP and nothing else";
+            return Err(FetchError::new(Kind::Policy, text));
         }
         let found = self.0.names.resolve(url.host(), reach).await?;
         // There is one try, and more boxes have IPv6 that leads nowhere than servers have no IPv4.
@@ -163,18 +217,18 @@ impl Fetcher {
     }
 
     /// Connects to one of the addresses of a host, the first that answers (RFC 8305).
-    async fn connect(&self, url: &SourceUrl, reach: Reach) -> Result<(TcpStream, Zone), FetchError> {
-        let addresses = self.0.names.resolve(url.host(), reach).await?;
-        let mut left = addresses.iter().map(|(address, zone)| (SocketAddr::new(*address, url.port()), *zone));
+    async fn connect(&self, host: &str, port: u16, reach: Reach) -> Result<(TcpStream, Zone), FetchError> {
+        let addresses = self.0.names.resolve(host, reach).await?;
+        let mut left = addresses.iter().map(|(address, zone)| (SocketAddr::new(*address, port), *zone));
         let mut trying = JoinSet::new();
         let mut last = None;
         loop {
             if let Some((address, zone)) = left.next() {
                 trying.spawn_local(async move { (TcpStream::connect(address).await, zone) });
             } else if trying.is_empty() {
-                self.0.names.distrust(url.host());
+                self.0.names.distrust(host);
                 let error = last.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
-                return Err(FetchError::new(Kind::Connect, explain_connect(url, &error)));
+                return Err(FetchError::new(Kind::Connect, explain_connect(host, port, &error)));
             }
             let patience = if left.len() > 0 { EYEBALLS_MS } else { CONNECT_MS_MAX };
             match tokio::time::timeout(Duration::from_millis(patience), trying.join_next()).await {
@@ -187,15 +241,15 @@ impl Fetcher {
                 Ok(Some(Err(_)) | None) => {}
                 Err(_) if left.len() > 0 => {}
                 Err(_) => {
-                    self.0.names.distrust(url.host());
-                    return Err(FetchError::new(Kind::Connect, format!("{} does not answer", url.host())));
+                    self.0.names.distrust(host);
+                    return Err(FetchError::new(Kind::Connect, format!("{host} does not answer")));
                 }
             }
         }
     }
 
-    async fn open(&self, url: &SourceUrl, reach: Reach) -> Result<Connection, FetchError> {
-        let (stream, zone) = self.connect(url, reach).await?;
+    async fn open(&self, url: &SourceUrl, reach: Reach, proxy: Option<&ProxyUrl>) -> Result<Connection, FetchError> {
+        let Wire { stream, zone, forwards } = self.reach_out(url, reach, proxy).await?;
         let pace = Pace::default();
         let stream = Socket::new(stream, Rc::clone(&pace));
         let (sender, driver) = match url.scheme() {
@@ -208,6 +262,8 @@ impl Fetcher {
             host: url.host().to_owned(),
             port: url.port(),
             zone,
+            proxy: proxy.cloned(),
+            forwards,
             sender,
             driver: Some(driver),
             pace,
@@ -215,14 +271,14 @@ impl Fetcher {
     }
 }
 
-fn explain_connect(url: &SourceUrl, error: &io::Error) -> String {
+fn explain_connect(host: &str, port: u16, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => format!("{} port {} refuses connections", url.host(), url.port()),
+        io::ErrorKind::ConnectionRefused => format!("{host} port {port} refuses connections"),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            format!("there is no way to {}; is the network up?", url.host())
+            format!("there is no way to {host}; is the network up?")
         }
-        io::ErrorKind::TimedOut => format!("{} does not answer", url.host()),
-        _ => format!("no connection to {}: {error}", url.host()),
+        io::ErrorKind::TimedOut => format!("{host} does not answer"),
+        _ => format!("no connection to {host}: {error}"),
     }
 }
 
@@ -253,6 +309,9 @@ struct Connection {
     host: String,
     port: u16,
     zone: Zone,
+    /// What it goes through, and how that is asked.
+    proxy: Option<ProxyUrl>,
+    forwards: Option<Forwards>,
     sender: Sender,
     /// None once the connection has ended.
     driver: Option<Driver>,
@@ -260,14 +319,15 @@ struct Connection {
 }
 
 impl Connection {
-    fn serves(&self, url: &SourceUrl, reach: Reach) -> bool {
+    fn serves(&self, url: &SourceUrl, reach: Reach, proxy: Option<&ProxyUrl>) -> bool {
         (self.scheme, self.host.as_str(), self.port) == (url.scheme(), url.host(), url.port())
+            && self.proxy.as_ref() == proxy
             && reach.allows(self.zone)
             && self.sender.is_ready()
     }
 
     async fn send(&mut self, ask: &Ask<'_>, url: &SourceUrl) -> Result<Response<Incoming>, FetchError> {
-        let request = request(ask, url)?;
+        let request = request(ask, url, self.forwards.as_ref())?;
         let mut answering = pin!(self.sender.send_request(request));
         let driver = &mut self.driver;
         let answering = poll_fn(|context| {
@@ -290,16 +350,22 @@ fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
     }
 }
 
-fn request(ask: &Ask<'_>, url: &SourceUrl) -> Result<Request<Empty<Bytes>>, FetchError> {
+fn request(ask: &Ask<'_>, url: &SourceUrl, forwards: Option<&Forwards>) -> Result<Request<Empty<Bytes>>, FetchError> {
     let host = if url.host().contains(':') { format!("[{}]", url.host()) } else { url.host().to_owned() };
     let is_default_port = url.scheme().default_port() == Some(url.port());
     let host = if is_default_port { host } else { format!("{host}:{}", url.port()) };
     let ours = HeaderValue::from_static(concat!("tunerd/", env!("CARGO_PKG_VERSION")));
     let user_agent = ask.user_agent.and_then(|text| HeaderValue::from_str(text).ok()).unwrap_or(ours);
-    let mut request =
-        Request::get(url.path_and_query()).header(HOST, host).header(ACCEPT, "*/*").header(USER_AGENT, user_agent);
+    let target = match forwards {
+        Some(_) => format!("http://{host}{}", url.path_and_query()),
+        None => url.path_and_query().to_owned(),
+    };
+    let mut request = Request::get(target).header(HOST, host).header(ACCEPT, "*/*").header(USER_AGENT, user_agent);
     if let Some(userinfo) = url.userinfo() {
-        request = request.header(AUTHORIZATION, basic(userinfo));
+        request = request.header(AUTHORIZATION, login_of(userinfo));
+    }
+    if let Some(authorization) = forwards.and_then(|forwards| forwards.authorization.as_ref()) {
+        request = request.header(PROXY_AUTHORIZATION, authorization);
     }
     if let Some((from, len)) = ask.range {
         request = request.header(RANGE, format!("bytes={from}-{}", from.saturating_add(len.max(1)) - 1));
@@ -325,9 +391,25 @@ impl Session {
     /// # Errors
     /// [`FetchError`], within a bounded time.
     pub async fn get(&mut self, ask: Ask<'_>) -> Result<Answer, FetchError> {
-        let mut url = ask.url.clone();
+        let Some(provider) = ask.provider else { return self.get_at(ask, ask.url.clone(), ask.reach).await };
+        let mut first_error = None;
+        for _ in 0..provider.places_len(ask.url) {
+            let (place, stand_in) = self.fetcher.nth_place(ask.url, provider, 0);
+            let reach = if stand_in.is_some() { self.fetcher.typed() } else { ask.reach };
+            match self.get_at(ask, stand_in.unwrap_or_else(|| ask.url.clone()), reach).await {
+                Err(error) if error.is_unreachable() && provider.has(ask.url) && !provider.hosts.is_empty() => {
+                    self.fetcher.leave(ask.url, provider, place);
+                    first_error.get_or_insert(error);
+                }
+                done => return done,
+            }
+        }
+        Err(first_error.unwrap_or_else(|| FetchError::new(Kind::Connect, "it is nowhere")))
+    }
+
+    async fn get_at(&mut self, ask: Ask<'_>, mut url: SourceUrl, reach: Reach) -> Result<Answer, FetchError> {
         // The settings may have changed since it was said how far it may lead.
-        let mut reach = ask.reach.min(self.fetcher.typed());
+        let mut reach = reach.min(self.fetcher.typed());
         for _ in 0..=REDIRECTS_MAX {
             let (response, connection) = self.exchange(&ask, &url, reach).await?;
             let status = response.status();
@@ -342,6 +424,9 @@ impl Session {
                 continue;
             }
             if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+                if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && connection.forwards.is_some() {
+                    return Err(via::no_login());
+                }
                 let retry_ms = retry_after_ms(response.headers());
                 let text = format!("its server answers {}", status.as_u16());
                 return Err(FetchError::new(Kind::Status(status.as_u16(), retry_ms), text));
@@ -361,14 +446,15 @@ impl Session {
         url: &SourceUrl,
         reach: Reach,
     ) -> Result<(Response<Incoming>, Connection), FetchError> {
-        if let Some(at) = self.idle.iter().position(|connection| connection.serves(url, reach)) {
+        let proxy = ask.provider.and_then(|provider| provider.proxy.as_ref());
+        if let Some(at) = self.idle.iter().position(|connection| connection.serves(url, reach, proxy)) {
             let mut connection = self.idle.swap_remove(at);
             // Its server may just have closed it; that is no answer yet.
             if let Ok(response) = connection.send(ask, url).await {
                 return Ok((response, connection));
             }
         }
-        let mut connection = self.fetcher.open(url, reach).await?;
+        let mut connection = self.fetcher.open(url, reach, proxy).await?;
         let response = connection.send(ask, url).await?;
         Ok((response, connection))
     }
@@ -531,11 +617,16 @@ impl Rest {
     }
 }
 
-/// RFC 7617; user and password stand percent-encoded in an address.
-fn basic(userinfo: &str) -> String {
-    use base64::Engine as _;
+/// User and password stand percent-encoded in an address.
+fn login_of(userinfo: &str) -> String {
     let userinfo = if userinfo.contains(':') { userinfo.to_owned() } else { format!("{userinfo}:") };
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(percent::decode(&userinfo)))
+    basic(&percent::decode(&userinfo))
+}
+
+/// RFC 7617.
+fn basic(login: &[u8]) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))
 }
 
 #[cfg(test)]
@@ -544,7 +635,7 @@ mod tests {
 
     #[test]
     fn a_login_in_an_address_becomes_a_header() {
-        assert_eq!(basic("Aladdin:open%20sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(login_of("Aladdin:open%20sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
     }
 
     #[test]

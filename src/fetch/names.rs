@@ -4,7 +4,7 @@ use super::{FetchError, Kind};
 use crate::clock;
 use nix::ifaddrs::getifaddrs;
 use pure::limits::{NAME_ADDRESSES_MAX, NAME_FRESH_MS, NAME_STALE_MS, NAMES_MAX, RESOLVE_MS_MAX};
-use pure::rules::reach::{Reach, Zone, zone};
+use pure::rules::reach::{Reach, Zone, zone, zone_of_target};
 use pure::time::Mono;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -40,7 +40,8 @@ impl Names {
         let judged = addresses.iter().map(|address| (*address, zone(*address, |one| ours.contains(&one))));
         let allowed: heapless::Vec<_, NAME_ADDRESSES_MAX> = judged.filter(|(_, zone)| reach.allows(*zone)).collect();
         if allowed.is_empty() {
-            let text = format!("{host} is {}", explain_zone(&addresses, &ours));
+            let nearest = addresses.iter().map(|address| zone(*address, |one| ours.contains(&one))).min();
+            let text = format!("{host} is {}", explain_zone(nearest.unwrap_or(Zone::Nowhere)));
             return Err(FetchError::new(Kind::Policy, text));
         }
         Ok(allowed)
@@ -88,6 +89,16 @@ impl Names {
     }
 }
 
+/// Judges a host that a proxy will resolve, by what is written.
+pub(super) fn judge(host: &str, reach: Reach) -> Result<Zone, FetchError> {
+    let ours = our_addresses();
+    let zone = zone_of_target(host, |one| ours.contains(&one));
+    if reach.allows(zone) {
+        return Ok(zone);
+    }
+    Err(FetchError::new(Kind::Policy, format!("{host} is {}", explain_zone(zone))))
+}
+
 /// By turns one of each family, the resolver's first choice first (RFC 8305, 4).
 fn interleave(found: impl Iterator<Item = IpAddr>) -> Addresses {
     let mut found: Vec<IpAddr> = found.take(4 * NAME_ADDRESSES_MAX).collect();
@@ -115,11 +126,11 @@ fn our_addresses() -> Vec<IpAddr> {
     addresses.take(pure::limits::INTERFACES_MAX * pure::limits::ADDRESSES_MAX).collect()
 }
 
-fn explain_zone(addresses: &Addresses, ours: &[IpAddr]) -> &'static str {
-    match addresses.iter().map(|address| zone(*address, |one| ours.contains(&one))).min() {
-        Some(Zone::Private) => "in a house, and whoever named it is not; only an address that you type may lead there",
-        Some(Zone::ThisBox) => "this box itself; lineup.this_box in the settings allows that for what you type",
-        _ => "nowhere that streams come from",
+const fn explain_zone(zone: Zone) -> &'static str {
+    match zone {
+        Zone::Private => "in a house, and whoever named it is not; only an address that you type may lead there",
+        Zone::ThisBox => "this box itself; lineup.this_box in the settings allows that for what you type",
+        Zone::Public | Zone::Nowhere => "nowhere that streams come from",
     }
 }
 

@@ -403,6 +403,12 @@ pub const LOGO_FETCHES_MAX: usize = 2;
 pub const LOGO_FAILURES_MAX: usize = 1_024;
 /// For how long.
 pub const LOGO_FAILURE_MS: u64 = 3_600_000;
+/// Hosts that stand in for a provider's: resellers name three or four.
+pub const HOSTS_MAX: usize = 8;
+/// Bytes of a name or a password at a proxy. Source: RFC 1929, one byte counts them.
+pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Bytes of an HTTP proxy's answer to `CONNECT`.
+pub const PROXY_ANSWER_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of one header that a provider wants to see: cookies are the longest.
 pub const HEADER_VALUE_BYTES_MAX: usize = 1_024;
 /// Bytes of one string or number in a provider's JSON; more is no answer.

@@ -10,6 +10,7 @@ use pure::limits::{CHANNELS_MAX, PAGE_LEN_MAX, ROWS_MAX, STAGE_LEN, SUBSCRIPTION
 use pure::model::guide_number::GuideNumber;
 use pure::model::headers::Headers;
 use pure::model::lineup::{Account, Channel, ChannelId, Lineup, Source};
+use pure::model::provider::{ProxyUrl, hosts_from_words, hosts_to_words};
 use pure::model::recipe::DEMO;
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{Facts, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId};
@@ -25,11 +26,17 @@ pub(super) fn field(name: &'static str, why: impl Into<String>) -> EditError {
 // ---- Subscriptions --------------------------------------------------------------------------------------------------
 
 const COLUMNS: &str = "id, kind, name, address, username, password, user_agent, refresh_s, streams_max, held, \
-                       ticked_only, from_settings, enabled";
+                       ticked_only, from_settings, enabled, headers, proxy, hosts";
 
 fn read_subscription(row: &Row<'_>) -> rusqlite::Result<Option<Subscription>> {
     // A kind of a later release stays for that release.
     let Some(kind) = Kind::find(&row.get::<_, String>(1)?) else { return Ok(None) };
+    // So does a proxy: what should go through it must not go without.
+    let proxy = match row.get::<_, Option<String>>(14)?.map(|proxy| proxy.parse()) {
+        None => None,
+        Some(Ok(proxy)) => Some(proxy),
+        Some(Err(_)) => return Ok(None),
+    };
     Ok(Some(Subscription {
         id: SubscriptionId(row.get(0)?),
         kind,
@@ -44,6 +51,9 @@ fn read_subscription(row: &Row<'_>) -> rusqlite::Result<Option<Subscription>> {
         ticked_only: row.get(10)?,
         from_settings: row.get(11)?,
         enabled: row.get(12)?,
+        headers: Headers::from_lines(row.get_ref(13)?.as_str().unwrap_or_default()),
+        proxy,
+        hosts: hosts_from_words(row.get_ref(15)?.as_str().unwrap_or_default()).unwrap_or_default(),
     }))
 }
 
@@ -70,9 +80,11 @@ pub(super) fn put(owner: &Connection, subscription: &Subscription) -> Result<Sub
     }
     let mut statement = owner.prepare_cached(
         "INSERT INTO subscription (id, kind, name, address, username, password, user_agent, refresh_s, streams_max, held,
-         ticked_only, from_settings, enabled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ticked_only, from_settings, enabled, headers, proxy, hosts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO UPDATE SET name = ?3, address = ?4, username = ?5, password = ?6, user_agent = ?7,
-         refresh_s = ?8, streams_max = ?9, held = ?10, ticked_only = ?11, enabled = ?13 RETURNING id",
+         refresh_s = ?8, streams_max = ?9, held = ?10, ticked_only = ?11, enabled = ?13, headers = ?14, proxy = ?15,
+         hosts = ?16 RETURNING id",
     )?;
     let id = statement.query_row(
         params![
@@ -89,6 +101,9 @@ pub(super) fn put(owner: &Connection, subscription: &Subscription) -> Result<Sub
             subscription.ticked_only,
             subscription.from_settings,
             subscription.enabled,
+            subscription.headers.to_lines(),
+            subscription.proxy.as_ref().map(ProxyUrl::written),
+            hosts_to_words(&subscription.hosts),
         ],
         |row| row.get(0),
     )?;
@@ -395,7 +410,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
              coalesce(o.logo, e.logo), e.address, coalesce(u.user_agent, e.user_agent), e.headers, u.id, e.position,
              NOT u.ticked_only OR EXISTS (SELECT 1 FROM tick t WHERE t.subscription_id = u.id
              AND t.grouping = e.grouping), o.moved_behind, o.moved_when, e.tvg_id, e.reach,
-             nullif(coalesce(min(u.streams_max, l.connections_max), u.streams_max, l.connections_max), 0), e.tvg_shift_min
+             nullif(coalesce(min(u.streams_max, l.connections_max), u.streams_max, l.connections_max), 0), e.tvg_shift_min,
+             u.proxy IS NOT NULL
          FROM channel_source s JOIN channel c ON c.id = s.channel_id
          JOIN subscription u ON u.id = s.subscription_id AND u.enabled
          JOIN listings.listing l ON l.subscription_id = u.id
@@ -404,6 +420,8 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
          ORDER BY s.channel_id, s.position"
     ))?;
     let most: u32 = owner.query_row("SELECT count(DISTINCT channel_id) FROM channel_source", [], |row| row.get(0))?;
+    let providers: BTreeMap<u32, _> =
+        subscriptions(owner)?.into_iter().map(|subscription| (subscription.id.0, subscription.provider())).collect();
     let mut rows = statement.query([])?;
     // At once: a vector that grows is there twice at the end.
     let mut channels: Vec<Channel> = Vec::with_capacity(CHANNELS_MAX.min(most as usize + 1));
@@ -418,8 +436,13 @@ pub(super) fn lineup(owner: &Connection) -> Result<Lineup, StoreError> {
         // The owner's limit and the provider's: the lower one counts.
         let streams_max: Option<u16> = row.get(15)?;
         let (subscription, position): (u32, i64) = (row.get(8)?, row.get(9)?);
+        // Unread, with a proxy: nothing of it may go without.
+        let provider = match providers.get(&subscription) {
+            None if row.get::<_, bool>(17)? => continue,
+            provider => provider.cloned().flatten(),
+        };
         let account = streams_max.map(|streams_max| Account { id: subscription, streams_max });
-        let source = Source::Url { url, user_agent: row.get(6)?, headers, account, reach };
+        let source = Source::Url { url, user_agent: row.get(6)?, headers, account, reach, provider };
         let chosen: bool = row.get(10)?;
         if let Some(channel) = channels.last_mut().filter(|channel| channel.id == id) {
             channel.sources.push(source);

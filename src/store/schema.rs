@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -135,6 +135,13 @@ const STEPS: [&str; 7] = [
     "
     -- Whether the owner said by how much; otherwise the playlist does.
     ALTER TABLE guide_choice ADD COLUMN offset_said INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    -- How a provider is reached: headers he wants to see, one a line; the proxy that everything goes through, with its
+    -- login; who stands in for his host, one a word.
+    ALTER TABLE subscription ADD COLUMN headers TEXT NOT NULL DEFAULT '';
+    ALTER TABLE subscription ADD COLUMN proxy TEXT;
+    ALTER TABLE subscription ADD COLUMN hosts TEXT NOT NULL DEFAULT '';
 ",
 ];
 

@@ -564,3 +564,30 @@ fn an_entry_leads_as_far_as_the_list_it_stood_in() {
     refresh(&mut database, id, &listed, false).unwrap();
     assert_eq!(reaches(&database), [Reach::Public; 2], "and the way back");
 }
+
+/// What is at stake: an address that must not be seen. A proxy that this release cannot read is none to be left out.
+#[test]
+fn a_way_to_a_provider_is_kept_and_shared_and_never_left_out() {
+    let mut database = database();
+    let id = settings(&mut database);
+    refresh(&mut database, id, &[entry("A", None, "http://a/1"), entry("B", None, "http://a/2")], false).unwrap();
+    adopt(&mut database, id).unwrap();
+    let mut wanted = owner::subscription(&database.owner, id).unwrap();
+    assert_eq!(wanted.provider(), None);
+    wanted.headers.set(pure::model::headers::HeaderName::Cookie, "a=1; b=2");
+    wanted.proxy = Some("socks5://me:p%40ss@[fd00::1]:1080".parse().unwrap());
+    wanted.hosts = vec!["b.example".parse().unwrap(), "[2600::1]:81".parse().unwrap()];
+    owner::put(&database.owner, &wanted).unwrap();
+    assert!(owner::subscription(&database.owner, id).unwrap() == wanted);
+    let lineup = owner::lineup(&database.owner).unwrap();
+    let sources = lineup.channels().iter().flat_map(|channel| &channel.sources);
+    let providers: Vec<_> = sources
+        .filter_map(|source| if let Source::Url { provider, .. } = source { provider.as_ref() } else { None })
+        .collect();
+    assert_eq!(providers.len(), 2);
+    assert!(std::sync::Arc::ptr_eq(providers[0], providers[1]), "once, and not once for each channel");
+    assert_eq!((&providers[0].proxy, &providers[0].hosts), (&wanted.proxy, &wanted.hosts));
+    database.owner.execute("UPDATE subscription SET proxy = 'quic://a:1'", []).unwrap();
+    assert_eq!(owner::lineup(&database.owner).unwrap().channels().len(), 0);
+    assert!(owner::subscriptions(&database.owner).unwrap().is_empty());
+}

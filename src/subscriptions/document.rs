@@ -6,6 +6,8 @@ use crate::store::guide::Validators;
 use bytes::Bytes;
 use hyper::header::{ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use pure::limits::{NAME_BYTES_MAX, PLAYLIST_BYTES_MAX};
+use pure::model::headers::Headers;
+use pure::model::provider::Provider;
 use pure::model::source_url::SourceUrl;
 use pure::rules::reach::Reach;
 use std::fs;
@@ -31,6 +33,10 @@ pub(super) struct Asking<'a> {
     pub(super) bytes_max: u64,
     /// What the provider wants to see; otherwise who we are.
     pub(super) user_agent: Option<&'a str>,
+    /// And what else.
+    pub(super) headers: Option<&'a Headers>,
+    /// How it is reached, if its provider has a way of his own.
+    pub(super) provider: Option<&'a Provider>,
     /// The version that we have.
     pub(super) known: Option<&'a Validators>,
 }
@@ -39,7 +45,28 @@ impl<'a> Asking<'a> {
     /// For a playlist whose address the owner typed.
     pub(super) fn new(fetcher: &'a Fetcher) -> Self {
         let (reach, bytes_max) = (fetcher.typed(), PLAYLIST_BYTES_MAX as u64);
-        Self { fetcher, reach, thing: "playlist", bytes_max, user_agent: None, known: None }
+        Self {
+            fetcher,
+            reach,
+            thing: "playlist",
+            bytes_max,
+            user_agent: None,
+            headers: None,
+            provider: None,
+            known: None,
+        }
+    }
+
+    /// For what a provider's own list or login is.
+    pub(super) fn of(self, provider: Option<&'a Provider>) -> Self {
+        let Some(by) = provider else { return self };
+        Self { user_agent: by.user_agent.as_deref(), headers: Some(&by.headers), provider, ..self }
+    }
+
+    /// For what he names elsewhere, too: only his own host is told what is his.
+    pub(super) fn named_by(self, provider: Option<&'a Provider>, url: &SourceUrl) -> Self {
+        let headers = provider.and_then(|by| by.headers_at(url));
+        Self { headers, ..self.of(provider) }
     }
 
     /// Opens a document; `None`: it is the version that we have. Errors are for people, and name no secret.
@@ -49,7 +76,8 @@ impl<'a> Asking<'a> {
             all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)))
         });
         let conditions: Vec<(HeaderName, String)> = known.into_iter().flatten().collect();
-        let ask = Ask { user_agent: self.user_agent, conditions: &conditions, ..Ask::new(url, self.reach) };
+        let Self { user_agent, headers, provider, .. } = self;
+        let ask = Ask { user_agent, headers, provider, conditions: &conditions, ..Ask::new(url, self.reach) };
         match self.fetcher.session().get(ask).await {
             Ok(answer) => {
                 let reach = answer.reach;

@@ -20,6 +20,7 @@ use pure::model::face::{Cut, FaceId};
 use pure::model::guide::{Choice, GuideId, Listed};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, Lineup, Mark};
+use pure::model::provider::Provider;
 use pure::model::source_url::{self, SourceUrl};
 use pure::rules::reach::Reach;
 use pure::time::{Mono, Wall};
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -42,6 +44,17 @@ pub struct Options {
     pub mismatch_percent: u8,
     /// Whether each programme must have a number as an episode.
     pub episodes_required: bool,
+}
+
+/// A guide that a playlist names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Where it is.
+    pub(super) address: String,
+    /// How far that may lead.
+    pub(super) reach: Reach,
+    /// How it is fetched.
+    pub(super) provider: Option<Arc<Provider>>,
 }
 
 /// A guide, and how it is.
@@ -89,8 +102,8 @@ type Done<T> = oneshot::Sender<Result<T, String>>;
 
 struct Shared {
     options: RefCell<Options>,
-    /// What the playlist names, and how far that may lead; `None`: it was not read yet.
-    playlist: RefCell<Option<Vec<(String, Reach)>>>,
+    /// What the playlist names; `None`: it was not read yet.
+    playlist: RefCell<Option<Vec<Named>>>,
     guides: RefCell<Vec<GuideState>>,
     choices: RefCell<BTreeMap<ChannelId, Choice>>,
     served: RefCell<Option<Rc<Served>>>,
@@ -143,8 +156,8 @@ impl Handle {
         self.0.wanted.notify_one();
     }
 
-    /// Takes over what playlists name, and how far each may lead.
-    pub(super) fn set_playlist_guides(&self, guides: Vec<(String, Reach)>) {
+    /// Takes over what playlists name.
+    pub(super) fn set_playlist_guides(&self, guides: Vec<Named>) {
         let guides = Some(guides);
         if self.0.playlist.replace(guides.clone()) != guides {
             self.0.wanted.notify_one();
@@ -427,6 +440,7 @@ async fn name(rooms: &Rooms<'_>) {
     let (settings, playlist) = (shared.options.borrow().addresses.clone(), shared.playlist.borrow().clone());
     let mut named = rooms.store.name_guides(Namer::Settings, typed(settings)).await;
     if let Some(playlist) = playlist {
+        let playlist = playlist.into_iter().map(|named| (named.address, named.reach)).collect();
         named = rooms.store.name_guides(Namer::Playlist, playlist).await;
     }
     let named = match named {
@@ -474,8 +488,12 @@ fn every_ms() -> u64 {
 async fn fetch_all(rooms: &Rooms<'_>) {
     let shared = rooms.shared();
     loop {
-        let next =
-            shared.guides.borrow().iter().map(|state| (state.next_at, state.guide.clone())).min_by_key(|next| next.0);
+        let next = {
+            let (guides, is_told) = (shared.guides.borrow(), shared.playlist.borrow().is_some());
+            // How a playlist's are fetched, only it says.
+            let known = guides.iter().filter(|state| is_told || state.guide.namer != Namer::Playlist);
+            known.map(|state| (state.next_at, state.guide.clone())).min_by_key(|next| next.0)
+        };
         match next {
             Some((at, guide)) if at <= clock::mono() => fetch_one(rooms, &guide).await,
             next => {
@@ -580,7 +598,12 @@ async fn load(
         Namer::Playlist => guide.reach,
     };
     let known = Some(validators);
+    let provider = provider(rooms, guide);
     let asking = Asking { reach, known, thing: "guide", bytes_max: GUIDE_BYTES_MAX, ..Asking::new(fetcher) };
+    let asking = match guide.address.parse() {
+        Ok(url) => asking.named_by(provider.as_deref(), &url),
+        Err(_) => asking,
+    };
     let poured = match asking.read(&guide.address).await? {
         Some(document) => document.pour(take).await,
         None => return Ok(None),
@@ -592,6 +615,13 @@ async fn load(
     };
     let importing = importing.ok_or("it is empty")?;
     importing.finish(validators.clone()).await.map(|imported| Some((imported, validators)))
+}
+
+/// Whose a guide is that a playlist names. What the owner typed is fetched like anything else.
+fn provider(rooms: &Rooms<'_>, guide: &Guide) -> Option<Arc<Provider>> {
+    let playlist = rooms.shared().playlist.borrow();
+    let named = playlist.iter().flatten().find(|named| named.address == guide.address);
+    named.filter(|_| guide.namer == Namer::Playlist)?.provider.clone()
 }
 
 /// The guide's thread has said why.

@@ -76,10 +76,12 @@ impl Handle {
         let asking = Asking::new(&self.0.rooms.fetcher);
         // A provider's leads no further than his stream.
         let listed = channel.sources.iter().find_map(|source| match source {
-            Source::Url { reach, .. } => Some(*reach),
+            Source::Url { reach, provider, .. } => Some((*reach, provider.as_deref())),
             Source::Demo(_) => None,
         });
-        let reach = if store.has_own_logo(channel.id).await? { asking.reach } else { listed.unwrap_or_default() };
+        let own = store.has_own_logo(channel.id).await?;
+        let (reach, provider) = if own { (asking.reach, None) } else { listed.unwrap_or_default() };
+        let asking = Asking { reach, thing: "logo", ..asking }.named_by(provider, &url);
         let mut bytes = Vec::new();
         let take = async |piece: Bytes, _| {
             if bytes.len() + piece.len() > LOGO_BYTES_MAX {
@@ -89,7 +91,7 @@ impl Handle {
             Ok(())
         };
         let fetching = async {
-            let document = Asking { reach, thing: "logo", ..asking }.get(&url).await?;
+            let document = asking.get(&url).await?;
             document.ok_or("nobody asked for that")?.pour(take).await
         };
         let fetched = tokio::time::timeout(WITHIN, fetching).await;

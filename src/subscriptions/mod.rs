@@ -28,7 +28,6 @@ use intake::{Intake, M3u};
 use pure::limits::{CHANNELS_MAX, FETCH_MS_MAX, PLEX_CHANNELS_MAX};
 use pure::model::lineup::{ChannelId, Mark};
 use pure::model::subscription::{Facts, Kind, Listing, Refreshed, Subscription, SubscriptionId};
-use pure::rules::reach::Reach;
 use pure::rules::timetable;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
@@ -435,13 +434,16 @@ async fn reload(handle: &Handle) {
 fn tell_guides(handle: &Handle) {
     let jobs = handle.0.jobs.borrow();
     let enabled = || jobs.values().filter(|job| job.subscription.enabled);
-    let mut guides: Vec<(String, Reach)> = Vec::new();
-    for Listing { guides: named, reach, .. } in enabled().map(|job| &job.listing) {
+    let mut guides: Vec<guides::Named> = Vec::new();
+    for job in enabled() {
+        let (Listing { guides: named, reach, .. }, provider) = (&job.listing, job.subscription.provider());
         for url in named {
-            match guides.iter_mut().find(|(known, _)| known == url.as_str()) {
-                Some((_, known)) => *known = (*reach).max(*known),
-                None => guides.push((url.as_str().to_owned(), *reach)),
+            if let Some(known) = guides.iter_mut().find(|known| known.address == url.as_str()) {
+                known.reach = (*reach).max(known.reach);
+                continue;
             }
+            let (address, provider) = (url.as_str().to_owned(), provider.clone());
+            guides.push(guides::Named { address, reach: *reach, provider });
         }
     }
     // What was not read yet may name those that are known.
@@ -624,8 +626,8 @@ async fn load(
         Kind::HdHomeRun => Ok(Ended::Whole(facts(xtream::read_lineup(fetcher, subscription, intake).await?))),
         Kind::Playlist => {
             let known = Validators { etag: listing.etag.clone(), last_modified: listing.last_modified.clone() };
-            let user_agent = subscription.user_agent.as_deref();
-            let asking = Asking { user_agent, known: Some(&known), ..Asking::new(fetcher) };
+            let provider = subscription.provider();
+            let asking = Asking { known: Some(&known), ..Asking::new(fetcher).of(provider.as_deref()) };
             let Some(document) = asking.read(&subscription.address).await? else { return Ok(Ended::Unchanged) };
             let reach = document.reach;
             intake.reach = reach;

@@ -24,10 +24,6 @@ use std::collections::BTreeMap;
 /// Bytes of an answer that is read as a whole.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-fn asking<'a>(fetcher: &'a Fetcher, subscription: &'a Subscription) -> Asking<'a> {
-    Asking { user_agent: subscription.user_agent.as_deref(), ..Asking::new(fetcher) }
-}
-
 /// What says of a document that was not asked for on a condition that it is as it was.
 const UNASKED: &str = "its server answers 304: nobody asked for that";
 
@@ -141,7 +137,8 @@ pub(super) async fn read(
     subscription: &Subscription,
     intake: &mut Intake<'_>,
 ) -> Result<Account, String> {
-    let asking = asking(fetcher, subscription);
+    let provider = subscription.provider();
+    let asking = Asking::new(fetcher).of(provider.as_deref());
     let base = base(subscription)?;
     let (user, password) = (encoded(&subscription.username), encoded(&subscription.password));
     let api = |action: &str| at(&base, &format!("player_api.php?username={user}&password={password}{action}"));
@@ -232,7 +229,8 @@ pub(super) async fn read_lineup(
     subscription: &Subscription,
     intake: &mut Intake<'_>,
 ) -> Result<Account, String> {
-    let asking = asking(fetcher, subscription);
+    let provider = subscription.provider();
+    let asking = Asking::new(fetcher).of(provider.as_deref());
     let base = base(subscription)?;
     let device = value(&at(&base, "/discover.json")?, asking).await?;
     if device.get("DeviceID").and_then(Value::as_str).is_none() {

@@ -53,6 +53,7 @@ fn a_packet_that_is_pulled_allocates_as_little_as_hyper_lets_it() {
         headers: pure::model::headers::Headers::default(),
         account: None,
         reach: Reach::ThisBox,
+        provider: None,
     };
     let (allocated, passed) = play("/no/ffmpeg/is/needed".into(), source);
     assert!(passed >= PACKETS, "only {passed} packets came");

@@ -26,6 +26,7 @@ mod observe;
 mod play;
 mod playlist;
 mod profiles;
+mod providers;
 mod pull;
 mod reach;
 mod seam;

@@ -44,7 +44,7 @@ pub(crate) fn good(daemon: &Daemon, target: &str, body: &Value) -> Value {
 }
 
 /// Posts what must be refused, and gives the field.
-fn refused(daemon: &Daemon, target: &str, body: &Value) -> String {
+pub(crate) fn refused(daemon: &Daemon, target: &str, body: &Value) -> String {
     let answer = post(daemon, target, body);
     assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -52,7 +52,7 @@ fn refused(daemon: &Daemon, target: &str, body: &Value) -> String {
     said["field"].as_str().unwrap().to_owned()
 }
 
-fn subscription(daemon: &Daemon, id: u64) -> Value {
+pub(crate) fn subscription(daemon: &Daemon, id: u64) -> Value {
     let all = get(daemon, "/api/subscriptions");
     all.as_array().unwrap().iter().find(|one| one["id"] == id).cloned().unwrap_or(Value::Null)
 }

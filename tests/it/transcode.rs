@@ -46,6 +46,7 @@ fn stream() -> Source {
         headers: Headers::default(),
         account: None,
         reach: Reach::Public,
+        provider: None,
     }
 }
 

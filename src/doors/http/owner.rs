@@ -12,7 +12,8 @@ use crate::subscriptions::{Error, View};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, BULK_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
+use pure::limits::{BODY_BYTES_MAX, BULK_MAX, HEADER_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
+use pure::model::headers::{HeaderName, Headers};
 use pure::model::lineup::{Channel, ChannelId, Mark};
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{
@@ -20,6 +21,7 @@ use pure::model::subscription::{
 };
 use pure::wire::percent;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +159,11 @@ struct SubscriptionView {
     address: String,
     username: String,
     user_agent: Option<String>,
+    /// Their names: what they say may be a secret.
+    headers: Vec<&'static str>,
+    /// Without its login.
+    proxy: Option<String>,
+    hosts: Vec<String>,
     refresh_s: u32,
     streams_max: Option<u16>,
     held: bool,
@@ -196,6 +203,9 @@ impl From<&View> for SubscriptionView {
             address: subscription.shown(),
             username: subscription.username.clone(),
             user_agent: subscription.user_agent.clone(),
+            headers: subscription.headers.iter().map(|(name, _)| name.as_str()).collect(),
+            proxy: subscription.proxy.as_ref().map(ToString::to_string),
+            hosts: subscription.hosts.iter().map(ToString::to_string).collect(),
             refresh_s: subscription.refresh_s,
             streams_max: subscription.streams_max,
             held: subscription.held,
@@ -232,6 +242,11 @@ struct Written {
     password: Option<String>,
     /// Empty: none.
     user_agent: Option<String>,
+    /// All of them, by name.
+    headers: Option<BTreeMap<String, String>>,
+    /// Empty: none.
+    proxy: Option<String>,
+    hosts: Option<Vec<String>>,
     refresh_s: Option<u32>,
     /// 0: what the provider allows.
     streams_max: Option<u16>,
@@ -240,8 +255,21 @@ struct Written {
 }
 
 impl Written {
-    fn apply(self, subscription: &mut Subscription) {
+    fn apply(self, subscription: &mut Subscription) -> Result<(), Error> {
         let Self { name, address, username, password, user_agent, refresh_s, streams_max, held, enabled, .. } = self;
+        if let Some(headers) = self.headers {
+            subscription.headers = read_headers(&headers)?;
+        }
+        if let Some(proxy) = self.proxy {
+            let read = (!proxy.is_empty()).then(|| proxy.parse()).transpose();
+            let what =
+                "http://host:port or socks5://host:port, with user:password@ before the host where it wants a login";
+            subscription.proxy = read.map_err(|_| wrong("proxy", what))?;
+        }
+        if let Some(hosts) = self.hosts {
+            let read: Result<Vec<_>, ()> = hosts.iter().map(|host| host.parse()).collect();
+            subscription.hosts = read.map_err(|()| wrong("hosts", "each a host, or host:port, without http://"))?;
+        }
         let texts = [
             (&mut subscription.name, name),
             (&mut subscription.address, address),
@@ -260,7 +288,22 @@ impl Written {
         subscription.refresh_s = refresh_s.unwrap_or(subscription.refresh_s);
         subscription.held = held.unwrap_or(subscription.held);
         subscription.enabled = enabled.unwrap_or(subscription.enabled);
+        Ok(())
     }
+}
+
+/// A wrong one is told, and not left out.
+fn read_headers(written: &BTreeMap<String, String>) -> Result<Headers, Error> {
+    let mut headers = Headers::default();
+    for (name, value) in written {
+        let name =
+            HeaderName::find(name).ok_or_else(|| wrong("headers", "Referer, Origin and Cookie, and no others"))?;
+        headers.set(name, value);
+        if headers.iter().all(|(set, _)| set != name) {
+            return Err(wrong("headers", format!("1 to {HEADER_VALUE_BYTES_MAX} plain characters each")));
+        }
+    }
+    Ok(headers)
 }
 
 #[derive(Serialize)]
@@ -273,7 +316,7 @@ async fn add(app: &App, body: Incoming) -> Answer {
     let kind = written.kind.as_deref().and_then(Kind::find);
     let kind = kind.ok_or_else(|| wrong("kind", "playlist, upload, xtream or hdhomerun"))?;
     let mut subscription = Subscription::new(kind);
-    written.apply(&mut subscription);
+    written.apply(&mut subscription)?;
     let id = app.subscriptions.put(subscription).await?;
     Ok(json(StatusCode::CREATED, &Added { id: id.0 }))
 }
@@ -287,7 +330,7 @@ async fn edit(app: &App, asked: &str, body: Incoming) -> Answer {
     if subscription.from_settings && (written.address.is_some() || written.enabled.is_some()) {
         return Err(wrong("address", "the settings rule it: change the line playlist below [lineup]"));
     }
-    written.apply(&mut subscription);
+    written.apply(&mut subscription)?;
     app.subscriptions.put(subscription).await?;
     Ok(done())
 }

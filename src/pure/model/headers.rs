@@ -57,6 +57,16 @@ impl Headers {
         self.0.sort_unstable();
     }
 
+    /// These, and where both say something, what `stronger` says.
+    #[must_use]
+    pub fn under(&self, stronger: &Self) -> Self {
+        let mut both = self.clone();
+        for (name, value) in stronger.iter() {
+            both.set(name, value);
+        }
+        both
+    }
+
     /// All of them, **with their secrets**: for requests and the store only.
     pub fn iter(&self) -> impl Iterator<Item = (HeaderName, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
@@ -112,6 +122,9 @@ mod tests {
         headers.set(HeaderName::Referer, " http://b/ ");
         assert_eq!(headers.to_lines(), "Referer: http://b/\r\nCookie: s=1; t=2\r\n");
         assert_eq!(Headers::from_lines(&headers.to_lines()), headers);
+        let mut stronger = Headers::default();
+        stronger.set(HeaderName::Cookie, "s=2");
+        assert_eq!(headers.under(&stronger).to_lines(), "Referer: http://b/\r\nCookie: s=2\r\n");
         assert_eq!(Headers::from_lines("Host: x\r\nReferer\r\n"), Headers::default());
         assert_eq!(HeaderName::find("REFERRER"), Some(HeaderName::Referer));
         assert!(!format!("{headers:?}").contains("s=1"), "a cookie is a secret");

@@ -6,11 +6,13 @@
 use crate::model::fingerprint::Fingerprint;
 use crate::model::guide_number::GuideNumber;
 use crate::model::headers::Headers;
+use crate::model::provider::Provider;
 use crate::model::source_url::SourceUrl;
 use crate::rules::reach::Reach;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Names a channel for life; never given to another one, even after the channel is gone.
@@ -56,6 +58,8 @@ pub enum Source {
         account: Option<Account>,
         /// How far it may lead: no further than whoever named it.
         reach: Reach,
+        /// How its subscription has everything fetched; shared by all that it lists.
+        provider: Option<Arc<Provider>>,
     },
 }
 

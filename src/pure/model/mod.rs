@@ -10,6 +10,7 @@ pub mod headers;
 pub mod lineup;
 pub mod pid_filter;
 pub mod profile;
+pub mod provider;
 pub mod recipe;
 pub mod source_url;
 pub mod subnet;

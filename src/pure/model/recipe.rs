@@ -228,7 +228,8 @@ impl Recipe {
                 self.push(&DEMO_INPUT);
                 self.push_value("-i", demo_channel(*index).graph());
             }
-            Source::Url { url, user_agent, headers, .. } => {
+            Source::Url { url, user_agent, headers, provider, .. } => {
+                let headers = provider.as_ref().map_or_else(|| headers.clone(), |by| headers.under(&by.headers));
                 self.push(reader.input());
                 if matches!(reader, Reader::File | Reader::Hls | Reader::Rtsp) {
                     self.push_value("-user_agent", clean_user_agent(user_agent.as_deref()));
@@ -560,7 +561,7 @@ mod tests {
 
     fn source(url: &str) -> Source {
         let (url, headers) = (url.parse().unwrap(), Headers::default());
-        Source::Url { url, user_agent: None, headers, account: None, reach: Reach::Public }
+        Source::Url { url, user_agent: None, headers, account: None, reach: Reach::Public, provider: None }
     }
 
     fn url_recipe(url: &str, user_agent: Option<&str>, treatment: Treatment) -> Recipe {
@@ -571,6 +572,7 @@ mod tests {
             headers: Headers::default(),
             account: None,
             reach: Reach::Public,
+            provider: None,
         };
         recipe(&source, Reader::of(&source), "Das Erste", treatment)
     }
@@ -773,7 +775,9 @@ mod tests {
                             let url: SourceUrl = url.parse().unwrap_or_else(|e| unreachable!("{url}: {e}"));
                             let user_agent = agent.map(ToString::to_string);
                             let (headers, reach) = (Headers::default(), Reach::Public);
-                            let source = Source::Url { url: url.clone(), user_agent, headers, account: None, reach };
+                            let (account, provider) = (None, None);
+                            let url_there = url.clone();
+                            let source = Source::Url { url: url_there, user_agent, headers, account, reach, provider };
                             let made = recipe(&source, Reader::of(&source), name, treatment);
                             assert_eq!(made.args().len(), plain.args().len());
                             for (at, (arg, same)) in made.args().iter().zip(plain.args()).enumerate() {
@@ -884,6 +888,7 @@ mod tests {
             headers: Headers::default(),
             account: None,
             reach: Reach::Public,
+            provider: None,
         };
         for (url, reader, work) in [
             ("http://h/live", Reader::TransportStream, Work::Pull),
@@ -925,6 +930,7 @@ mod tests {
                 headers,
                 account: None,
                 reach: Reach::Public,
+                provider: None,
             };
             recipe(&source, Reader::of(&source), "A", Treatment::Copy)
         };

@@ -168,6 +168,13 @@ impl SourceUrl {
         if host.contains(':') { alloc::format!("[{host}]") } else { host.to_string() }
     }
 
+    /// The same at another host, which is written as in an address, and port; none where that would be no address.
+    pub fn at(&self, host: &str, port: u16) -> Option<Self> {
+        let userinfo = self.userinfo().map(|userinfo| alloc::format!("{userinfo}@")).unwrap_or_default();
+        let (scheme, rest) = (self.scheme.as_str(), self.path_and_query());
+        alloc::format!("{scheme}://{userinfo}{host}:{port}{rest}").parse().ok()
+    }
+
     /// What a request asks for, from the first `/` on, or the options of an SRT address; empty for UDP and RTP. May hold
     /// passwords and tokens.
     pub fn path_and_query(&self) -> &str {

@@ -4,15 +4,18 @@
 //! a refresh; what the owner chose (subscriptions, ticked groups, channels with their numbers, names and order) is
 //! written by him. Where both are stored: the daemon's `store`.
 
-use crate::limits::{NAME_BYTES_MAX, REFRESH_S_DEFAULT, REFRESH_S_MAX, REFRESH_S_MIN};
+use crate::limits::{HOSTS_MAX, NAME_BYTES_MAX, REFRESH_S_DEFAULT, REFRESH_S_MAX, REFRESH_S_MIN};
 use crate::model::guide_number::GuideNumber;
+use crate::model::headers::Headers;
 use crate::model::lineup::ChannelId;
+use crate::model::provider::{Host, Provider, ProxyUrl};
 use crate::model::source_url::{self, SourceUrl};
 use crate::rules::reach::Reach;
 use crate::time::Wall;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -70,6 +73,12 @@ pub struct Subscription {
     pub password: String,
     /// What the provider wants to see, if anything.
     pub user_agent: Option<String>,
+    /// And what else.
+    pub headers: Headers,
+    /// Through which all that it names is fetched.
+    pub proxy: Option<ProxyUrl>,
+    /// Who stands in for the host of its address where that cannot be reached, in this order.
+    pub hosts: Vec<Host>,
     /// From one refresh to the next, in seconds.
     pub refresh_s: u32,
     /// Streams at once that the owner allows; the provider's own limit counts as well.
@@ -117,6 +126,9 @@ impl Subscription {
             username: String::new(),
             password: String::new(),
             user_agent: None,
+            headers: Headers::default(),
+            proxy: None,
+            hosts: Vec::new(),
             refresh_s: REFRESH_S_DEFAULT,
             streams_max: None,
             held: false,
@@ -143,6 +155,12 @@ impl Subscription {
             {
                 return Err(FieldError::new("user_agent", format!("1 to {NAME_BYTES_MAX} plain characters")));
             }
+        }
+        if self.hosts.len() > HOSTS_MAX {
+            return Err(FieldError::new("hosts", format!("at most {HOSTS_MAX} hosts")));
+        }
+        if self.kind == Kind::Upload && !self.hosts.is_empty() {
+            return Err(FieldError::new("hosts", "an uploaded playlist has no host that others could stand in for"));
         }
         if !(REFRESH_S_MIN..=REFRESH_S_MAX).contains(&self.refresh_s) {
             return Err(FieldError::new("refresh_s", format!("{REFRESH_S_MIN} to {REFRESH_S_MAX} seconds")));
@@ -171,6 +189,16 @@ impl Subscription {
             self.name = host.unwrap_or_else(|_| "Playlist".to_owned());
         }
         Ok(())
+    }
+
+    /// How all that it names is fetched; none: like anything else.
+    pub fn provider(&self) -> Option<Arc<Provider>> {
+        let Self { user_agent, headers, proxy, hosts, .. } = self.clone();
+        if user_agent.is_none() && headers.is_empty() && proxy.is_none() && hosts.is_empty() {
+            return None;
+        }
+        let host = self.address.parse::<SourceUrl>().map(|url| url.host().to_owned()).unwrap_or_default();
+        Some(Arc::new(Provider { id: self.id.0, host, user_agent, headers, proxy, hosts }))
     }
 
     /// As people may see its address: without secrets.
@@ -429,6 +457,7 @@ pub struct Detail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn playlist(address: &str) -> Subscription {
         Subscription { address: address.to_owned(), ..Subscription::new(Kind::Playlist) }
@@ -451,6 +480,8 @@ mod tests {
             ("address", Subscription { kind: Kind::Upload, ..good.clone() }),
             ("name", Subscription { name: "a\nb".to_owned(), ..good.clone() }),
             ("user_agent", Subscription { user_agent: Some("ü".to_owned()), ..good.clone() }),
+            ("hosts", Subscription { hosts: vec!["a".parse().unwrap(); HOSTS_MAX + 1], ..good.clone() }),
+            ("hosts", Subscription { hosts: vec!["a".parse().unwrap()], ..Subscription::new(Kind::Upload) }),
             ("refresh_s", Subscription { refresh_s: 1, ..good.clone() }),
             ("streams_max", Subscription { streams_max: Some(0), ..good.clone() }),
             ("username", Subscription { kind: Kind::Xtream, ..good.clone() }),

@@ -104,6 +104,23 @@ pub fn zone(address: IpAddr, is_ours: impl Fn(IpAddr) -> bool) -> Zone {
     if is_here && zone < Zone::ThisBox { Zone::ThisBox } else { zone }
 }
 
+/// Where a target lies that only a proxy will resolve, as far as its name tells: names of one word and those that no
+/// public resolver knows are somebody's house.
+pub fn zone_of_target(host: &str, is_ours: impl Fn(IpAddr) -> bool) -> Zone {
+    if let Ok(address) = host.parse() {
+        return zone(address, is_ours);
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let (_, last) = name.rsplit_once('.').unwrap_or(("", &name));
+    match last {
+        "localhost" => Zone::ThisBox,
+        // RFC 6762, 8375, 9476 and what ICANN reserved; routers' own.
+        "local" | "internal" | "lan" | "home" | "corp" | "intranet" => Zone::Private,
+        _ if !name.contains('.') || name.ends_with(".home.arpa") => Zone::Private,
+        _ => Zone::Public,
+    }
+}
+
 /// Servers that tell a rented machine its secrets, where their address alone would not say so.
 const METADATA: [Ipv4Addr; 2] = [
     // Azure's wire server.
@@ -178,6 +195,17 @@ mod tests {
 
     fn of(address: &str) -> Zone {
         zone(address.parse().unwrap(), |one| one == "192.168.1.5".parse::<IpAddr>().unwrap())
+    }
+
+    #[test]
+    fn names_of_the_house_are_known_by_their_ends() {
+        let of = |host: &str| zone_of_target(host, |_| false);
+        let public = ["example.com", "local.example.com", "8.8.8.8", "localhost.example"].map(of);
+        assert_eq!(public, [Zone::Public; 4]);
+        let private = ["router", "NAS.local", "nas.local.", "a.home.arpa", "box.lan", "10.0.0.1", "x.internal"].map(of);
+        assert_eq!(private, [Zone::Private; 7]);
+        assert_eq!(["localhost", "a.LocalHost", "127.0.0.1", "::1"].map(of), [Zone::ThisBox; 4]);
+        assert_eq!(of("169.254.169.254"), Zone::Nowhere);
     }
 
     #[test]

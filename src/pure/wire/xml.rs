@@ -170,6 +170,7 @@ mod tests {
             headers: Headers::default(),
             account: None,
             reach: Reach::Public,
+            provider: None,
         }
     }
 

@@ -3,6 +3,7 @@ pub(crate) mod fakeff;
 pub(crate) mod hdhr;
 pub(crate) mod http;
 pub(crate) mod media;
+pub(crate) mod relay;
 pub(crate) mod rtsp;
 pub(crate) mod source;
 

@@ -51,6 +51,7 @@ pub(crate) struct Source {
     address: SocketAddr,
     counts: Arc<Counts>,
     manner: Arc<Mutex<Manner>>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Source {
@@ -114,6 +115,11 @@ impl Source {
         self.counts.open.load(Ordering::SeqCst)
     }
 
+    /// The requests so far, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
     fn serve(manner: Manner) -> Self {
         Self::at((Ipv4Addr::LOCALHOST, 0), manner)
     }
@@ -123,16 +129,19 @@ impl Source {
         let listener = TcpListener::bind(address).unwrap();
         let (address, counts) = (listener.local_addr().unwrap(), Arc::<Counts>::default());
         let manner = Arc::new(Mutex::new(manner));
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let noted = Arc::clone(&heads);
         let (shared, turned) = (Arc::clone(&counts), Arc::clone(&manner));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (manner, counts) = (Arc::clone(&turned), Arc::clone(&shared));
+                let (manner, counts, heads) = (Arc::clone(&turned), Arc::clone(&shared), Arc::clone(&noted));
                 std::thread::spawn(move || {
                     let reader = BufReader::new(stream.try_clone().unwrap());
                     let lines: Vec<String> =
                         reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
                     let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
                     let range = lines.iter().find_map(|line| range(line));
+                    heads.lock().unwrap().push(lines.join("\n").to_lowercase());
                     counts.all.fetch_add(1, Ordering::SeqCst);
                     counts.open.fetch_add(1, Ordering::SeqCst);
                     // The client may leave at any moment.
@@ -141,7 +150,7 @@ impl Source {
                 });
             }
         });
-        Self { address, counts, manner }
+        Self { address, counts, manner, heads }
     }
 }
 

@@ -132,6 +132,7 @@ impl World for Box {
                 group: String::new(),
                 logo: String::new(),
                 tvg_id: String::new(),
+                tvg_shift_min: 0,
                 sources: vec![Source::Demo(DemoIndex(0))],
             };
             let channels = vec![channel(1, "1", "One"), channel(2, "2.1", " (no data)\n"), channel(3, "3.10", "")];

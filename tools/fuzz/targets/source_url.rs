@@ -20,7 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert_eq!(url.resolve(text).is_ok(), url.scheme().is_http(), "{text}");
 
-    let of = |url| Source::Url { url, user_agent: None, headers: Headers::default(), reach: Reach::Public };
+    let (headers, reach) = (Headers::default(), Reach::Public);
+    let of = |url| {
+        let headers = headers.clone();
+        Source::Url { url, user_agent: None, headers, account: None, reach, provider: None }
+    };
     let source = of(url.clone());
     let made = recipe(&source, Reader::of(&source), "x", Treatment::Copy);
     let at = made.args().iter().rposition(|arg| arg == "-i").expect("an input");

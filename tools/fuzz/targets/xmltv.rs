@@ -39,6 +39,7 @@ fn serve(items: Vec<Item>) {
         logo: String::new(),
         tvg_id: String::new(),
         demo: None,
+        tvg_shift_min: 0,
     };
     let mut programmes: Vec<Programme> = Vec::new();
     let mut icon = String::new();
