@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 /// permit on it.
 pub(super) fn pull(
     permit: SpawnPermit,
-    origin: Remote,
+    remote: Remote,
     relay: Rc<Relay>,
     living: Living,
     tell: Teller,
@@ -37,14 +37,14 @@ pub(super) fn pull(
     let stop = Rc::new(Notify::new());
     // At once: it may be told to end before it has begun.
     living.set(Some(Alive::Task(Rc::clone(&stop))));
-    run(stop, origin, relay, living, tell)
+    run(stop, remote, relay, living, tell)
 }
 
-async fn run(stop: Rc<Notify>, origin: Remote, relay: Rc<Relay>, living: Living, tell: Teller) {
+async fn run(stop: Rc<Notify>, remote: Remote, relay: Rc<Relay>, living: Living, tell: Teller) {
     let broken = tokio::select! {
         biased;
         () = stop.notified() => Broken::new(End::Plain, "it was ended"),
-        broken = patient(&origin, &relay, &tell) => broken,
+        broken = patient(&remote, &relay, &tell) => broken,
     };
     // The connection is closed by now: a provider counts it.
     living.set(None);
@@ -52,16 +52,16 @@ async fn run(stop: Rc<Notify>, origin: Remote, relay: Rc<Relay>, living: Living,
 }
 
 /// As [`read`]. Where nobody is to blame, nothing else keeps the next try from following at once.
-async fn patient(origin: &Remote, relay: &Relay, tell: &Teller) -> Broken {
-    let broken = read(origin, relay, tell).await;
+async fn patient(remote: &Remote, relay: &Relay, tell: &Teller) -> Broken {
+    let broken = read(remote, relay, tell).await;
     if broken.end == End::Clock {
         clock::pause(CLOCK_RETRY_MS).await;
     }
     broken
 }
 
-async fn read(origin: &Remote, relay: &Relay, tell: &Teller) -> Broken {
-    let mut upstream = match Upstream::open(origin).await {
+async fn read(remote: &Remote, relay: &Relay, tell: &Teller) -> Broken {
+    let mut upstream = match Upstream::open(remote).await {
         Ok(upstream) => upstream,
         Err(broken) => return give_up(broken, tell).await,
     };
@@ -181,9 +181,9 @@ impl IntoRing<'_> {
 
 /// Gives a child what it is to work on, at the child's pace, until there is no more; says why. `hungry`: since when the
 /// source is waited for.
-pub(super) async fn feed(origin: &Remote, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>, tell: &Teller) -> Broken {
+pub(super) async fn feed(remote: &Remote, mut stdin: ChildStdin, hungry: &Cell<Option<Mono>>, tell: &Teller) -> Broken {
     hungry.set(Some(clock::mono()));
-    let mut upstream = match Upstream::open(origin).await {
+    let mut upstream = match Upstream::open(remote).await {
         Ok(upstream) if upstream.is_playlist() => {
             drop(upstream);
             return give_up(Broken::beyond(Reader::Hls), tell).await;

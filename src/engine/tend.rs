@@ -192,7 +192,7 @@ async fn run(stop: Rc<Notify>, child: Child, supply: Supply, relay: Rc<Relay>, l
         let feeding = async {
             let broken = async {
                 match (&supply, stdin) {
-                    (Supply::Fed(origin), Some(stdin)) => feed(origin, stdin, &hungry, &tell).await,
+                    (Supply::Fed(remote), Some(stdin)) => feed(remote, stdin, &hungry, &tell).await,
                     (Supply::Proxy(proxy), _) => proxy.serve().await,
                     _ => std::future::pending().await,
                 }

@@ -126,8 +126,8 @@ pub(super) enum Upstream {
 
 impl Upstream {
     /// Asks the source, and finds out what it is.
-    pub(super) async fn open(origin: &Remote) -> Result<Self, Broken> {
-        let Remote { fetcher, url, reach, wants } = origin;
+    pub(super) async fn open(remote: &Remote) -> Result<Self, Broken> {
+        let Remote { fetcher, url, reach, wants } = remote;
         let mut session = fetcher.session();
         let mut answer = session.get(wants.ask(url, *reach)).await?;
         let first = answer.next().await?;
