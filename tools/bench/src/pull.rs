@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use pure::model::face::Share;
 use pure::model::lineup::{Channel, ChannelId, Lineup, Source};
 use pure::model::profile::Profile;
 use pure::rules::reach::Reach;
@@ -24,6 +25,8 @@ pub fn run(source: SocketAddr, channels_len: u32) -> Outcome<()> {
         ffmpeg: "/no/ffmpeg/is/needed".into(),
         ffprobe: "ffprobe".into(),
         probe: false,
+        glance: false,
+        slates: false,
         early_headers: false,
         encoders: None,
         runtime_dir: None,
@@ -58,11 +61,14 @@ fn channel(source: SocketAddr, index: u32) -> Result<Channel, String> {
         group: String::new(),
         logo: String::new(),
         tvg_id: String::new(),
+        tvg_shift_min: 0,
         sources: vec![Source::Url {
             url,
             user_agent: None,
             headers: pure::model::headers::Headers::default(),
+            account: None,
             reach: Reach::ThisBox,
+            provider: None,
         }],
     })
 }
@@ -71,7 +77,7 @@ async fn watch(engine: engine::Handle, channel: ChannelId) -> Result<(), String>
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
     let mut viewer = loop {
         // As many as start at once may be too many at once.
-        match engine.watch(channel, Profile::None, None, peer).await {
+        match engine.watch(channel, Profile::None, None, Share::BOX, peer).await {
             Ok(viewer) => break viewer,
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(300)).await,
         }
