@@ -139,10 +139,10 @@ impl Own {
         fs::write(folder.join("channels.m3u"), playlist)?;
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         // All viewers come from one address. A small ring is full soon, and then memory stays as it is. What stands in
-        // for FFmpeg tries no encoders and makes no slates.
+        // for FFmpeg tries no encoders, makes no slates and sees nothing.
         let settings = format!(
             "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\n[slots]\ncount = {slots}\nring_mib = 1\n\
-             [transcode]\nenabled = false\n[health]\nslates = false\n[network]\naddress = \"{address}\"\n\
+             [transcode]\nenabled = false\n[health]\nslates = false\nglance = false\n[network]\naddress = \"{address}\"\n\
              page_port = 8080\nconnections_max = 128\nconnections_per_address_max = 100\n",
             path("state"),
             path("channels.m3u"),

@@ -251,7 +251,9 @@ impl Observer {
         // which 5-K has limits of its own.
         let acquires =
             self.allowed_at(channel) <= now && !throttled && !self.is_short(channel.work, true) && child.is_none();
-        let acquiring_since = channel.acquiring_since.or(Some(now)).filter(|_| acquires);
+        // It begins when nothing has to end for it any more.
+        let begins = Some(now).filter(|_| !stopping);
+        let acquiring_since = channel.acquiring_since.or(begins).filter(|_| acquires);
         if acquiring_since.is_some_and(|since| self.missed(since + spec.acquire + 1)) {
             let channel = channel.clone();
             self.fault("I18", || format!("an acquisition goes on at {now}: {channel:?}"));
