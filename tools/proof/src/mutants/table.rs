@@ -962,14 +962,20 @@ pub const MUTANTS: &[Mutant] = &[
         "L4",
         "a start may take 25 s",
         LIMITS,
-        &[("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;")],
+        &[
+            ("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;"),
+            ("pub const SLATE_MS_MAX: u64 = 90_000;", "pub const SLATE_MS_MAX: u64 = 300_000;"),
+        ],
         &["5-F", "timelines"],
     ),
     mutant(
         "L5",
         "a gap of two minutes",
         LIMITS,
-        &[("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;")],
+        &[
+            ("pub const GAP_MS: u64 = 60_000;", "pub const GAP_MS: u64 = 120_000;"),
+            ("pub const SLATE_MS_MAX: u64 = 90_000;", "pub const SLATE_MS_MAX: u64 = 300_000;"),
+        ],
         &["5-V3", "I15"],
     ),
     mutant(
