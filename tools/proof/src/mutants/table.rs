@@ -960,10 +960,10 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "L4",
-        "a start may take 25 s",
+        "a start may take 23 s",
         LIMITS,
         &[
-            ("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 25_000;"),
+            ("pub const START_TIMEOUT_MS: u64 = 20_000;", "pub const START_TIMEOUT_MS: u64 = 23_000;"),
             ("pub const SLATE_MS_MAX: u64 = 90_000;", "pub const SLATE_MS_MAX: u64 = 300_000;"),
         ],
         &["5-F", "timelines"],
