@@ -26,10 +26,13 @@ pub fn look(pid: u32, at_s: f64) -> Option<(Sample, Vec<u32>)> {
     };
     let mut children = 0;
     let mut zombies = Vec::new();
+    let own_name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let own_name = own_name.trim_end();
     for (child, state, name) in children_of(pid) {
         if state == 'Z' {
             zombies.push(child);
-        } else if !name.contains("probe") {
+        } else if !name.contains("probe") && name != own_name {
+            // One that still has our name has not become its program yet, which may be ffprobe.
             children += 1;
         }
     }
