@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         }
         ["source", address, file] => broadcast(address, Path::new(file)),
         ["bare", address, source, path] => run_bare(address, source, path),
-        ["pull", source, count] => run_pull(source, count),
+        ["puller", source, count] => run_pull(source, count),
         ["viewers", address, count, seconds, path] => watch(address, count, seconds, path),
         _ => match measure(&words) {
             Ok(code) => return code,

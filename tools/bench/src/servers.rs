@@ -314,7 +314,7 @@ http {{
 fn pull_command(lineup: Lineup) -> io::Result<Command> {
     let channels_len = if let Lineup::Source(channels_len) = lineup { channels_len } else { 1 };
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["pull", &SOURCE.to_string(), &channels_len.to_string()]);
+    command.args(["puller", &SOURCE.to_string(), &channels_len.to_string()]);
     Ok(command)
 }
 
