@@ -129,6 +129,26 @@ pub(super) fn broken() -> Response<Body> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "")
 }
 
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    /// For a person.
+    detail: &'a str,
+    /// What is wrong of what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+/// A no of the API, which says why, and which field is wrong.
+/// Source: RFC 9457.
+pub(super) fn problem(status: StatusCode, detail: &str, field: Option<&str>) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, field };
+    serde_json::to_vec(&problem).map_or_else(|_| broken(), |body| plain(status, "application/problem+json", body))
+}
+
 /// What was asked makes no sense; `why` is for a person.
 pub(super) fn bad_request(why: &str) -> Response<Body> {
     plain(StatusCode::BAD_REQUEST, TEXT, format!("{why}\n"))

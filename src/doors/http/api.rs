@@ -2,14 +2,16 @@
 
 use super::App;
 use super::answer::{self, Body};
-use super::lineup;
+use super::owner::{Answer, done, wrong};
 use super::route::{Asked, query};
+use super::v1::Call;
 use crate::clock;
 use crate::engine::encoders::Shown;
 use crate::engine::{Tuner, facts};
 use crate::observe::logs::{Entry, Wanted};
 use crate::observe::metrics::{Gauges, SlotGauge};
 use crate::observe::problems::{Problem, Topic};
+use crate::subscriptions::Error;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
@@ -144,67 +146,78 @@ impl LogEntry {
 
 /// Log lines, oldest first. `level`: the most verbose one wanted; `channel`: only lines about this guide number, or
 /// `channel_id` as metrics and lines name it; `after`: an id, and then the lines that follow it; `limit`: how many,
-/// which without `after` are the newest.
-pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
+/// which without `after` are the newest; `search`: what they must have in them.
+pub(super) fn log_entries(app: &App, asked: &str) -> Answer {
     let level_max = match query(asked, "level") {
         None | Some("debug") => Level::DEBUG,
         Some("info") => Level::INFO,
         Some("warn") => Level::WARN,
         Some("error") => Level::ERROR,
-        Some(_) => return answer::bad_request("level is one of error, warn, info, debug"),
+        Some(_) => return Err(wrong("level", "one of error, warn, info, debug")),
     };
-    let channel_id = match channel(app, asked) {
-        Ok(id) => id.map(|id| id.0),
-        Err(why) => return answer::bad_request(why),
-    };
-    let after = match query(asked, "after").map(|id| app.logs.sequence(id)) {
-        None => None,
-        Some(Some(sequence)) => Some(sequence),
-        Some(None) => return answer::not_found(),
-    };
+    let channel_id = channel(app, asked)?.map(|id| id.0);
+    let after = query(asked, "after").map(|id| app.logs.sequence(id).ok_or(Error::NotFound)).transpose()?;
     let limit = match query(asked, "limit").map(str::parse) {
         None => LOG_ANSWER_DEFAULT,
         Some(Ok(limit @ 1..=LOG_ANSWER_MAX)) => limit,
-        Some(_) => return answer::bad_request("limit is a number from 1 to 500"),
+        Some(_) => return Err(wrong("limit", format!("a number from 1 to {LOG_ANSWER_MAX}"))),
     };
     let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
-    fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>())
+    Ok(fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>()))
 }
 
 /// The channel that a question is about: by `channel_id`, as metrics and log lines name it, or by `channel`, the
 /// number that viewers type.
-pub(super) fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, &'static str> {
+fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, Error> {
     match (query(asked, "channel_id").map(str::parse), query(asked, "channel")) {
         (None, None) => Ok(None),
         (Some(Ok(id)), _) => Ok(Some(ChannelId(id))),
-        (Some(Err(_)), _) => Err("channel_id is the number that log lines and metrics show"),
+        (Some(Err(_)), _) => Err(wrong("channel_id", "the number that log lines and metrics show")),
         (None, Some(number)) => {
             let found = number.parse::<GuideNumber>().ok().zip(app.engine.lineup());
             let found = found.and_then(|(number, lineup)| Some(lineup.by_number(&number)?.id));
-            found.map(Some).ok_or("channel is the number of a channel in the lineup, such as 5.1")
+            found.map(Some).ok_or_else(|| wrong("channel", "the number of a channel in the lineup, such as 5.1"))
         }
     }
 }
 
-/// A person wants a channel that rests tried: one try is allowed, and nothing is forgotten.
-pub(super) fn channel_retry(app: &App, asked: &str) -> Response<Body> {
-    match channel(app, asked) {
-        Ok(Some(id)) if app.engine.retry(id) => answer::plain(StatusCode::ACCEPTED, answer::TEXT, ""),
-        Ok(Some(_)) => answer::later("The box has too much to do.\n", 1),
-        Ok(None) => answer::bad_request("channel or channel_id says which channel"),
-        Err(why) => answer::bad_request(why),
+/// What may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Status,
+    Alarms,
+    Clients,
+    Logs,
+    Log,
+    /// A person wants a channel that rests tried: one try is allowed, and nothing is forgotten.
+    Retry,
+    /// For a person who has plugged in or installed something.
+    TryEncoders,
+    RefreshAll,
+}
+
+/// Answers one of them.
+pub(super) fn respond(app: &App, ask: Ask, call: &Call<'_>) -> Answer {
+    match ask {
+        Ask::Status => Ok(fresh(&status(app, call.asked))),
+        Ask::Alarms => Ok(alarms(app)),
+        Ask::Clients => Ok(clients(app)),
+        Ask::Logs => log_entries(app, call.query),
+        Ask::Log => log_entry(app, call.part()),
+        Ask::Retry => {
+            let id = ChannelId(call.id()?);
+            app.engine.lineup().and_then(|lineup| lineup.by_id(id).map(|_| ())).ok_or(Error::NotFound)?;
+            if app.engine.retry(id) { Ok(done()) } else { Err(Error::Later("the engine is busy".to_owned())) }
+        }
+        Ask::TryEncoders => {
+            app.engine.try_encoders_again();
+            Ok(done())
+        }
+        Ask::RefreshAll => {
+            app.subscriptions.refresh();
+            Ok(done())
+        }
     }
-}
-
-/// Has the playlist read again, for the page.
-pub(super) fn playlist_refresh(app: &App) -> Response<Body> {
-    lineup::scan(app)
-}
-
-/// Has the encoders tried again, for a person who has plugged in or installed something.
-pub(super) fn encoders_try(app: &App) -> Response<Body> {
-    app.engine.try_encoders_again();
-    answer::plain(StatusCode::ACCEPTED, answer::TEXT, "")
 }
 
 #[derive(Serialize)]
@@ -245,7 +258,7 @@ impl ClientView {
 }
 
 /// Everybody who asked this box lately, whoever asked last first.
-pub(super) fn clients(app: &App) -> Response<Body> {
+fn clients(app: &App) -> Response<Body> {
     let now = clock::mono();
     fresh(&app.clients.list().iter().map(|client| ClientView::new(client, now)).collect::<Vec<_>>())
 }
@@ -258,8 +271,8 @@ fn clients_shown(app: &App, now: Mono) -> Vec<ClientView> {
 }
 
 /// One log line.
-pub(super) fn log_entry(app: &App, id: &str) -> Response<Body> {
-    app.logs.entry(id).map_or_else(answer::not_found, |entry| fresh(&LogEntry::new(app, &entry)))
+pub(super) fn log_entry(app: &App, id: &str) -> Answer {
+    app.logs.entry(id).map(|entry| fresh(&LogEntry::new(app, &entry))).ok_or(Error::NotFound)
 }
 
 #[derive(Serialize)]
@@ -311,7 +324,7 @@ impl From<Problem> for ProblemView {
 }
 
 /// All alarms, those that are not raised included: their `level` is null, and the rest tells of the last time.
-pub(super) fn alarms(app: &App) -> Response<Body> {
+fn alarms(app: &App) -> Response<Body> {
     fresh(&app.problems.alarms().into_iter().map(ProblemView::from).collect::<Vec<_>>())
 }
 
@@ -442,8 +455,8 @@ struct PlaylistView {
     loaded_at: Option<String>,
 }
 
-/// Everything the page shows.
-pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
+/// How the box is, for its page.
+fn status(app: &App, asked: &Asked) -> Status {
     app.check_ffmpeg();
     let (lineup, now) = (app.engine.lineup(), clock::mono());
     let tuners = app.engine.tuners();
@@ -497,7 +510,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         continuity_errors: tuner.stats.continuity_errors,
         overtaken: tuner.stats.overtaken,
     };
-    fresh(&Status {
+    Status {
         name: app.name.borrow().clone(),
         version: env!("CARGO_PKG_VERSION"),
         device_id: app.device_id.to_string(),
@@ -527,7 +540,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         },
         clients: clients_shown(app, now),
         encoders: app.engine.encoders(),
-    })
+    }
 }
 
 /// The state of the box in one sentence, and how good that is: ill where somebody has or will have no picture, busy

@@ -17,6 +17,7 @@ mod owner;
 mod page;
 mod pages;
 mod route;
+mod v1;
 
 use crate::clock;
 use crate::doors::clients::Seen;
