@@ -2,22 +2,25 @@
 
 use super::App;
 use super::answer::{self, Body};
+use super::live;
 use super::owner::{Answer, done, wrong};
 use super::route::{Asked, query};
 use super::v1::Call;
+use crate::board::vitals::Seen;
 use crate::clock;
 use crate::engine::encoders::Shown;
 use crate::engine::{Tuner, facts};
 use crate::observe::logs::{Entry, Wanted};
 use crate::observe::metrics::{Gauges, SlotGauge};
 use crate::observe::problems::{Problem, Topic};
-use crate::subscriptions::Error;
+use crate::subscriptions::{Error, View};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{ChannelId, Lineup, Origin};
+use pure::model::lineup::{ChannelId, Lineup, Origin, Source};
 use pure::model::profile::Profile;
+use pure::model::subscription::Subscription;
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::blank::Sight;
@@ -25,9 +28,10 @@ use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
 use pure::rules::failure::Failure;
 use pure::rules::health::Health;
-use pure::rules::pool::SlotState;
+use pure::rules::pool::{SlotIndex, SlotState};
 use pure::time::Mono;
 use serde::Serialize;
+use std::rc::Rc;
 use tracing::Level;
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
@@ -117,7 +121,7 @@ fn guide_age_s(app: &App, now: Mono) -> Option<u64> {
 }
 
 #[derive(Serialize)]
-struct LogEntry {
+pub(super) struct LogEntry {
     id: String,
     at: String,
     mono_ms: u64,
@@ -147,7 +151,7 @@ impl LogEntry {
 /// Log lines, oldest first. `level`: the most verbose one wanted; `channel`: only lines about this guide number, or
 /// `channel_id` as metrics and lines name it; `after`: an id, and then the lines that follow it; `limit`: how many,
 /// which without `after` are the newest; `search`: what they must have in them.
-pub(super) fn log_entries(app: &App, asked: &str) -> Answer {
+pub(super) fn log_entries(app: &App, asked: &str) -> Result<Vec<LogEntry>, Error> {
     let level_max = match query(asked, "level") {
         None | Some("debug") => Level::DEBUG,
         Some("info") => Level::INFO,
@@ -163,7 +167,20 @@ pub(super) fn log_entries(app: &App, asked: &str) -> Answer {
         Some(_) => return Err(wrong("limit", format!("a number from 1 to {LOG_ANSWER_MAX}"))),
     };
     let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
-    Ok(fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>()))
+    Ok(found.iter().map(|entry| LogEntry::new(app, entry)).collect())
+}
+
+/// The same as a part of a list; `next` is the place to go on from, also when nothing follows yet.
+fn log_page(app: &App, asked: &str) -> Answer {
+    let items = log_entries(app, asked)?;
+    let next = items.last().map(|entry| entry.id.clone()).or_else(|| query(asked, "after").map(str::to_owned));
+    Ok(fresh(&LogPage { items, next }))
+}
+
+#[derive(Serialize)]
+struct LogPage {
+    items: Vec<LogEntry>,
+    next: Option<String>,
 }
 
 /// The channel that a question is about: by `channel_id`, as metrics and log lines name it, or by `channel`, the
@@ -185,6 +202,11 @@ fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     Status,
+    /// The status again and again.
+    Events,
+    History,
+    /// A person wants a tuner back.
+    Free,
     Alarms,
     Clients,
     Logs,
@@ -196,18 +218,31 @@ pub(super) enum Ask {
     RefreshAll,
 }
 
+fn busy() -> Error {
+    Error::Later("the engine is busy".to_owned())
+}
+
 /// Answers one of them.
-pub(super) fn respond(app: &App, ask: Ask, call: &Call<'_>) -> Answer {
+pub(super) fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer {
     match ask {
         Ask::Status => Ok(fresh(&status(app, call.asked))),
+        Ask::Events => Ok(live::events(app, call.asked)),
+        Ask::History => Ok(live::history(app)),
+        Ask::Free => {
+            let tuner = u8::try_from(call.id()?).map_err(|_| Error::NotFound)?;
+            if usize::from(tuner) >= app.engine.tuners_len() {
+                return Err(Error::NotFound);
+            }
+            if app.engine.free(SlotIndex(tuner)) { Ok(done()) } else { Err(busy()) }
+        }
         Ask::Alarms => Ok(alarms(app)),
         Ask::Clients => Ok(clients(app)),
-        Ask::Logs => log_entries(app, call.query),
+        Ask::Logs => log_page(app, call.query),
         Ask::Log => log_entry(app, call.part()),
         Ask::Retry => {
             let id = ChannelId(call.id()?);
             app.engine.lineup().and_then(|lineup| lineup.by_id(id).map(|_| ())).ok_or(Error::NotFound)?;
-            if app.engine.retry(id) { Ok(done()) } else { Err(Error::Later("the engine is busy".to_owned())) }
+            if app.engine.retry(id) { Ok(done()) } else { Err(busy()) }
         }
         Ask::TryEncoders => {
             app.engine.try_encoders_again();
@@ -276,7 +311,7 @@ pub(super) fn log_entry(app: &App, id: &str) -> Answer {
 }
 
 #[derive(Serialize)]
-struct Status {
+pub(super) struct Status {
     name: String,
     version: &'static str,
     device_id: String,
@@ -293,8 +328,66 @@ struct Status {
     channels_ill_len: usize,
     playlist: PlaylistView,
     clients: Vec<ClientView>,
+    sources: Vec<SourceView>,
+    board_health: BoardView,
     /// What makes pictures smaller, in order of preference; empty where nothing is to.
     encoders: Vec<Shown>,
+}
+
+/// A subscription, as far as one wants to know at a glance.
+#[derive(Serialize)]
+struct SourceView {
+    id: u32,
+    name: String,
+    kind: &'static str,
+    /// off, refreshing, failed or ok.
+    state: &'static str,
+    error: Option<String>,
+    entries: u32,
+    refreshed_at: Option<String>,
+    next_refresh_in_s: Option<u64>,
+    expires_at: Option<String>,
+    streams: StreamsView,
+}
+
+#[derive(Serialize)]
+struct StreamsView {
+    /// Null where nobody counts them, because there is no limit.
+    used: Option<usize>,
+    max: Option<u16>,
+}
+
+/// What the board tells; null: it does not.
+#[derive(Serialize)]
+struct BoardView {
+    model: Option<String>,
+    temperature_c: Option<f64>,
+    throttled: Option<bool>,
+    under_voltage: Option<bool>,
+    memory_used_bytes: Option<u64>,
+    memory_total_bytes: Option<u64>,
+    card_written_today_bytes: Option<u64>,
+    clock_synced: Option<bool>,
+    link_mbit: Option<u32>,
+}
+
+impl From<Seen> for BoardView {
+    fn from(seen: Seen) -> Self {
+        Self {
+            model: seen.model,
+            temperature_c: seen
+                .heat_milli_c
+                .and_then(|heat| i32::try_from(heat).ok())
+                .map(|heat| f64::from(heat) / 1e3),
+            throttled: seen.throttled,
+            under_voltage: seen.under_voltage,
+            memory_used_bytes: seen.memory_bytes.map(|(all, left)| all.saturating_sub(left)),
+            memory_total_bytes: seen.memory_bytes.map(|(all, _)| all),
+            card_written_today_bytes: seen.written_today_bytes,
+            clock_synced: seen.clock_synced,
+            link_mbit: seen.link_mbit,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -423,10 +516,19 @@ fn seconds_until(now: Mono, at: Mono) -> u64 {
     at.ms_since(now).div_ceil(1_000)
 }
 
+fn is_ill(view: &GuardView) -> bool {
+    view.state != BreakerState::Closed || view.failures_len > 0
+}
+
+/// How many channels are in trouble.
+pub(super) fn ill_len(app: &App) -> usize {
+    app.engine.channels().iter().filter(|view| is_ill(view)).count()
+}
+
 /// Channels in trouble, the worst first, and how many there are in all.
 fn ill_channels(app: &App, lineup: Option<&Lineup>, now: Mono) -> (Vec<IllView>, usize) {
     let mut ill = app.engine.channels();
-    ill.retain(|view| view.state != BreakerState::Closed || view.failures_len > 0);
+    ill.retain(is_ill);
     ill.sort_by_key(|view| {
         let rank = match view.state {
             BreakerState::Open => 0,
@@ -456,7 +558,7 @@ struct PlaylistView {
 }
 
 /// How the box is, for its page.
-fn status(app: &App, asked: &Asked) -> Status {
+pub(super) fn status(app: &App, asked: &Asked) -> Status {
     app.check_ffmpeg();
     let (lineup, now) = (app.engine.lineup(), clock::mono());
     let tuners = app.engine.tuners();
@@ -539,8 +641,45 @@ fn status(app: &App, asked: &Asked) -> Status {
             loaded_at: playlist.loaded_at.map(|at| at.to_string()),
         },
         clients: clients_shown(app, now),
+        sources: sources(app, &tuners, lineup.as_deref()),
+        board_health: app.vitals.look().into(),
         encoders: app.engine.encoders(),
     }
+}
+
+/// All subscriptions, and how many streams of their accounts are in use.
+fn sources(app: &App, tuners: &[Tuner], lineup: Option<&Lineup>) -> Vec<SourceView> {
+    let account_of = |tuner: &Tuner| {
+        let channel = lineup?.by_id(tuner.view.channel?)?;
+        match channel.sources.get(usize::from(tuner.view.source))? {
+            Source::Url { account, .. } => account.map(|account| account.id),
+            Source::Demo(_) => None,
+        }
+    };
+    let playing: Vec<_> = tuners.iter().filter(|tuner| !tuner.is_free()).filter_map(account_of).collect();
+    let view = |view: View| {
+        let Subscription { id, kind, name, streams_max, enabled, .. } = view.subscription;
+        let account = &view.listing.account;
+        let max = streams_max.or(account.connections_max);
+        SourceView {
+            id: id.0,
+            name,
+            kind: kind.name(),
+            state: match (&view.error, view.in_progress, enabled) {
+                (_, _, false) => "off",
+                (_, true, true) => "refreshing",
+                (Some(_), ..) => "failed",
+                (None, ..) => "ok",
+            },
+            error: view.error,
+            entries: view.listing.entries,
+            refreshed_at: view.listing.loaded_at.map(|at| at.to_string()),
+            next_refresh_in_s: view.next_in_s,
+            expires_at: account.expires_at.map(|at| at.to_string()),
+            streams: StreamsView { used: max.map(|_| playing.iter().filter(|account| **account == id.0).count()), max },
+        }
+    };
+    app.subscriptions.list().into_iter().map(view).collect()
 }
 
 /// The state of the box in one sentence, and how good that is: ill where somebody has or will have no picture, busy

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// Who asks, and how he reaches us.
+#[derive(Clone)]
 pub(super) struct Asked {
     /// Our addresses as the client can use them.
     pub(super) reach: Reach,
@@ -318,7 +319,9 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
         Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
-        Route::LogEntries => api::log_entries(app, query).unwrap_or_else(|error| owner::refuse(&error)),
+        Route::LogEntries => {
+            api::log_entries(app, query).map_or_else(|error| owner::refuse(&error), |entries| api::fresh(&entries))
+        }
         Route::LogEntry { id } => api::log_entry(app, id).unwrap_or_else(|error| owner::refuse(&error)),
         Route::Api { .. } => answer::not_found(),
         Route::Stream { tuner, what } => return play(app, asked, &request, tuner, what).await,

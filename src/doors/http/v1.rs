@@ -60,6 +60,9 @@ use Scope::{Admin, Open, Read};
 const TABLE: &[Operation] = &[
     Operation(GET, "/openapi.json", Open, Describe),
     Operation(GET, "/status", Read, Home(api::Ask::Status)),
+    Operation(GET, "/events", Read, Home(api::Ask::Events)),
+    Operation(GET, "/history", Read, Home(api::Ask::History)),
+    Operation(POST, "/tuners/{tuner}/free", Admin, Home(api::Ask::Free)),
     Operation(GET, "/alarms", Read, Home(api::Ask::Alarms)),
     Operation(GET, "/clients", Read, Home(api::Ask::Clients)),
     Operation(GET, "/logs", Read, Home(api::Ask::Logs)),
