@@ -520,6 +520,12 @@ pub const GUIDE_PAUSE_MS: u64 = 1_000;
 pub const GUIDE_WAIT_MS: u64 = 5_000;
 /// Channels in one answer about matches, and guide channels in one answer about them.
 pub const GUIDE_ROWS_MAX: usize = 500;
+/// Channels in one answer about what is on: some screens full.
+pub const WINDOW_ROWS_MAX: usize = 100;
+/// Hours of it.
+pub const WINDOW_S_MAX: i64 = 24 * 3_600;
+/// Programmes of a channel in it: news every five minutes are more than anybody looks at.
+pub const WINDOW_PROGRAMMES_MAX: usize = 64;
 
 // ---- Logs and notes -----------------------------------------------------------------------------------------------
 

@@ -248,6 +248,41 @@ fn a_playlist_moves_programmes_unless_the_owner_says_by_how_much() {
 }
 
 #[test]
+fn the_page_is_told_what_is_on() {
+    let source = Source::document(guide());
+    let mut setup = Setup::new();
+    setup.playlist(playlist(&source.url("/guide.xml")));
+    let daemon = setup.start();
+    wait_for_programmes(&daemon, "Now &amp; here");
+    let ask = |query: &str| json(&daemon, &format!("/api/v1/programmes{query}"));
+    let first = &ask("?limit=1");
+    assert_eq!((&first["items"][0]["number"], first["items"].as_array().unwrap().len()), (&"1".into(), 1), "{first}");
+    let titles = |row: &serde_json::Value| -> Vec<String> {
+        row["programmes"].as_array().unwrap().iter().map(|one| one["title"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(titles(&first["items"][0])[0], "Now & here");
+    let rest = ask(&format!("?after={}", first["next"]));
+    assert_eq!((&rest["items"][0]["number"], &rest["next"]), (&"2".into(), &serde_json::Value::Null));
+    let second = rest["items"][0]["programmes"].as_array().unwrap();
+    assert_eq!(titles(&rest["items"][0]), ["Long", "Overlapping"]);
+    assert_eq!(second[0]["stop"], second[1]["start"], "as clients are told, without overlaps");
+    assert!(titles(&rest["items"][1]).is_empty(), "nobody knows it");
+    assert_eq!(choose(&daemon, "2", &json!({"offset_minutes": 600})), 204);
+    assert!(titles(&ask("?limit=2")["items"][1]).is_empty(), "it comes ten hours later");
+    for (query, field) in [
+        ("?from=now", "from"),
+        ("?from=2026-02-30T00:00:00Z", "from"),
+        ("?from=2026-11-21T10:00:00Z&to=2026-11-21T10:00:00Z", "to"),
+        ("?from=2026-11-21T10:00:00Z&to=2026-11-23T10:00:00Z", "to"),
+        ("?limit=101", "limit"),
+    ] {
+        let answer = daemon.get(&format!("/api/v1/programmes{query}"));
+        let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, &said["field"]), (422, &field.into()), "{query}: {said}");
+    }
+}
+
+#[test]
 fn what_the_owner_chose_outlives_refresh_and_restart() {
     // At stake: hours of matching by hand. Each choice is made, the guide changes, the daemon starts anew.
     let source = Source::document(guide());

@@ -53,7 +53,7 @@ fn a_tuner_that_is_freed_sends_its_viewers_away_and_may_be_had_at_once() {
 
 #[test]
 fn a_source_tells_how_it_is_at_a_glance() {
-    let source = crate::kit::source::Source::document("#EXTM3U\n#EXTINF:-1,A\nhttp://127.0.0.1:9/a.ts\n".to_owned());
+    let source = crate::kit::source::Source::document("#EXTM3U\n#EXTINF:-1,A\nhttp://127.0.0.1:9/a.ts\n");
     let daemon = Daemon::demo();
     let body = json!({"kind": "playlist", "name": "Mine", "address": source.url("/l.m3u"), "streams_max": 2});
     crate::subscriptions::add(&daemon, &body);

@@ -12,10 +12,11 @@ use crate::subscriptions::Error;
 use crate::subscriptions::guides::{GuideState, matched};
 use hyper::Response;
 use hyper::body::Incoming;
-use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX};
+use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX, WINDOW_ROWS_MAX, WINDOW_S_MAX};
 use pure::model::guide::{Choice, Chosen, GuideId};
-use pure::model::lineup::ChannelId;
+use pure::model::lineup::{Channel, ChannelId, Mark};
 use pure::model::source_url::{self, SourceUrl};
+use pure::time::Wall;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -209,6 +210,60 @@ fn matches(app: &App, asked: &str) -> Answer {
 }
 
 #[derive(Serialize)]
+struct RowView {
+    channel_id: u32,
+    number: String,
+    name: String,
+    programmes: Vec<ProgrammeView>,
+}
+
+#[derive(Serialize)]
+struct ProgrammeView {
+    start: String,
+    stop: String,
+    title: String,
+    sub_title: String,
+    description: String,
+}
+
+/// What is on `from` … `to`; without them in the next six hours.
+async fn programmes(app: &App, asked: &str) -> Answer {
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
+    let (after, limit) = page::<u32>(asked, WINDOW_ROWS_MAX / 2, WINDOW_ROWS_MAX)?;
+    let time = |key: &'static str, usual: Wall| match query_text(asked, key) {
+        None => Ok(usual),
+        Some(text) => text.parse().map_err(|()| wrong(key, "a time in UTC, such as 2026-12-24T18:00:00Z")),
+    };
+    let from = time("from", clock::wall())?;
+    let to = time("to", from.plus_s(6 * 3_600))?;
+    if to.0 <= from.0 || to.0 - from.0 > WINDOW_S_MAX {
+        return Err(wrong("to", format!("later than from, by {} hours at most", WINDOW_S_MAX / 3_600)));
+    }
+    let marks = app.subscriptions.marks();
+    let skipped = after.map_or(0, |id| lineup.position(ChannelId(id)).map_or(0, |position| position + 1));
+    let mut listed = lineup.channels().iter().skip(skipped).filter(|channel| marks.of(channel.id) != Mark::Hidden);
+    let channels: Vec<&Channel> = listed.by_ref().take(limit).collect();
+    let next = channels.last().filter(|_| listed.next().is_some()).map(|channel| i64::from(channel.id.0));
+    let shown = app.subscriptions.guides().window(&channels, from, to).await.map_err(Error::Later)?;
+    let rows = channels.into_iter().zip(shown).map(|(channel, shown)| {
+        let programmes = shown.into_iter().map(|shown| ProgrammeView {
+            start: shown.start.to_string(),
+            stop: shown.stop.to_string(),
+            title: shown.title,
+            sub_title: shown.sub_title,
+            description: shown.description,
+        });
+        RowView {
+            channel_id: channel.id.0,
+            number: channel.number.as_str().to_owned(),
+            name: channel.name.clone(),
+            programmes: programmes.collect(),
+        }
+    });
+    Ok(fresh(&Page { items: rows.collect(), next }))
+}
+
+#[derive(Serialize)]
 struct OfferedView {
     id: String,
     names: Vec<String>,
@@ -232,6 +287,8 @@ async fn offered(app: &App, id: GuideId, asked: &str) -> Answer {
 pub(super) enum Ask {
     List,
     Matches,
+    /// What is on, channel by channel.
+    Programmes,
     Offered,
     Add,
     Edit,
@@ -248,6 +305,7 @@ pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming
     match ask {
         Ask::List => return Ok(list(app)),
         Ask::Matches => return matches(app, call.query),
+        Ask::Programmes => return programmes(app, call.query).await,
         Ask::Add => return add(app, body).await,
         Ask::RefreshAll => {
             guides.refresh(None);

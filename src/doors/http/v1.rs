@@ -98,6 +98,7 @@ const TABLE: &[Operation] = &[
     Operation(DELETE, "/guides/{id}", Admin, Guides(guides::Ask::Remove)),
     Operation(POST, "/guides/{id}/refresh", Admin, Guides(guides::Ask::Refresh)),
     Operation(GET, "/guides/{id}/channels", Read, Guides(guides::Ask::Offered)),
+    Operation(GET, "/programmes", Read, Guides(guides::Ask::Programmes)),
     Operation(GET, "/faces", Read, Faces(faces::Ask::List)),
     Operation(POST, "/faces", Admin, Faces(faces::Ask::Add)),
     Operation(PATCH, "/faces/{id}", Admin, Faces(faces::Ask::Edit)),
