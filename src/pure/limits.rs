@@ -831,7 +831,7 @@ pub const PASSWORD_PASSES: u32 = 2;
 /// What a password may come in, when anybody near can send it.
 pub const PASSWORD_BODY_BYTES_MAX: usize = 4_096;
 /// Tokens for programs.
-pub const TOKENS_MAX: usize = 32;
+pub const TOKENS_MAX: u32 = 32;
 /// Characters of a token's name.
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 /// A token's last use is written down when the one that is written is older than this: the card must not wear out.

@@ -234,8 +234,7 @@ fn nobody_on_the_internet_leads_into_the_house() {
         problems.len() == 2 && problems.iter().all(|problem| !problem.is_empty())
     });
     assert_eq!((house.connections(), own.connections()), (1, 0), "{:?}", problems());
-    let typed =
-        "POST /api/guides/add?address=http://192.168.77.2/guide.xml HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let typed = "POST /api/guides/add?address=http://192.168.77.2/guide.xml HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(http::ask(daemon.address(), 8080, typed).status, 200);
     wait_until("his own is fetched", Duration::from_secs(10), || house.connections() == 2);
     assert_eq!(own.connections(), 0);

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 fn ask(daemon: &Daemon, method: &str, target: &str, body: &[u8]) -> http::Answer {
     let address = daemon.address();
     let mut request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {}\r\n\
+         Content-Length: {}\r\n\r\n",
+        if target.contains("/upload") { "audio/x-mpegurl" } else { "application/json" },
         body.len()
     )
     .into_bytes();

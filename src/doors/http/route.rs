@@ -1,5 +1,6 @@
 //! Which address means what. The table is closed: what does not stand here does not exist.
 
+use super::access::{self, Place};
 use super::answer::{self, Body};
 use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
@@ -8,7 +9,7 @@ use super::owner::Ask;
 use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, TARGET_BYTES_MAX};
 use pure::model::channel_map::{MuxPlan, RfProgramme};
@@ -17,11 +18,12 @@ use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
 use pure::model::subscription::Decision;
+use pure::rules::access::Scope;
 use pure::rules::clients::Asked as Wish;
 use pure::rules::pool::{Refusal, SlotIndex};
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use pure::wire::percent;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// Who asks, and how he reaches us.
@@ -30,6 +32,8 @@ pub(super) struct Asked {
     pub(super) reach: Reach,
     /// The client's.
     pub(super) peer: SocketAddr,
+    /// Where he reached us.
+    pub(super) local: IpAddr,
     /// The face that he asks; `None`: the box itself.
     pub(super) face: Option<Rc<Face>>,
 }
@@ -88,6 +92,7 @@ enum Route<'a> {
     LogEntry { id: &'a str },
     Owner(Ask),
     Faces(faces::Ask),
+    Access(Place),
     Logo { channel: u32, fingerprint: u64 },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
 }
@@ -122,7 +127,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 52] = [
+const TABLE: [(&str, Route<'static>); 56] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -175,6 +180,10 @@ const TABLE: [(&str, Route<'static>); 52] = [
     ("/api/faces/remove", Route::Faces(faces::Ask::Remove)),
     ("/api/channels", Route::Owner(Ask::Channels)),
     ("/api/channels/edit", Route::Owner(Ask::ChannelsEdit)),
+    ("/api/v1/session", Route::Access(Place::Session)),
+    ("/api/v1/claim", Route::Access(Place::Claim)),
+    ("/api/v1/password", Route::Access(Place::Password)),
+    ("/api/v1/tokens", Route::Access(Place::Tokens)),
 ];
 
 /// In front of the id of a log line.
@@ -209,6 +218,7 @@ fn route(path: &str) -> Option<Route<'_>> {
     fixed
         .or_else(|| page::asset(path).map(Route::Asset))
         .or_else(|| log_entry(path))
+        .or_else(|| access::token(path).map(Route::Access))
         .or_else(|| logo(path))
         .or_else(|| stream(path))
 }
@@ -288,6 +298,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::LogEntries
         | Route::Owner(_)
         | Route::Faces(_)
+        | Route::Access(_)
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
@@ -334,7 +345,18 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     if !is_known(request.method()) {
         return Outcome::Answer(answer::no_such_method());
     }
+    if let Err(no) = access::host(app, asked, &request) {
+        return Outcome::Answer(*no);
+    }
     let route = route.filter(|route| asked.face.is_none() || is_of_faces(*route));
+    if let Some(Route::Access(place)) = route {
+        return Outcome::Answer(access::respond(app, asked, place, &request, body).await);
+    }
+    let scope = scope(asked, route, &request);
+    let judged = scope.map(|scope| access::judge(app, asked, request.headers(), request.method(), scope));
+    if let Some(Err(no)) = judged {
+        return Outcome::Answer(*no);
+    }
     let Some(route) = route else { return Outcome::Answer(answer::not_found()) };
     if let Some(wish) = wish(route) {
         let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
@@ -342,19 +364,11 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     }
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_ours = match route {
-        Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
-        Route::Owner(ask) => ask.is_change(),
-        Route::Faces(ask) => ask != faces::Ask::List,
-        _ => false,
-    };
-    let is_change = is_ours || route == Route::LineupPost;
+    let is_change = is_change(route) || route == Route::LineupPost;
     let answer = match route {
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(&request) => answer::forbidden(),
-        Route::Owner(_) | Route::Faces(_) if is_foreign(&request) => answer::forbidden(),
-        _ if is_ours && is_foreign(&request) => answer::forbidden(),
         Route::LineupPost => lineup::post(app, asked, query).await,
         Route::ChannelRetry => api::channel_retry(app, query),
         Route::PlaylistRefresh => api::playlist_refresh(app),
@@ -362,6 +376,8 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
         Route::Owner(ask) => owner::respond(app, ask, query, body).await,
         Route::Faces(ask) => faces::respond(app, ask, query, body).await,
+        // It was answered above.
+        Route::Access(_) => answer::not_found(),
         Route::Asset(asset) => page::serve(asset, &request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
@@ -388,13 +404,43 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     Outcome::Answer(answer)
 }
 
-/// A page of somebody else must not make the owner's browser knock here.
-fn is_foreign(request: &Request<()>) -> bool {
-    let headers = request.headers();
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-    headers.get(ORIGIN).is_some_and(|origin| {
-        origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_none_or(|origin| Some(origin) != host)
-    })
+/// Whether it changes what the box is or does, other than by the commands that clients have.
+fn is_change(route: Route<'_>) -> bool {
+    match route {
+        Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
+        Route::Owner(ask) => ask.is_change(),
+        Route::Faces(ask) => ask != faces::Ask::List,
+        _ => false,
+    }
+}
+
+/// What it takes to be answered; none for what any client of a device may ask, and for the page itself.
+fn scope(asked: &Asked, route: Option<Route<'_>>, request: &Request<()>) -> Option<Scope> {
+    let is_here = asked.peer.ip().to_canonical().is_loopback();
+    match route {
+        // Whoever is on the box may read its log anyway.
+        Some(Route::Metrics | Route::LogEntries | Route::LogEntry { .. }) if is_here => Some(Scope::Open),
+        Some(route) if is_change(route) => Some(Scope::Admin),
+        Some(
+            Route::Metrics
+            | Route::LogEntries
+            | Route::LogEntry { .. }
+            | Route::ApiStatus
+            | Route::ApiAlarms
+            | Route::ApiClients
+            | Route::ApiGuides
+            | Route::ApiGuideMatches
+            | Route::ApiGuideChannels
+            | Route::Owner(_)
+            | Route::Faces(_),
+        ) => Some(Scope::Read),
+        // A stranger is not told what there is.
+        None if request.uri().path().starts_with("/api/") && asked.face.is_none() => {
+            let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+            Some(if is_read { Scope::Read } else { Scope::Admin })
+        }
+        _ => None,
+    }
 }
 
 /// Whether a browser sent it, whose owner may not know what he asks: programs say neither of these (S11).
