@@ -176,7 +176,7 @@ mod tests {
         ] {
             assert_eq!(judge(password, &["tunerd", "Attic-Box", ""]), Ok(()), "{password}");
         }
-        let longest: std::string::String = "0123456789abcdefgh".chars().cycle().take(127).chain(['ü']).collect();
+        let longest: String = "0123456789abcdefgh".chars().cycle().take(127).chain(['ü']).collect();
         assert_eq!(judge(&longest, &[]), Ok(()));
     }
 
