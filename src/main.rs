@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     match settings::load(&typed) {
         Ok(settings) if typed.check => check(&settings),
         Ok(settings) if typed.escalate => escalate(&settings),
+        Ok(settings) if typed.forget_password => forget_password(&settings),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -103,6 +104,19 @@ fn say(text: &str) -> ExitCode {
 fn complain(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "tunerd: {text}").unwrap_or_default();
+}
+
+/// `--forget-password`: whoever may write our state need not know it.
+fn forget_password(settings: &Settings) -> ExitCode {
+    match store::access::forget(&settings.state_dir) {
+        Ok(()) => {
+            say("Password and tokens are forgotten. Restart tunerd (systemctl restart tunerd), and open its page.\n")
+        }
+        Err(error) => {
+            complain(&format!("the password was not forgotten: {error}"));
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
 }
 
 /// `--check`: what a start would find, without starting.

@@ -95,6 +95,7 @@ pub struct Settings {
 }
 
 /// What was typed on the command line.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `--config FILE`
@@ -109,6 +110,8 @@ pub struct CommandLine {
     pub safe_mode: bool,
     /// `--escalate`
     pub escalate: bool,
+    /// `--forget-password`
+    pub forget_password: bool,
 }
 
 /// What the command line asks for.
@@ -142,6 +145,7 @@ Usage: tunerd [OPTION]...
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
   --state DIR              where to keep state (default: /var/lib/tunerd)
   --check                  check settings, state directory and FFmpeg, and end
+  --forget-password        forget the owner's password and all tokens; the next start lets a new one be set
   --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
   --version                print the version and end
@@ -166,6 +170,7 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("check") => typed.check = true,
             Long("safe-mode") => typed.safe_mode = true,
             Long("escalate") => typed.escalate = true,
+            Long("forget-password") => typed.forget_password = true,
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {

@@ -2,8 +2,9 @@
 //! What needs time to pass is told in `pure::rules::access`.
 
 use crate::kit::http::{self, Answer};
-use crate::kit::{Daemon, Setup, inside, run};
+use crate::kit::{Daemon, Setup, TUNERD, inside, run};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
@@ -46,17 +47,17 @@ impl<'a> Client<'a> {
         let address = self.daemon.address();
         let mut head = format!("{line} HTTP/1.1\r\nHost: {address}:8080\r\nConnection: close\r\n");
         if self.is_browser {
-            head += &format!("Origin: http://{address}:8080\r\nSec-Fetch-Site: same-origin\r\n");
+            write!(head, "Origin: http://{address}:8080\r\nSec-Fetch-Site: same-origin\r\n").unwrap();
         }
         if let Some(cookie) = &self.cookie {
-            head += &format!("Cookie: {cookie}\r\n");
+            write!(head, "Cookie: {cookie}\r\n").unwrap();
         }
         if let Some(token) = &self.token {
-            head += &format!("Authorization: Bearer {token}\r\n");
+            write!(head, "Authorization: Bearer {token}\r\n").unwrap();
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         if !body.is_empty() {
-            head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
         }
         http::ask(address, 8080, &format!("{head}\r\n{body}"))
     }
@@ -380,6 +381,28 @@ fn s01_the_first_password_is_set_from_the_boxs_own_network_only() {
     assert!(far.ends_with("\n403") && far.contains("own network"), "{far}");
     let near = claim("192.168.77.1");
     assert!(near.ends_with("\n201"), "{near}");
+}
+
+#[test]
+fn a_forgotten_password_takes_a_shell_on_the_box_and_takes_the_tokens_with_it() {
+    let daemon = fresh();
+    let owner = owner(&daemon);
+    let (_, admin) = token(&owner, "admin");
+    let (settings, setup) = (daemon.setup.write_settings(), daemon.setup.clone());
+    let (done, said) = run(TUNERD, &["--config", settings.to_str().unwrap(), "--forget-password"]);
+    assert!(done.success() && said.contains("Restart tunerd"), "{said}");
+    assert_eq!(owner.status("GET /api/status"), 200, "it knows nothing of it yet");
+    drop(daemon);
+    let daemon = setup.start();
+    let client = Client::browser(&daemon);
+    assert_eq!(
+        (&client.session()["claimed"], Client::with(&daemon, &admin).status("GET /api/status")),
+        (&json!(false), 401)
+    );
+    assert_eq!(Client::browser(&daemon).password("POST /api/v1/claim", OTHER).status, 201);
+    let (done, said) =
+        run(TUNERD, &["--config", settings.to_str().unwrap(), "--state", "/nowhere", "--forget-password"]);
+    assert!(!done.success() && said.contains("/nowhere/tunerd.db"), "{said}");
 }
 
 #[test]
