@@ -6,6 +6,7 @@
 
 mod answer;
 mod api;
+mod backup;
 mod device;
 mod faces;
 mod guide;

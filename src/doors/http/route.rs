@@ -5,7 +5,7 @@ use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::owner::Ask;
-use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
+use super::{App, Playing, Reach, api, backup, device, faces, guide, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
@@ -88,6 +88,7 @@ enum Route<'a> {
     LogEntry { id: &'a str },
     Owner(Ask),
     Faces(faces::Ask),
+    Backup(backup::Ask),
     Logo { channel: u32, fingerprint: u64 },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
 }
@@ -207,6 +208,7 @@ fn route(path: &str) -> Option<Route<'_>> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     let fixed = TABLE.iter().find(|(fixed, _)| *fixed == path).map(|(_, route)| *route);
     fixed
+        .or_else(|| backup::Ask::find(path).map(Route::Backup))
         .or_else(|| page::asset(path).map(Route::Asset))
         .or_else(|| log_entry(path))
         .or_else(|| logo(path))
@@ -288,6 +290,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::LogEntries
         | Route::Owner(_)
         | Route::Faces(_)
+        | Route::Backup(_)
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
@@ -326,8 +329,11 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     let request = Request::from_parts(parts, ());
     let route = route(request.uri().path());
     // An uploaded playlist is counted while it is read, and never held.
-    let is_upload = matches!(route, Some(Route::Owner(Ask::Upload)));
-    let bytes_max = if is_upload { PLAYLIST_BYTES_MAX } else { BODY_BYTES_MAX };
+    let bytes_max = match route {
+        Some(Route::Owner(Ask::Upload)) => PLAYLIST_BYTES_MAX,
+        Some(Route::Backup(backup::Ask::Restore)) => backup::FILE_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
     if body_bytes.is_some_and(|bytes: u64| bytes > bytes_max as u64) {
         return Outcome::Answer(answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""));
     }
@@ -346,6 +352,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
         Route::Owner(ask) => ask.is_change(),
         Route::Faces(ask) => ask != faces::Ask::List,
+        Route::Backup(ask) => ask.is_change(),
         _ => false,
     };
     let is_change = is_ours || route == Route::LineupPost;
@@ -353,7 +360,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(&request) => answer::forbidden(),
-        Route::Owner(_) | Route::Faces(_) if is_foreign(&request) => answer::forbidden(),
+        Route::Owner(_) | Route::Faces(_) | Route::Backup(_) if is_foreign(&request) => answer::forbidden(),
         _ if is_ours && is_foreign(&request) => answer::forbidden(),
         Route::LineupPost => lineup::post(app, asked, query).await,
         Route::ChannelRetry => api::channel_retry(app, query),
@@ -362,6 +369,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
         Route::Owner(ask) => owner::respond(app, ask, query, body).await,
         Route::Faces(ask) => faces::respond(app, ask, query, body).await,
+        Route::Backup(ask) => backup::respond(app, ask, request.headers(), body).await,
         Route::Asset(asset) => page::serve(asset, &request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
