@@ -3,9 +3,10 @@
 use super::App;
 use super::answer::{self, Body};
 use super::api::{fresh, json};
-use super::owner::{Answer, read, refuse, wrong};
+use super::owner::{Answer, read, wrong};
+use super::v1::Call;
 use crate::clock;
-use crate::subscriptions::Error;
+use crate::subscriptions::{Restored, Revision};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderMap, HeaderValue};
@@ -21,28 +22,7 @@ pub(super) enum Ask {
     Backup,
     Restore,
     Revisions,
-    RestoreRevision(u64),
-}
-
-impl Ask {
-    /// What a path means.
-    pub(super) fn find(path: &str) -> Option<Self> {
-        match path.strip_prefix("/api/v1/")? {
-            "backup" => Some(Self::Backup),
-            "restore" => Some(Self::Restore),
-            "configurations" => Some(Self::Revisions),
-            other => {
-                let revision = other.strip_prefix("configurations/")?.strip_suffix("/restore")?;
-                let is_plain = revision.bytes().all(|byte| byte.is_ascii_digit());
-                revision.parse().ok().filter(|_| is_plain).map(Self::RestoreRevision)
-            }
-        }
-    }
-
-    /// Whether it is more than a look.
-    pub(super) const fn is_change(self) -> bool {
-        !matches!(self, Self::Revisions)
-    }
+    RestoreRevision,
 }
 
 /// The largest file.
@@ -52,16 +32,13 @@ pub(super) const FILE_BYTES_MAX: usize = HEAD_BYTES + BACKUP_BYTES_MAX;
 const WRITTEN_BYTES_MAX: usize = 4 * 3 * PASSWORD_CHARS_MAX;
 
 /// Answers one of them.
-pub(super) async fn respond(app: &App, ask: Ask, headers: &HeaderMap, body: Incoming) -> Response<Body> {
-    let answer = match ask {
+pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, headers: &HeaderMap, body: Incoming) -> Answer {
+    match ask {
         Ask::Backup => backup(app, body).await,
         Ask::Restore => restore(app, headers, body).await,
         Ask::Revisions => revisions(app).await,
-        Ask::RestoreRevision(number) => {
-            app.subscriptions.restore_revision(number).await.map(|restored| told(&restored))
-        }
-    };
-    answer.unwrap_or_else(|error| refuse(&error))
+        Ask::RestoreRevision => Ok(told(&app.subscriptions.restore_revision(call.id()?.into()).await?)),
+    }
 }
 
 #[derive(Deserialize)]
@@ -98,7 +75,7 @@ struct Counts {
     guides: u32,
 }
 
-fn told(restored: &crate::subscriptions::Restored) -> Response<Body> {
+fn told(restored: &Restored) -> Response<Body> {
     let counts = Counts {
         subscriptions: restored.subscriptions,
         channels: restored.channels,
@@ -126,12 +103,8 @@ struct RevisionView {
     what: String,
 }
 
-async fn revisions(app: &App) -> Result<Response<Body>, Error> {
+async fn revisions(app: &App) -> Answer {
     let revisions = app.subscriptions.revisions().await?.into_iter();
-    let view = |one: crate::subscriptions::Revision| RevisionView {
-        revision: one.number,
-        at: one.at.to_string(),
-        what: one.what,
-    };
+    let view = |one: Revision| RevisionView { revision: one.number, at: one.at.to_string(), what: one.what };
     Ok(fresh(&revisions.map(view).collect::<Vec<_>>()))
 }

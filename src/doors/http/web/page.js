@@ -1,4 +1,4 @@
-// Fills the first page: asks /api/status while somebody looks, and /lineup.json when the channels change.
+// Fills the first page: asks /api/v1/status while somebody looks, and /lineup.json when the channels change.
 // Not here: words that never change (index.html), looks (style.css), decisions (the daemon).
 // Invariant: what came from outside (names, groups, problems) enters the page as text only, never as markup.
 "use strict";
@@ -256,7 +256,7 @@ async function retry(item) {
   button.disabled = true;
   let answer = "It may be tried at once now: watch it.";
   try {
-    const { response } = await request(`/api/channels/retry?channel_id=${item.dataset.channel}`, ANSWER_MS_MAX, { method: "POST" });
+    const { response } = await request(`/api/v1/channels/${item.dataset.channel}/retry`, ANSWER_MS_MAX, { method: "POST" });
     if (!response.ok) answer = `The box refused (${response.status}).`;
   } catch {
     answer = "The box did not answer. Try again.";
@@ -311,7 +311,7 @@ by("playlist").querySelector("button").addEventListener("click", async (click) =
   button.dataset.asked = "yes";
   let answer = "Asked the box to read the playlist again.";
   try {
-    const { response } = await request("/api/playlist/refresh", ANSWER_MS_MAX, { method: "POST" });
+    const { response } = await request("/api/v1/subscriptions/refresh", ANSWER_MS_MAX, { method: "POST" });
     if (!response.ok) answer = `The box refused to read the playlist now (${response.status}). Try again later.`;
   } catch {
     answer = "The box did not answer. Try again.";
@@ -347,7 +347,7 @@ by("encoders").querySelector("button").addEventListener("click", async (click) =
   button.disabled = true;
   let answer = "The encoders are tried as soon as nobody needs the box.";
   try {
-    const { response } = await request("/api/encoders/try", ANSWER_MS_MAX, { method: "POST" });
+    const { response } = await request("/api/v1/encoders/try", ANSWER_MS_MAX, { method: "POST" });
     if (!response.ok) answer = `The box refused (${response.status}).`;
   } catch {
     answer = "The box did not answer. Try again.";
@@ -479,7 +479,7 @@ async function ask() {
   const askedAt = performance.now();
   failure = "";
   try {
-    const { response, body } = await request("/api/status", ANSWER_MS_MAX, { cache: "no-store" });
+    const { response, body } = await request("/api/v1/status", ANSWER_MS_MAX, { cache: "no-store" });
     failure = response.ok ? "Reload this page: it may be older than the box." : `It said ${response.status}; its log knows why. `;
     if (!response.ok) throw new Error(failure);
     const status = JSON.parse(body);
