@@ -68,6 +68,8 @@
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
+//! | revision | what the owner chose, as it was after one of his writes; the last fifty can be had back |
+//! | backup | the same with all channels, in a file that only a password opens |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!

@@ -8,6 +8,8 @@
 
 mod channels;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use super::owner::field;
 use super::{EditError, StoreError};

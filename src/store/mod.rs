@@ -299,6 +299,7 @@ impl Handle {
     /// There would be too many channels, or nothing was changed.
     pub async fn tick(&self, id: SubscriptionId, groups: Option<Vec<String>>) -> Result<(), EditError> {
         let what = match &groups {
+            Some(groups) if groups.len() == 1 => "1 group ticked".to_owned(),
             Some(groups) => format!("{} groups ticked", groups.len()),
             None => "all groups ticked".to_owned(),
         };

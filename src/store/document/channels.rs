@@ -96,7 +96,7 @@ impl Reading<'_> {
         }
         let mut waiting = Vec::new();
         for numbering in numbers {
-            if self.number_of(numbering.channel)? != numbering.wanted {
+            if numbering.is_new || self.number_of(numbering.channel)? != numbering.wanted {
                 waiting.push(numbering);
             }
         }
@@ -166,7 +166,8 @@ impl Reading<'_> {
 
     /// Number and sources of channels that the owner changed later than the document says: as they were before.
     fn first_states(&self) -> Result<Vec<(i64, String, String)>, StoreError> {
-        let mut statement = self.owner.prepare("SELECT channel_id, number, sources FROM first_state")?;
+        let mut statement =
+            self.owner.prepare("SELECT channel_id, number, sources FROM first_state ORDER BY channel_id")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let mut states: Vec<(i64, String, String)> = rows.collect::<Result<_, _>>()?;
         states.retain(|(channel, ..)| !self.sources.contains_key(channel));
@@ -215,7 +216,8 @@ impl Reading<'_> {
     pub(super) fn end_sources(&mut self) -> Result<(), EditError> {
         let mut differing = Vec::new();
         for (channel, sources) in &self.sources {
-            if self.sources_of(*channel)? != *sources {
+            let has = if self.new_channels.contains(channel) { Vec::new() } else { self.sources_of(*channel)? };
+            if has != *sources {
                 differing.push((*channel, sources));
             }
         }
@@ -227,7 +229,7 @@ impl Reading<'_> {
                 }
             }
         }
-        for (channel, _) in &differing {
+        for (channel, _) in differing.iter().filter(|(channel, _)| !self.new_channels.contains(channel)) {
             self.owner.prepare_cached("DELETE FROM channel_source WHERE channel_id = ?1")?.execute([channel])?;
         }
         for (channel, sources) in &differing {
@@ -237,21 +239,29 @@ impl Reading<'_> {
             }
         }
         if self.scope == Scope::Revision {
-            for (channel, _, sources) in self.first_states()? {
-                let mut first = Vec::new();
-                for source in sources.split(' ').filter_map(|source| source.split_once(':')) {
-                    let (Ok(subscription), Ok(key)) = (source.0.parse(), source.1.parse()) else { continue };
-                    let is_free = self.holder_of((subscription, key))?.is_none_or(|holder| holder == channel);
-                    if is_free && self.has("subscription", subscription)? {
-                        first.push((subscription, key));
-                    }
+            self.first_sources()?;
+        }
+        Ok(())
+    }
+
+    /// Gives channels that the owner changed later than the document says what they had before. Who got some of it
+    /// since then, by adoption, gives it back; where two had the same before, the older one had it first.
+    fn first_sources(&self) -> Result<(), EditError> {
+        let mut claimed: BTreeSet<(i64, i64)> = self.sources.values().flatten().copied().collect();
+        for (channel, _, sources) in self.first_states()? {
+            let mut first = Vec::new();
+            for source in sources.split(' ').filter_map(|source| source.split_once(':')) {
+                let (Ok(subscription), Ok(key)) = (source.0.parse(), source.1.parse()) else { continue };
+                if self.has("subscription", subscription)? && claimed.insert((subscription, key)) {
+                    first.push((subscription, key));
                 }
-                if self.sources_of(channel)? != first {
-                    self.owner
-                        .prepare_cached("DELETE FROM channel_source WHERE channel_id = ?1")?
-                        .execute([channel])?;
-                    self.put_sources(channel, &first)?;
+            }
+            if self.sources_of(channel)? != first {
+                for holder in first.iter().map(|source| self.holder_of(*source)).collect::<Result<Vec<_>, _>>()? {
+                    holder.map_or(Ok(()), |holder| touch(self.owner, holder))?;
                 }
+                self.owner.prepare_cached("DELETE FROM channel_source WHERE channel_id = ?1")?.execute([channel])?;
+                self.put_sources(channel, &first)?;
             }
         }
         Ok(())
