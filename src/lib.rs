@@ -70,6 +70,8 @@
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |
 //! | scope | what somebody may: none, look, or change everything |
+//! | revision | what the owner chose, as it was after one of his writes; the last fifty can be had back |
+//! | backup | the same with all channels, in a file that only a password opens |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!

@@ -370,6 +370,31 @@ pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
 const _: () = assert!(CHECK_MS_MAX + CONTROL_STALL_MS <= 40_000, "the answer comes while somebody waits for it");
 const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4_096, "offsets have 32 bits");
 
+// ---- Backup and undo --------------------------------------------------------------------------------------------
+
+/// What the owner did that can be taken back: more steps than anybody remembers.
+pub const REVISIONS_MAX: u32 = 50;
+/// Bytes of all these: who changed little has some kilobytes, and the copy of the database has them as well.
+pub const REVISIONS_BYTES_MAX: u64 = 2 * MIB;
+/// Bytes of a backup: 250,000 channels.
+pub const BACKUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of what is packed in it; it is never in memory as a whole.
+pub const BACKUP_UNPACKED_BYTES_MAX: u64 = 128 * MIB;
+/// Bytes of one row of it: the longest have an address and headers.
+pub const BACKUP_ROW_BYTES_MAX: u64 = 64 * 1024;
+/// Ignored things that are told one by one.
+pub const BACKUP_IGNORED_MAX: usize = 50;
+/// Characters of the password of a backup.
+pub const PASSWORD_CHARS_MIN: usize = 10;
+/// And at most.
+pub const PASSWORD_CHARS_MAX: usize = 128;
+/// Memory that making the key of a password may take; we ask for half of it.
+pub const BACKUP_KIB_MAX: u32 = 40 * 1024;
+/// How often it may be gone through.
+pub const BACKUP_PASSES_MAX: u32 = 8;
+/// And in how many lanes.
+pub const BACKUP_LANES_MAX: u32 = 4;
+
 // ---- Lineup -----------------------------------------------------------------------------------------------------
 
 /// Channels of one lineup: the largest that clients were seen to take have a tenth of it.

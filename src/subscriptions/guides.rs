@@ -97,6 +97,7 @@ enum Command {
     Name { addresses: Vec<String>, done: Done<()> },
     Offered { id: GuideId, text: String, done: Done<Vec<Offered>> },
     Window { rows: Vec<Row>, from: Wall, to: Wall, done: Done<Vec<Vec<Shown>>> },
+    Recall { done: Done<()> },
 }
 
 /// The error is for people.
@@ -344,6 +345,12 @@ impl Handle {
         self.command(|done| Command::Window { rows, from, to, done }).await
     }
 
+    /// Takes what the owner chose as it is stored.
+    pub(super) async fn recall(&self) {
+        // Who is too busy to be told now has it at the next start.
+        self.command(|done| Command::Recall { done }).await.unwrap_or_default();
+    }
+
     async fn command<T>(&self, command: impl FnOnce(Done<T>) -> Command) -> Result<T, String> {
         let (done, is_done) = oneshot::channel();
         let busy = || "the box is busy; try again".to_owned();
@@ -393,16 +400,21 @@ impl Deref for Rooms<'_> {
 /// Fetches guides where that `may` be done, keeps what the owner wants, and makes the guide for clients; never ends.
 pub(super) async fn run(subscriptions: &super::Handle, may_fetch: bool) {
     let rooms = &Rooms { subscriptions };
-    match rooms.store.guide_choices().await {
-        Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
-        Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
-    }
-    name(rooms).await;
+    recall(rooms).await;
     tokio::join!(obey(rooms), make(rooms), async {
         if may_fetch {
             fetch_all(rooms).await;
         }
     });
+}
+
+/// Takes what the owner chose as it is stored.
+async fn recall(rooms: &Rooms<'_>) {
+    match rooms.store.guide_choices().await {
+        Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
+        Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
+    }
+    name(rooms).await;
 }
 
 // ---- What the owner wants -------------------------------------------------------------------------------------------
@@ -445,6 +457,12 @@ async fn obey(rooms: &Rooms<'_>) {
                     rooms.shared().wanted.notify_one();
                 }
                 done.send(named.map(drop)).unwrap_or_default();
+            }
+            Command::Recall { done } => {
+                recall(rooms).await;
+                rooms.handle().bump();
+                rooms.shared().wanted.notify_one();
+                done.send(Ok(())).unwrap_or_default();
             }
             Command::Offered { id, text, done } => {
                 let offered = rooms.guide.offered(id, text, clock::wall()).await;

@@ -10,10 +10,12 @@ mod document;
 mod faces;
 pub mod guides;
 mod intake;
+mod keep;
 mod logos;
 mod wishes;
 mod xtream;
 
+pub use crate::store::{Restored, Revision};
 pub use desk::{Error, View};
 
 use crate::clock;
@@ -358,7 +360,10 @@ async fn refresh(handle: &Handle) {
 async fn recall_marks(handle: &Handle) {
     let Rooms { store, problems, .. } = &handle.0.rooms;
     match store.marks().await {
-        Ok(by_channel) => *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: 1 }),
+        Ok(by_channel) => {
+            let revision = handle.marks().revision + 1;
+            *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision });
+        }
         Err(error) => problems.set(Topic::Lineup, format!("Favourites could not be read: {error}")),
     }
 }

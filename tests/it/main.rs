@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
 
 mod access;
+mod backup;
 mod blank;
 mod chaos;
 mod clients;
