@@ -13,11 +13,36 @@ pub(super) struct Asset {
     body: &'static [u8],
 }
 
-const ASSETS: [Asset; 4] = [
+macro_rules! script {
+    ($name:literal) => {
+        Asset {
+            path: concat!("/", $name),
+            content_type: "text/javascript; charset=utf-8",
+            body: include_bytes!(concat!("web/", $name)),
+        }
+    };
+}
+
+const ASSETS: [Asset; 19] = [
     Asset { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("web/index.html") },
     Asset { path: "/style.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/style.css") },
-    Asset { path: "/page.js", content_type: "text/javascript; charset=utf-8", body: include_bytes!("web/page.js") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", body: include_bytes!("web/icon.svg") },
+    script!("early.js"),
+    script!("app.js"),
+    script!("api.js"),
+    script!("dom.js"),
+    script!("status.js"),
+    script!("texts.js"),
+    script!("texts-en.js"),
+    script!("texts-de.js"),
+    script!("graph.js"),
+    script!("qr.js"),
+    script!("home.js"),
+    script!("setup.js"),
+    script!("channels.js"),
+    script!("sources.js"),
+    script!("guide.js"),
+    script!("system.js"),
 ];
 
 pub(super) fn asset(path: &str) -> Option<&'static Asset> {
