@@ -245,11 +245,11 @@ export function copy(text, from) {
 
 /** An address to type elsewhere, with a button that copies it. */
 export function address(context, text, label) {
-  const button = h("button", { type: "button", "aria-label": `${t("manage.copy")}: ${label}` }, t("manage.copy"));
+  const button = h("button", { type: "button", "aria-label": `${t("do.copy")}: ${label}` }, t("do.copy"));
   button.onclick = () => busy(button, async () => {
     await copy(text, button);
-    fill(button, t("manage.copied"));
-    setTimeout(() => fill(button, t("manage.copy")), 3000);
+    fill(button, t("do.copied"));
+    setTimeout(() => fill(button, t("do.copy")), 3000);
   }, context.fail);
   return h("span", { class: "address" }, h("code", {}, text), button);
 }
