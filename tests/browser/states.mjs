@@ -11,7 +11,7 @@ const free = (tuner) => ({
 
 const playing = (tuner, number, name, more = {}) => ({
   ...free(tuner), state: "playing", since_s: 1834, channel: { number, name }, path: "pull",
-  viewers: [{ address: "192.168.1.40", since_s: 1830 }], health: "healthy", picture: "something", picture_since_s: 1800,
+  viewers: [{ address: "192.168.1.40", since_s: 1830 }], health: "healthy", picture: "ok", picture_since_s: 1800,
   attempt: 1, bits_per_s: 6_840_000, ...more,
 });
 
@@ -42,10 +42,6 @@ const status = () => ({
   channels_len: 412, channels_ill: [], channels_ill_len: 0,
   playlist: { in_use: true, in_progress: false, found: 412, skipped: 3, first_skipped: null, loaded_at: at(7200) },
   clients: CLIENTS, encoders: [], board_health: BOARD,
-  sources: [
-    { id: 1, name: "Good Provider", kind: "xtream", state: "ok", channels_len: 380, refreshed_at: at(7200), next_refresh_at: at(-21600), expires_at: at(-86400 * 41), streams: { used: 1, max: 2 } },
-    { id: 2, name: "Roof aerial", kind: "hdhomerun", state: "ok", channels_len: 32, refreshed_at: at(3600), next_refresh_at: at(-80000), expires_at: null, streams: { used: 1, max: 4 } },
-  ],
 });
 
 const minutes = (shape) => Array.from({ length: 60 }, (_, index) => ({
@@ -61,19 +57,37 @@ const stormy = (index) => ({
 });
 
 const LOGS = [
-  ["info", 42, "viewer admitted slot=1 channel=7 peer=192.168.1.12 viewers=2"],
-  ["info", 312, "slot started slot=1 channel=7 source=1 path=sound"],
-  ["info", 1834, "slot started slot=0 channel=5.1 source=0 path=pull"],
-  ["info", 3600, "listing refreshed subscription=2 entries=32 new=0 gone=0"],
-  ["info", 7200, "listing refreshed subscription=1 entries=9120 new=12 gone=3"],
-  ["warn", 7210, "guide refreshed guide=1 programmes=48211 unmatched=14"],
+  ["info", 42, "arte plays slot=1 generation=12 channel_id=7"],
+  ["info", 312, "arte is restarted slot=1 channel_id=7"],
+  ["warn", 330, "arte: it went silent slot=1 generation=11 channel_id=7 cause=stall"],
+  ["info", 1834, "Das Erste HD plays slot=0 generation=9 channel_id=5"],
+  ["info", 3600, "listing changed subscription=2 new=12 gone=3 renamed=1 moved=0 waits=false"],
+  ["info", 7200, "guide loaded guide=1 channels=402 programmes=48211 too_far_away=0"],
+  ["info", 7210, "playlist loaded channels=9120 left_out=3"],
+  ["info", 183642, "tunerd 0.6.0 is ready as device 10A4B2C6 with 4 tuners"],
 ].map(([level, seconds, text], index) => ({ id: `log-${index}`, at: at(seconds), mono_ms: 0, level, channel_id: null, text }));
+
+const subscriptions = () => [
+  {
+    id: 1, kind: "xtream", name: "Good Provider", address: "http://tv.provider.example", username: "anna", streams_max: null, streams_used: 1,
+    held: false, enabled: true, ticked_only: true, from_settings: false, entries: 9120, loaded_at: at(7200), next_in_s: 21600, in_progress: false,
+    progress: 0, skipped: 3, first_skipped: null, error: null, too_many: null, guides: [], hosts: [], headers: [], refresh_s: 28800,
+    account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 },
+  },
+  {
+    id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.9", username: "", streams_max: 4, streams_used: 1,
+    held: false, enabled: true, ticked_only: false, from_settings: false, entries: 32, loaded_at: at(3600), next_in_s: 80000, in_progress: false,
+    progress: 0, skipped: 0, first_skipped: null, error: null, too_many: null, guides: [], hosts: [], headers: [], refresh_s: 86400,
+    account: { status: "", expires_at: null, connections_max: null },
+  },
+];
 
 function answers() {
   return {
     "GET /status": ({ mock }) => mock.status,
     "GET /history": ({ mock }) => ({ minutes: minutes(mock.shape), tuners_len: mock.status.tuners.length }),
     "GET /logs": { items: LOGS, next: null },
+    "GET /subscriptions": ({ mock }) => mock.subscriptions,
     "GET /clients": ({ mock }) => mock.status.clients,
     "GET /settings": ({ mock }) => mock.settings,
     "PATCH /settings": ({ mock, body }) => Object.assign(mock.settings, body),
@@ -88,10 +102,56 @@ function answers() {
 
 const box = (more = {}) => ({
   session: { claimed: true, claim_left_s: null, signed_in: true, scope: "admin", open: false },
-  status: status(), answers: answers(), shape: calm, settings: { name: "Living room box", time_zone: "Europe/Berlin" }, ...more,
+  status: status(), answers: answers(), shape: calm, subscriptions: subscriptions(), settings: { name: "Living room box", time_zone: "Europe/Berlin" }, ...more,
+});
+
+const ill = (channel_id, number, name, more = {}) => ({
+  channel_id, number, name, source: 0, state: "resting", failures: 5, last_failure: "connect", why: "it cannot be reached", needs_help: false,
+  next_try_in_s: 252, ...more,
 });
 
 export const STATES = {
   /** All is well, two are watching. */
   well: () => box(),
+
+  /** Fresh from the shop: nobody has claimed it, four demo channels. */
+  new: () => box({
+    session: { claimed: false, claim_left_s: 3312, signed_in: false, scope: "none", open: false },
+    status: { ...status(), name: "tunerd", channels_len: 4, clients: [], tuners: [free(0), free(1), free(2), free(3)], board_health: null, board: "generic" },
+    subscriptions: [], shape: () => ({ tuners_used: 0, viewers: 0, bitrate_bps: 0, ill: 0 }),
+    settings: { name: "tunerd", time_zone: "UTC" },
+  }),
+
+  /** Claimed, and this browser is not signed in. */
+  locked: () => box({ session: { claimed: true, claim_left_s: null, signed_in: false, scope: "none", open: false } }),
+
+  /** Everything at once: a provider is out, the account is full and ends soon, the board is hot. */
+  storm: () => box({
+    status: {
+      ...status(), level: "ill", sentence: "There are 2 problems.",
+      problems: [
+        { topic: "upstream_outage", level: "critical", text: "6 channels of 3 providers fail at the same time: is the Internet down?", since: at(840), first: at(840), last: at(20), count: 4 },
+        { topic: "pool_pressure", level: "warning", text: "all tuners are in use", since: at(300), first: at(9000), last: at(10), count: 3 },
+      ],
+      tuners: [
+        playing(0, "5.1", "Das Erste HD", { health: "unhealthy", picture: "frozen", picture_since_s: 45, continuity_errors: 214, bits_per_s: 1_200_000, overtaken: 3 }),
+        { ...playing(1, "7", "arte"), state: "starting", attempt: 4, bits_per_s: 0, held: 2, slate: "arte has no picture. Next try in 40 s.", next_try_in_s: 40, viewers: [1, 2, 3, 4, 5, 6].map((n) => ({ address: `192.168.1.${n + 30}`, since_s: 100 * n })) },
+        { ...playing(2, "1002", "A channel with quite a long name, as providers like them (FHD) [backup] ᴴᴰ"), path: "encode", profile: "mobile", source: 2 },
+        { ...free(3), state: "lost" },
+      ],
+      channels_ill: [
+        ill(7, "7", "arte", { state: "trying" }), ill(12, "12", "Sport 1", { failures: 5 }),
+        ill(13, "13", "Camera at the door", { last_failure: "policy", needs_help: true, next_try_in_s: 0, failures: 1 }),
+        ill(5, "5.1", "Das Erste HD", { state: "failing", failures: 2, last_failure: "stall", next_try_in_s: 0, source: 1 }),
+      ], channels_ill_len: 11,
+      board_health: { ...BOARD, temperature_c: 81.2, throttled: true, under_voltage: true, clock_synced: false, link_mbit: 10, memory_used_bytes: 3_800_000_000, card_written_today_bytes: 220_000_000 },
+    },
+    shape: stormy,
+    subscriptions: subscriptions().map((one) => (one.id === 1
+      ? { ...one, streams_used: 2, error: "it refuses the login", account: { ...one.account, expires_at: at(-86400 * 3) } }
+      : { ...one, in_progress: true, progress: 40 })),
+  }),
+
+  /** Somebody who may look only. */
+  reader: () => box({ session: { claimed: true, claim_left_s: null, signed_in: true, scope: "read", open: false } }),
 };

@@ -23,11 +23,12 @@ macro_rules! script {
     };
 }
 
-const ASSETS: [Asset; 19] = [
+const ASSETS: [Asset; 20] = [
     Asset { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("web/index.html") },
     Asset { path: "/style.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/style.css") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", body: include_bytes!("web/icon.svg") },
     script!("early.js"),
+    script!("add.js"),
     script!("app.js"),
     script!("api.js"),
     script!("dom.js"),

@@ -64,7 +64,8 @@ export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   if (s < 60) return t("time.seconds", { n: s });
   if (s < 3600) return t("time.minutes", { n: Math.floor(s / 60) });
-  if (s < 86400) return t("time.hours", { n: Math.floor(s / 3600), minutes: Math.floor((s % 3600) / 60) });
+  const minutes = Math.floor((s % 3600) / 60);
+  if (s < 86400) return t(minutes > 0 ? "time.hours" : "time.hours.even", { n: Math.floor(s / 3600), minutes });
   return t("time.days", { n: Math.floor(s / 86400) });
 }
 
@@ -95,6 +96,13 @@ export const day = (at, { zone, time = false } = {}) => new Intl.DateTimeFormat(
   weekday: "short", day: "numeric", month: "short", timeZone: zone,
   ...(time ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {}),
 }).format(at);
+
+/** "20:14" today, "Fri 20:14" this week, otherwise the day. */
+export function moment(at, now = new Date()) {
+  if (at.toDateString() === now.toDateString()) return clock(at);
+  const isNear = Math.abs(now - at) < 6 * 86400e3;
+  return isNear ? `${new Intl.DateTimeFormat(language, { weekday: "short" }).format(at)} ${clock(at)}` : day(at);
+}
 
 /** "4.2 Mbit/s" */
 export const rate = (bitsPerS) => t("unit.mbit", { value: number(bitsPerS / 1e6, 1) });
