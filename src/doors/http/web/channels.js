@@ -173,7 +173,8 @@ export async function show(root, context) {
       },
     });
     const isRenamed = channel.listed_name !== null && channel.listed_name !== undefined;
-    const sub = [channel.group, isRenamed && t("channel.listed", { name: channel.listed_name })].filter(Boolean).join(" · ");
+    const many = channel.sources.length > 1 && t("channel.sources-n", { n: channel.sources.length });
+    const sub = [channel.group, many, isRenamed && t("channel.listed", { name: channel.listed_name })].filter(Boolean).join(" · ");
     const move = (key, shape, by) => h("button", {
       type: "button", class: "quiet small", "data-part": key, "aria-label": t(`channel.${key}-name`, { name: channel.name }),
       onclick: (event) => busy(event.currentTarget, () => shift(channel, by), context.fail),
@@ -187,7 +188,6 @@ export async function show(root, context) {
         ? [h("span", { class: "unseen" }, `${t("channel.now")}: `), match.now_airing]
         : h("span", { class: "soft" }, match.guide || match.chosen === "none" ? "" : t("channel.no-guide"))),
       h("span", { class: "marks" },
-        channel.sources.length > 1 && chip(t("channel.sources-n", { n: channel.sources.length })),
         channel.mark === "favorite" && h("span", { class: "star" }, icon("star", t("channel.favorite"))),
         channel.mark === "hidden" && chip([icon("hide"), t("channel.hidden")])),
       view.ordering && h("span", { class: "order" }, move("up", "up", -1), move("down", "down", 1)));
@@ -574,7 +574,7 @@ export async function show(root, context) {
   async function showDifferences(source, set, target, after) {
     const part = await api.get(api.path(`/subscriptions/${source.id}/changes/${set.batch}`, { limit: 200, after }));
     target.querySelector(".more")?.remove();
-    target.append(h("ul", { class: "differences" }, part.items.map((one) => {
+    target.append(h("ul", { class: "differences", tabindex: "0", "aria-label": t("change.look") }, part.items.map((one) => {
       const kind = one.before === null ? "new" : one.after === null ? "gone" : one.before === one.after ? "changed" : "renamed";
       return h("li", {}, chip(t(`change.is-${kind}`), { new: "good", gone: "ill" }[kind] ?? "busy"),
         h("span", {}, kind === "renamed" ? `${one.before} → ${one.after}` : one.after ?? one.before),

@@ -78,8 +78,8 @@ export async function show(root, context) {
       fill(grid,
         h("div", { class: "tv-row tv-times", role: "row" },
           h("span", { class: "tv-name", role: "columnheader" }, h("span", { class: "unseen" }, t("guide.channel"))),
-          h("span", { class: "tv-lane", role: "columnheader", "aria-label": head.textContent },
-            times.map((at) => placed(h("span", { class: "tv-time", "aria-hidden": "true" }, clock(new Date(at))), at, at + HALF_HOUR_MS)))),
+          h("span", { class: "tv-lane", role: "presentation" },
+            times.map((at) => placed(h("span", { class: "tv-time", role: "columnheader" }, clock(new Date(at))), at, at + HALF_HOUR_MS)))),
         view.rows.map(row));
     }
     fill(more, view.next !== null && doing(context, t("guide.more"), () => load(view.next)));
@@ -115,8 +115,7 @@ export async function show(root, context) {
     const button = h("button", {
       type: "button", class: isNow ? "tv-on now" : stop <= now ? "tv-on past" : "tv-on", tabindex: "-1",
       "data-row": at, "data-at": index, onfocus: () => { view.at = [at, index]; }, onclick: () => open(one, programme),
-      "aria-label": `${clock(new Date(start))} ${programme.title}`,
-    }, h("span", { class: "tv-at" }, clock(new Date(start))), h("span", { class: "tv-title" }, programme.title));
+    }, h("span", { class: "tv-at" }, clock(new Date(start))), " ", h("span", { class: "tv-title" }, programme.title));
     return placed(h("div", { class: "tv-cell", role: "gridcell" }, button), start, stop);
   }
 

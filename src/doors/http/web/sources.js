@@ -244,14 +244,14 @@ export async function show(root, context) {
       const expires = date(account.expires_at);
       const isGood = !source.error && source.entries > 0;
       body.show(
-        h("ul", { class: "found-list", role: "status" },
+        h("div", { role: "status" }, h("ul", { class: "found-list" },
           source.error ? line("ill", t("test.failed"), source.error) : line("good", t("test.reached")),
           !source.error && line(source.entries ? "good" : "ill", t("test.entries", { n: source.entries }), groups.length ? t("test.groups", { n: groups.length }) : null),
           !source.error && source.kind !== "hdhomerun" && line(source.guides?.length ? "good" : "none", source.guides?.length ? t("test.guide") : t("test.no-guide"), source.guides?.[0]),
           account.status && line(/^active$/i.test(account.status) ? "good" : "ill", t("test.account", { status: account.status }), expires && t("test.expires", { day: day(expires) + ` ${expires.getFullYear()}` })),
           account.connections_max && line("good", t("source.at-once", { n: account.connections_max })),
           source.skipped > 0 && line("none", t("test.skipped", { n: source.skipped }), source.first_skipped),
-          isGood && source.entries > PLEX_CHANNELS_MAX && line("none", t("test.many", { most: PLEX_CHANNELS_MAX }))),
+          isGood && source.entries > PLEX_CHANNELS_MAX && line("none", t("test.many", { most: PLEX_CHANNELS_MAX })))),
         h("div", { class: "actions" },
           !isGood && h("button", { type: "button", onclick: () => choose(body, close, tried) }, icon("edit"), t("test.edit")),
           !isGood && !source.loaded_at && doing(context, t("test.remove"), async () => {
