@@ -238,20 +238,20 @@ export async function show(root, context) {
     const button = (key, work, shape) => h("button", {
       type: "button", class: "small", onclick: work && ((event) => busy(event.currentTarget, work, context.fail)),
     }, shape && icon(shape), t(`channel.${key}`));
+    const quiet = (key, work, more = {}) => h("button", { type: "button", class: "quiet small", onclick: work, ...more }, t(`channel.${key}`));
     fill(bar, h("div", { class: "bulk-box" },
       h("p", { class: "bulk-n", role: "status" }, plural("channel.chosen", n)),
+      quiet("choose-none", () => {
+        view.chosen.clear();
+        drawChosen();
+        whole.focus();
+      }),
       h("div", { class: "bulk-do" },
         button("number", () => bulk("number_from")), button("set-group", () => bulk("group")), button("rename", () => bulk("replace")),
         button("favorite", () => mark("favorite"), "star"), button("hide", () => mark("hidden"), "hide"), button("plain", () => mark("plain")),
         button("move", () => bulk("move")), n > 1 && button("merge", merge),
-        [...view.chosen.values()].some((one) => one.sources.length > 1) && button("split", split)),
-      h("div", { class: "row" },
-        isMore && h("button", { type: "button", class: "quiet small", onclick: (event) => busy(event.currentTarget, chooseFound, context.fail) }, t("channel.choose-found")),
-        h("button", { type: "button", class: "quiet small", onclick: () => {
-          view.chosen.clear();
-          drawChosen();
-          whole.focus();
-        } }, t("channel.choose-none")))));
+        [...view.chosen.values()].some((one) => one.sources.length > 1) && button("split", split),
+        isMore && quiet("choose-found", (event) => busy(event.currentTarget, chooseFound, context.fail)))));
   }
 
   async function chooseFound() {
@@ -293,18 +293,19 @@ export async function show(root, context) {
   function bulk(what) {
     const n = view.chosen.size;
     const [listId, options] = groupList();
+    const number_ = field({ name: "move_behind", label: t("channel.move-number"), inputmode: "decimal" });
+    const where = field({
+      name: "where", type: "choice", label: t("channel.move-where"), value: "behind",
+      options: ["behind", "top", "list"].map((one) => [one, t(`channel.move-${one}`), t(`channel.move-${one}-hint`)]),
+      onchange: () => { number_.element.hidden = where.read() !== "behind"; },
+    });
     const kinds = {
       number_from: () => [field({ name: "number_from", label: t("channel.number-from"), required: true, hint: t("channel.number-hint"), inputmode: "decimal", value: [...view.chosen.values()][0].number })],
       group: () => [field({ name: "group", label: t("channel.group"), hint: t("channel.group-hint"), list: listId }), options],
       replace: () => [
         field({ name: "part", label: t("channel.replace-part"), required: true }),
         field({ name: "replace", label: t("channel.replace-with"), hint: t("channel.replace-hint") })],
-      move: () => [
-        field({ name: "where", type: "choice", label: t("channel.move-where"), value: "behind", options: [
-          ["behind", t("channel.move-behind"), t("channel.move-behind-hint")],
-          ["top", t("channel.move-top"), t("channel.move-top-hint")],
-          ["list", t("channel.move-list"), t("channel.move-list-hint")]] }),
-        field({ name: "move_behind", label: t("channel.move-number"), inputmode: "decimal" })],
+      move: () => [where, number_],
     };
     sheet(context, t(`channel.bulk-${what}`, { n }), (body, close) => {
       body.show(form({
@@ -460,7 +461,7 @@ export async function show(root, context) {
       target.querySelectorAll("li")[to]?.querySelector("button:not(:disabled)")?.focus();
     };
     fill(target, h("ol", { class: "ordered" }, channel.sources.map((source, at) => h("li", { class: "row" },
-      h("span", { class: "grow" }, source.name ?? h("span", { class: "soft" }, t("channel.source-gone")),
+      h("span", { class: "no" }, `${at + 1}.`), h("span", { class: "grow" }, source.name ?? h("span", { class: "soft" }, t("channel.source-gone")),
         h("span", { class: "soft small-text sub" }, nameOf(source.subscription_id), at > 0 && ` · ${t("channel.spare")}`)),
       channel.sources.length > 1 && [
         doing(context, icon("up"), () => reorder(at, at - 1), { class: "quiet small", disabled: at === 0, "aria-label": t("channel.source-up", { n: at + 1 }) }),

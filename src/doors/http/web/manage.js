@@ -53,7 +53,7 @@ export function field({ name, label, type = "text", value, hint, options = [], r
     element = h("div", { class: "field" }, h("label", { class: "check" }, input, h("span", {}, label)), note, problem);
   } else {
     if (type === "select") {
-      input = h("select", { ...shared, value: value ?? "" }, options.map(([option, text]) => h("option", { value: option }, text)));
+      input = h("select", { ...shared, value }, options.map(([option, text]) => h("option", { value: option }, text)));
     } else if (type === "area" || type === "lines") {
       input = h("textarea", { rows: 3, ...shared, value: type === "lines" ? asList(value) : value ?? "" });
     } else {
