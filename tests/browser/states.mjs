@@ -82,12 +82,38 @@ const subscriptions = () => [
   },
 ];
 
+const GROUPS = [["Germany", 142], ["Germany HD", 96], ["News", 44], ["Kids", 31], ["Sport", 210], ["Music", 58], ["Austria", 40], ["Switzerland", 52],
+  ["Documentaries", 63], ["Films 24/7", 1800], ["World", 6584]].map(([name, entries]) => ({ name, entries, ticked: true, number_from: null }));
+
 function answers() {
   return {
     "GET /status": ({ mock }) => mock.status,
     "GET /history": ({ mock }) => ({ minutes: minutes(mock.shape), tuners_len: mock.status.tuners.length }),
     "GET /logs": { items: LOGS, next: null },
     "GET /subscriptions": ({ mock }) => mock.subscriptions,
+    "GET /neighbours": ({ mock }) => mock.neighbours ?? [],
+    "POST /subscriptions": ({ mock, body }) => {
+      if (!/^https?:\/\//.test(body.address ?? "http://")) return { refuse: 422, field: "address", detail: "an address begins with http:// or https://" };
+      const id = mock.subscriptions.length + 1;
+      mock.subscriptions.push({ ...subscriptions()[0], ...body, id, loaded_at: null, in_progress: true, progress: 35, entries: 2100, error: null, account: {} });
+      return { created: { id } };
+    },
+    "GET /subscriptions/{id}": ({ mock, parts }) => {
+      const one = mock.subscriptions.find(({ id }) => id === Number(parts[0]));
+      if (!one) return { refuse: 404, detail: "there is no such thing" };
+      // The second question finds it read, or not to be had.
+      const answer = { ...one };
+      if (one.in_progress) Object.assign(one, one.address?.includes("wrong") ? { in_progress: false, error: "it answers 404" } : { in_progress: false, progress: 100, entries: 9120, loaded_at: at(0) });
+      return answer;
+    },
+    "DELETE /subscriptions/{id}": ({ mock, parts }) => { mock.subscriptions = mock.subscriptions.filter(({ id }) => id !== Number(parts[0])); },
+    "PUT /subscriptions/{id}/playlist": () => ({ entries: 12 }),
+    "GET /subscriptions/{id}/groups": () => GROUPS,
+    "PUT /subscriptions/{id}/groups": ({ mock, body }) => {
+      const wanted = GROUPS.filter(({ name }) => body.groups === null || body.groups.includes(name));
+      mock.status.channels_len = wanted.reduce((sum, { entries }) => sum + entries, 0);
+      mock.tell();
+    },
     "GET /clients": ({ mock }) => mock.status.clients,
     "GET /settings": ({ mock }) => mock.settings,
     "PATCH /settings": ({ mock, body }) => Object.assign(mock.settings, body),

@@ -4,6 +4,7 @@
 
 import { addresses, programs } from "./add.js";
 import { h, icon, morph } from "./dom.js";
+import { unfinished } from "./setup.js";
 import { bars, meter, sparkline } from "./graph.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, span, t } from "./texts.js";
 
@@ -53,6 +54,8 @@ function view(context, slow) {
   const sources = list(slow.sources);
   const soon = soonOf(now, sources);
   return [
+    context.signedIn && unfinished() && h("div", { class: "resume card" }, icon("setup"), h("p", {}, t("setup.resume")),
+      h("a", { class: "button small primary", href: "#/setup" }, t("setup.resume.do"))),
     hero(now, soon),
     answers(now, soon),
     trouble(context, soon),
@@ -274,7 +277,7 @@ function card(context, tuner) {
   return h("li", { class: isIdle ? "card tuner idle" : "card tuner", key: `tuner-${tuner.tuner}` },
     h("div", { class: "row spread" }, h("h3", {}, name), stateChip(tuner)),
     isIdle ? h("p", { class: "soft" }, t("tuner.idle")) : [
-      h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
+      tuner.state !== "lost" && h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
         h("span", { class: "clamp", dir: "auto" }, tuner.channel?.name ?? t("tuner.between"))),
       tuner.state === "playing" && h("div", { class: "tuner-rate" },
         sparkline(rates, t("tuner.rate.words", { rate: rate(tuner.bits_per_s ?? 0), low: rate(Math.min(...rates, tuner.bits_per_s ?? 0)) })),
