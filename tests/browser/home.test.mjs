@@ -2,12 +2,13 @@
 // languages, with a keyboard, without scripts. The box is of cardboard (mock.mjs).
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, beforeEach, test } from "node:test";
 import { DESK, PHONE, accessible, fits, picture, startBrowser, visit } from "./kit.mjs";
 import { startMock } from "./mock.mjs";
 
 let browser;
 let mock;
+beforeEach(() => { mock.down = false; });
 before(async () => {
   browser = await startBrowser();
   mock = await startMock();

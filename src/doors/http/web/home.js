@@ -286,7 +286,7 @@ function card(context, tuner) {
       viewersOf(context, tuner),
       notesOf(context, tuner).map((note) => h("p", { class: "small-text" }, note)),
       h("div", { class: "tuner-foot" },
-        h("p", { class: "soft small-text" }, [t("tuner.since", { clock: clock(new Date(context.status.at - tuner.since_s * 1000)) }), t("tuner.source", { n: tuner.source + 1 }), path].filter(Boolean).join(" · ")),
+        h("p", { class: "soft small-text" }, [tuner.since_s !== null && t("tuner.since", { clock: clock(new Date(context.status.at - tuner.since_s * 1000)) }), t("tuner.source", { n: tuner.source + 1 }), path].filter(Boolean).join(" · ")),
         context.signedIn && ["playing", "starting", "waiting"].includes(tuner.state) && h("button", { class: "small", type: "button", onclick: (event) => free(context, tuner, channel, event.currentTarget) },
           t("act.free"), h("span", { class: "unseen" }, ` ${name}`))),
     ]);
