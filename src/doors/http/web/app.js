@@ -240,6 +240,12 @@ document.addEventListener("keydown", (event) => {
   by("menu").querySelector("summary").focus();
 });
 
+// The address names the view, so it must not change.
+by("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  by("main").focus();
+});
+
 function badge(view, n) {
   if ((badges.get(view) ?? 0) === n) return;
   badges.set(view, n);
