@@ -3,6 +3,8 @@
 //! One TOML for each board in `board/`, found by the device tree's `compatible`. A computer without device tree, or
 //! with an unknown one, gets the defaults.
 
+pub mod vitals;
+
 use pure::limits::{ENCODERS_MAX, RING_MIB_DEFAULT, SLOTS_DEFAULT};
 use pure::model::encoder::{Candidates, Encoder, candidates};
 use serde::de::Error as _;

@@ -125,7 +125,7 @@
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
-//! **I am a face.** Somebody posts my name to `/api/faces/add`; the store gives me an id, a device id and a place for
+//! **I am a face.** Somebody posts my name to `/api/v1/faces`; the store gives me an id, a device id and a place for
 //! life. `doors::http` opens the port of my place, discovery and SSDP speak for me from then on, and whoever asks there is
 //! told my name, my tuners, and of the lineup what `pure::model::face` cuts for me. My viewers are asked for my share in
 //! `pure::rules::pool`; my guide is written beside the box's. TCP 65001 knows nothing of me.

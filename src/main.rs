@@ -17,11 +17,13 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
+use tunerd::board::vitals::Vitals;
 use tunerd::doors::clients::Seen;
 use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
 use tunerd::fetch::Fetcher;
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
+use tunerd::observe::history::History;
 use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
@@ -232,6 +234,8 @@ async fn run(
         logs: logs.clone(),
         metrics: Rc::clone(&metrics),
         problems: problems.clone(),
+        history: History::default(),
+        vitals: Vitals::new(&settings.state_dir),
         clients: Seen::default(),
         replies: RefCell::new(Replies::new()),
         documents: http::Documents::default(),
@@ -243,6 +247,7 @@ async fn run(
         return ExitCode::from(EXIT_UNAVAILABLE);
     };
     tokio::task::spawn_local(watcher.run());
+    tokio::task::spawn_local(http::keep_history(Rc::clone(&app)));
     let guardian = Guardian {
         engine: engine.clone(),
         store: store.clone(),

@@ -110,6 +110,10 @@ enum Command {
     Retry {
         channel: ChannelId,
     },
+    /// A tuner is given back, because a person wants it.
+    Free {
+        slot: SlotIndex,
+    },
     /// A tuner is kept for somebody who controls it, or is no longer.
     Hold {
         slot: SlotIndex,
@@ -423,6 +427,11 @@ impl Handle {
     /// Says whether that was heard.
     pub fn hold(&self, slot: SlotIndex, is_held: bool) -> bool {
         self.0.inbox.try_send(Command::Hold { slot, is_held }).is_ok()
+    }
+
+    /// A person wants a tuner given back, whoever watches there. Says whether that was heard.
+    pub fn free(&self, slot: SlotIndex) -> bool {
+        self.0.inbox.try_send(Command::Free { slot }).is_ok()
     }
 
     /// A person wants a channel that rests tried again. Says whether that was heard.

@@ -224,6 +224,10 @@ impl Supervisor {
                     answer.send(permit).map_err(drop).unwrap_or_default();
                 }
             }
+            Command::Free { slot } => {
+                tracing::info!(tuner = slot.0, "somebody wants this tuner given back");
+                self.dispatch(Event::Free { slot });
+            }
             Command::Hold { slot, is_held } => self.dispatch(Event::Hold { slot, is_held }),
             Command::Drain { done } => {
                 self.shared.wanted.notify_waiters();

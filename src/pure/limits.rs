@@ -275,6 +275,13 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const HEAD_MS_MAX: u64 = 5_000;
 /// The life of a connection that plays nothing: whoever needs longer for small answers is gone, or means harm (S20).
 pub const CONVERSATION_MS_MAX: u64 = 60_000;
+/// Between two times that a page is told how the box is: often enough to see a tuner start.
+pub const EVENT_PERIOD_MS: u64 = 2_000;
+/// How often within one answer; then the page asks again, before its conversation is over.
+pub const EVENTS_PER_ANSWER: u32 = 25;
+const _: () = assert!(EVENT_PERIOD_MS * (EVENTS_PER_ANSWER as u64) < CONVERSATION_MS_MAX);
+/// Minutes that the page's graphs show.
+pub const HISTORY_MINUTES: usize = 60;
 /// hyper's buffers of one connection.
 pub const CONNECTION_BYTES: usize = 64 * 1024;
 
@@ -513,6 +520,12 @@ pub const GUIDE_PAUSE_MS: u64 = 1_000;
 pub const GUIDE_WAIT_MS: u64 = 5_000;
 /// Channels in one answer about matches, and guide channels in one answer about them.
 pub const GUIDE_ROWS_MAX: usize = 500;
+/// Channels in one answer about what is on: some screens full.
+pub const WINDOW_ROWS_MAX: usize = 100;
+/// Hours of it.
+pub const WINDOW_S_MAX: i64 = 24 * 3_600;
+/// Programmes of a channel in it: news every five minutes are more than anybody looks at.
+pub const WINDOW_PROGRAMMES_MAX: usize = 64;
 
 // ---- Logs and notes -----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 //! Monotonic time is for waiting, wall time for the guide and for people; they are different types because mixing them
 //! is a bug: wall time may jump.
 
+use alloc::string::ToString as _;
 use core::fmt;
+use core::str::FromStr;
 
 /// A monotonic point in time, in milliseconds since the board was started: the same for every run of one boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +112,28 @@ const fn low_byte(number: i64) -> u8 {
 }
 
 /// RFC 3339 in UTC, such as `2026-11-21T09:30:00Z`.
+/// As [`Wall`] is written, and in no other way.
+impl FromStr for Wall {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let part =
+            |from: usize, to: usize| text.get(from..to).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = |from, to| part(from, to).and_then(|digits| digits.parse::<u8>().ok()).ok_or(());
+        let civil = Civil {
+            year: part(0, 4).and_then(|digits| digits.parse().ok()).ok_or(())?,
+            month: number(5, 7)?,
+            day: number(8, 10)?,
+            hour: number(11, 13)?,
+            minute: number(14, 16)?,
+            second: number(17, 19)?,
+        };
+        let wall = Self::from_civil(civil);
+        // Whatever is no date comes out as another one.
+        if wall.to_string() == text { Ok(wall) } else { Err(()) }
+    }
+}
+
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, hour, minute, second } = self.civil();

@@ -178,6 +178,6 @@ pub(super) fn show(handle: &Handle) {
     if empty.is_empty() {
         problems.clear(Topic::Faces);
     } else {
-        problems.set(Topic::Faces, empty.join(" ") + " Choose other channels for it with POST /api/faces/edit.");
+        problems.set(Topic::Faces, empty.join(" ") + " Choose other channels for it on the page, below Sources.");
     }
 }

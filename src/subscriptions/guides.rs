@@ -9,6 +9,7 @@ use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::{GuideGauges, Rebuilt};
 use crate::observe::problems::Topic;
+use crate::store::guide::window::{Row, Shown};
 use crate::store::guide::{FaceWanted, Imported, Importing, Known, Matched, Offered, Published, Validators, Wanted};
 use crate::store::guides::{Guide, Namer};
 use bytes::Bytes;
@@ -95,6 +96,7 @@ enum Command {
     Move { id: GuideId, offset_s: i64, done: Done<()> },
     Name { addresses: Vec<String>, done: Done<()> },
     Offered { id: GuideId, text: String, done: Done<Vec<Offered>> },
+    Window { rows: Vec<Row>, from: Wall, to: Wall, done: Done<Vec<Vec<Shown>>> },
 }
 
 /// The error is for people.
@@ -319,6 +321,29 @@ impl Handle {
         self.command(|done| Command::Offered { id, text, done }).await
     }
 
+    /// What is on from `from` to `to` on these channels of a lineup, with the moves that the owner and playlists want.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn window(&self, channels: &[&Channel], from: Wall, to: Wall) -> Result<Vec<Vec<Shown>>, String> {
+        let served = self.served();
+        let offsets =
+            self.0.guides.borrow().iter().map(|state| (state.guide.id, state.guide.offset_s)).collect::<Vec<_>>();
+        let row = |channel: &&Channel| {
+            let found = served.as_ref().and_then(|served| matched(served, channel.id));
+            let guide = found.and_then(|found| found.guide);
+            let offset_s = offsets.iter().find(|(id, _)| Some(*id) == guide).map_or(0, |(_, offset_s)| *offset_s);
+            Row {
+                // What nobody knows is in no guide.
+                guide: guide.unwrap_or(GuideId(0)),
+                channel: found.map_or_else(String::new, |found| found.guide_channel.clone()),
+                offset_s: offset_s + self.choice(channel.id).offset_s_for(channel.tvg_shift_min),
+            }
+        };
+        let rows = channels.iter().map(row).collect();
+        self.command(|done| Command::Window { rows, from, to, done }).await
+    }
+
     async fn command<T>(&self, command: impl FnOnce(Done<T>) -> Command) -> Result<T, String> {
         let (done, is_done) = oneshot::channel();
         let busy = || "the box is busy; try again".to_owned();
@@ -424,6 +449,10 @@ async fn obey(rooms: &Rooms<'_>) {
             Command::Offered { id, text, done } => {
                 let offered = rooms.guide.offered(id, text, clock::wall()).await;
                 done.send(offered).unwrap_or_default();
+            }
+            Command::Window { rows, from, to, done } => {
+                let shown = rooms.guide.window(rows, from, to).await;
+                done.send(shown).unwrap_or_default();
             }
         }
     }

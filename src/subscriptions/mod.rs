@@ -582,8 +582,7 @@ async fn adopt(handle: &Handle, id: SubscriptionId) -> u32 {
             Topic::Groups,
             format!(
                 "New channels of {name} are not offered: that would make {wanted} channels, and this box offers at most \
-                 {CHANNELS_MAX}. Choose its groups with groups = [\"…\"] below [lineup] in the settings, or with \
-                 POST /api/subscriptions/tick; /api/subscriptions/groups lists them."
+                 {CHANNELS_MAX}. Tick fewer of its groups on the page, below Sources."
             ),
         ),
     }

@@ -96,7 +96,8 @@ async function api(mock, question, answer, path, query) {
     return;
   }
   if (asked === "POST /claim") {
-    if ((body.password ?? "").length < 10) problem(answer, 422, "A password has at least 10 characters.", "password");
+    if ((body.password ?? "").length < 10) problem(answer, 422, "10 to 128 characters", "password");
+    else if (/^password/.test(body.password)) problem(answer, 422, "this is one of the first that people try; three or four unrelated words are good", "password");
     else {
       Object.assign(session, { claimed: true, signed_in: true, scope: "admin", claim_left_s: null });
       json(answer, 201, {}, cookie);

@@ -42,6 +42,11 @@ const status = () => ({
   channels_len: 412, channels_ill: [], channels_ill_len: 0,
   playlist: { in_use: true, in_progress: false, found: 412, skipped: 3, first_skipped: null, loaded_at: at(7200) },
   clients: CLIENTS, encoders: [], board_health: BOARD,
+  sources: [
+    { id: 1, name: "Good Provider", kind: "xtream", state: "ok", error: null, entries: 9120, refreshed_at: at(7200), next_refresh_in_s: 21600, expires_at: at(-86400 * 41), streams: { used: 1, max: 2 } },
+    { id: 2, name: "Roof aerial", kind: "hdhomerun", state: "ok", error: null, entries: 32, refreshed_at: at(3600), next_refresh_in_s: 80000, expires_at: null, streams: { used: 1, max: 4 } },
+    { id: 3, name: "From a friend", kind: "upload", state: "ok", error: null, entries: 12, refreshed_at: at(86400 * 3), next_refresh_in_s: null, expires_at: null, streams: { used: null, max: null } },
+  ],
 });
 
 const minutes = (shape) => Array.from({ length: 60 }, (_, index) => ({
@@ -65,22 +70,25 @@ const LOGS = [
   ["info", 7200, "guide loaded guide=1 channels=402 programmes=48211 too_far_away=0"],
   ["info", 7210, "playlist loaded channels=9120 left_out=3"],
   ["info", 183642, "tunerd 0.6.0 is ready as device 10A4B2C6 with 4 tuners"],
-].map(([level, seconds, text], index) => ({ id: `log-${index}`, at: at(seconds), mono_ms: 0, level, channel_id: null, text }));
+].map(([level, seconds, text], index) => ({ id: `log-${index}`, at: at(seconds), mono_ms: 0, level, channel_id: null, text })).reverse();
 
 const subscriptions = () => [
   {
-    id: 1, kind: "xtream", name: "Good Provider", address: "http://tv.provider.example", username: "anna", streams_max: null, streams_used: 1,
+    id: 1, kind: "xtream", name: "Good Provider", address: "http://tv.provider.example", username: "anna", streams_max: null,
     held: false, enabled: true, ticked_only: true, from_settings: false, entries: 9120, loaded_at: at(7200), next_in_s: 21600, in_progress: false,
     progress: 0, skipped: 3, first_skipped: null, error: null, too_many: null, guides: [], hosts: [], headers: [], refresh_s: 28800,
     account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 },
   },
   {
-    id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.9", username: "", streams_max: 4, streams_used: 1,
+    id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.9", username: "", streams_max: 4,
     held: false, enabled: true, ticked_only: false, from_settings: false, entries: 32, loaded_at: at(3600), next_in_s: 80000, in_progress: false,
     progress: 0, skipped: 0, first_skipped: null, error: null, too_many: null, guides: [], hosts: [], headers: [], refresh_s: 86400,
     account: { status: "", expires_at: null, connections_max: null },
   },
 ];
+
+const GROUPS = [["Germany", 142], ["Germany HD", 96], ["News", 44], ["Kids", 31], ["Sport", 210], ["Music", 58], ["Austria", 40], ["Switzerland", 52],
+  ["Documentaries", 63], ["Films 24/7", 1800], ["World", 6584]].map(([name, entries]) => ({ name, entries, ticked: true, number_from: null }));
 
 function answers() {
   return {
@@ -88,6 +96,29 @@ function answers() {
     "GET /history": ({ mock }) => ({ minutes: minutes(mock.shape), tuners_len: mock.status.tuners.length }),
     "GET /logs": { items: LOGS, next: null },
     "GET /subscriptions": ({ mock }) => mock.subscriptions,
+    "GET /neighbours": ({ mock }) => mock.neighbours ?? [],
+    "POST /subscriptions": ({ mock, body }) => {
+      if (!/^https?:\/\//.test(body.address ?? "http://")) return { refuse: 422, field: "address", detail: "an address begins with http:// or https://" };
+      const id = mock.subscriptions.length + 1;
+      mock.subscriptions.push({ ...subscriptions()[0], ...body, id, loaded_at: null, in_progress: true, progress: 35, entries: 2100, error: null, account: {} });
+      return { created: { id } };
+    },
+    "GET /subscriptions/{id}": ({ mock, parts }) => {
+      const one = mock.subscriptions.find(({ id }) => id === Number(parts[0]));
+      if (!one) return { refuse: 404, detail: "there is no such thing" };
+      // The second question finds it read, or not to be had.
+      const answer = { ...one };
+      if (one.in_progress) Object.assign(one, one.address?.includes("wrong") ? { in_progress: false, error: "it answers 404" } : { in_progress: false, progress: 100, entries: 9120, loaded_at: at(0) });
+      return answer;
+    },
+    "DELETE /subscriptions/{id}": ({ mock, parts }) => { mock.subscriptions = mock.subscriptions.filter(({ id }) => id !== Number(parts[0])); },
+    "PUT /subscriptions/{id}/playlist": () => ({ entries: 12 }),
+    "GET /subscriptions/{id}/groups": () => GROUPS,
+    "PUT /subscriptions/{id}/groups": ({ mock, body }) => {
+      const wanted = GROUPS.filter(({ name }) => body.groups === null || body.groups.includes(name));
+      mock.status.channels_len = wanted.reduce((sum, { entries }) => sum + entries, 0);
+      mock.tell();
+    },
     "GET /clients": ({ mock }) => mock.status.clients,
     "GET /settings": ({ mock }) => mock.settings,
     "PATCH /settings": ({ mock, body }) => Object.assign(mock.settings, body),
@@ -117,7 +148,7 @@ export const STATES = {
   /** Fresh from the shop: nobody has claimed it, four demo channels. */
   new: () => box({
     session: { claimed: false, claim_left_s: 3312, signed_in: false, scope: "none", open: false },
-    status: { ...status(), name: "tunerd", channels_len: 4, clients: [], tuners: [free(0), free(1), free(2), free(3)], board_health: null, board: "generic" },
+    status: { ...status(), name: "tunerd", channels_len: 4, clients: [], sources: [], tuners: [free(0), free(1), free(2), free(3)], board_health: null, board: "generic" },
     subscriptions: [], shape: () => ({ tuners_used: 0, viewers: 0, bitrate_bps: 0, ill: 0 }),
     settings: { name: "tunerd", time_zone: "UTC" },
   }),
@@ -139,6 +170,9 @@ export const STATES = {
         { ...playing(2, "1002", "A channel with quite a long name, as providers like them (FHD) [backup] ᴴᴰ"), path: "encode", profile: "mobile", source: 2 },
         { ...free(3), state: "lost" },
       ],
+      sources: status().sources.map((one) => (one.id === 1
+        ? { ...one, state: "failed", error: "it refuses the login", expires_at: at(-86400 * 3 + 60), streams: { used: 2, max: 2 } }
+        : { ...one, state: one.id === 2 ? "refreshing" : "off" })),
       channels_ill: [
         ill(7, "7", "arte", { state: "trying" }), ill(12, "12", "Sport 1", { failures: 5 }),
         ill(13, "13", "Camera at the door", { last_failure: "policy", needs_help: true, next_try_in_s: 0, failures: 1 }),
@@ -147,9 +181,6 @@ export const STATES = {
       board_health: { ...BOARD, temperature_c: 81.2, throttled: true, under_voltage: true, clock_synced: false, link_mbit: 10, memory_used_bytes: 3_800_000_000, card_written_today_bytes: 220_000_000 },
     },
     shape: stormy,
-    subscriptions: subscriptions().map((one) => (one.id === 1
-      ? { ...one, streams_used: 2, error: "it refuses the login", account: { ...one.account, expires_at: at(-86400 * 3) } }
-      : { ...one, in_progress: true, progress: 40 })),
   }),
 
   /** Somebody who may look only. */

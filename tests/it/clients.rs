@@ -57,7 +57,7 @@ fn search(daemon: &Daemon, request: &str) -> Vec<u8> {
 
 /// Who asked, as the API tells it.
 fn seen(daemon: &Daemon) -> Value {
-    json(&daemon.get("/api/clients"))
+    json(&daemon.get("/api/v1/clients"))
 }
 
 fn assert_seen(daemon: &Daemon, name: &str) {
@@ -115,7 +115,7 @@ fn jellyfin_scans_and_asks_port_80_of_whoever_answers() {
     let target = url.strip_prefix(&format!("http://{}:5004", daemon.address())).unwrap();
     let mut stream = open_as(&daemon, target, agent);
     assert_eq!(status(&mut stream), 200);
-    let clients: Value = serde_json::from_slice(&http::get(daemon.address(), port, "/api/clients").body).unwrap();
+    let clients: Value = serde_json::from_slice(&http::get(daemon.address(), port, "/api/v1/clients").body).unwrap();
     assert!(clients.as_array().unwrap().iter().any(|client| client["name"] == "Jellyfin"), "{clients}");
 }
 

@@ -16,14 +16,12 @@ const DTD: &str = "/usr/share/xmltv/xmltv.dtd";
 const FACE: u16 = 5005;
 
 fn post(daemon: &Daemon, target: &str, body: &Value) -> http::Answer {
-    let (address, body) = (daemon.address(), body.to_string());
-    let head = format!("POST {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    http::ask(address, 8080, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    daemon.call(target, body)
 }
 
 /// Adds a face, waits for its port, and gives its id.
 fn add(daemon: &Daemon, face: &Value, port: u16) -> u64 {
-    let answer = post(daemon, "/api/faces/add", face);
+    let answer = post(daemon, "/api/v1/faces", face);
     assert_eq!(answer.status, 201, "{face}: {}", answer.text());
     wait_for_port(daemon, port, true);
     serde_json::from_slice::<Value>(&answer.body).unwrap()["id"].as_u64().unwrap()
@@ -149,7 +147,7 @@ fn plex_gets_480_of_600_channels_and_others_get_all() {
         let answer = http::get(daemon.address(), FACE, target);
         assert_eq!((answer.status, answer.header("x-hdhomerun-error")), (404, Some("801 Unknown Channel")), "{target}");
     }
-    for target in ["/", "/api/status", "/api/faces", "/metrics", "/tuners.html", "/api/subscriptions"] {
+    for target in ["/", "/api/v1/status", "/api/v1/faces", "/metrics", "/tuners.html", "/api/v1/subscriptions"] {
         assert_eq!(http::get(daemon.address(), FACE, target).status, 404, "{target}");
     }
     let outside =
@@ -199,7 +197,7 @@ fn slices_follow_favourites_groups_and_what_is_hidden() {
 
     // Other terms, and the same device.
     let before = get(&daemon, FACE, "/discover.json");
-    let edit = |body: &Value| post(&daemon, &format!("/api/faces/edit?id={odd}"), body);
+    let edit = |body: &Value| post(&daemon, &format!("PATCH /api/v1/faces/{odd}"), body);
     assert_eq!(edit(&json!({"name": "Even", "groups": ["Even"], "tuners": 2})).status, 204);
     let after = get(&daemon, FACE, "/discover.json");
     assert_eq!((&after["DeviceID"], &after["FriendlyName"]), (&before["DeviceID"], &json!("Even")));
@@ -225,18 +223,19 @@ fn slices_follow_favourites_groups_and_what_is_hidden() {
         (face(&json!({"groups": ["Odd"]})), "groups"),
         (face(&json!({"device_id": "10700000"})), "body"),
     ] {
-        let answer = post(&daemon, "/api/faces/add", &body);
+        let answer = post(&daemon, "/api/v1/faces", &body);
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         assert_eq!((answer.status, &said["field"]), (422, &json!(field)), "{body}: {}", answer.text());
     }
-    for (target, status) in [("edit?id=0", 422), ("edit?id=x", 422), ("edit?id=99", 404), ("remove?id=99", 404)] {
-        assert_eq!(post(&daemon, &format!("/api/faces/{target}"), &json!({})).status, status, "{target}");
+    for (target, status) in [("PATCH", 0, 422), ("PATCH", 99, 404), ("DELETE", 99, 404), ("GET", 1, 405)]
+        .map(|(method, id, status)| (format!("{method} /api/v1/faces/{id}"), status))
+    {
+        assert_eq!(post(&daemon, &target, &json!({})).status, status, "{target}");
     }
-    assert_eq!(daemon.get("/api/faces/add").status, 405);
     add(&daemon, &json!({"name": "Four"}), FACE + 3);
-    let fifth = post(&daemon, "/api/faces/add", &json!({"name": "Five"}));
+    let fifth = post(&daemon, "/api/v1/faces", &json!({"name": "Five"}));
     assert_eq!(fifth.status, 422, "{}", fifth.text());
-    let all = get(&daemon, 8080, "/api/faces");
+    let all = get(&daemon, 8080, "/api/v1/faces");
     let rows: Vec<String> = all
         .as_array()
         .unwrap()
@@ -276,7 +275,7 @@ fn each_face_is_found_as_a_device_of_its_own() {
     let storage = hdhr::frame(2, &[hdhr::tlv(1, &5_u32.to_be_bytes()), hdhr::tlv(2, &[0xff; 4])].concat());
     found(&daemon, &storage, 0);
     // Who is gone is not found.
-    assert_eq!(post(&daemon, &format!("/api/faces/remove?id={face}"), &json!({})).status, 204);
+    assert_eq!(post(&daemon, &format!("DELETE /api/v1/faces/{face}"), &json!({})).status, 204);
     wait_for_port(&daemon, FACE, false);
     assert_eq!(found(&daemon, &bytes(SEARCHES[0]), 1).iter().map(|reply| id_of(reply)).collect::<Vec<_>>(), [own]);
 }
@@ -286,13 +285,13 @@ fn faces_come_and_go_at_run_time_and_keep_their_ids_for_life() {
     let daemon = daemon(3);
     // Somebody else has the port of the first one: that is told, and costs nothing else.
     let taken = TcpListener::bind((daemon.address(), FACE)).unwrap();
-    let first = post(&daemon, "/api/faces/add", &json!({"name": "First"}));
+    let first = post(&daemon, "/api/v1/faces", &json!({"name": "First"}));
     assert_eq!(first.status, 201);
     wait_until("the problem is told", LIMIT, || daemon.problem("face-port").is_some());
     let problem = daemon.problem("face-port").unwrap();
     assert!(problem.contains("Port 5005 for the face First cannot be opened"), "{problem}");
     let second = add(&daemon, &json!({"name": "Second"}), FACE + 1);
-    assert_eq!(get(&daemon, 8080, "/api/faces")[1]["port"], Value::Null);
+    assert_eq!(get(&daemon, 8080, "/api/v1/faces")[1]["port"], Value::Null);
     assert_eq!(found(&daemon, &bytes(SEARCHES[0]), 2).len(), 2, "nobody is sent to a port that is another's");
     assert_eq!(daemon.get("/lineup.json").status, 200);
     drop(taken);
@@ -301,7 +300,7 @@ fn faces_come_and_go_at_run_time_and_keep_their_ids_for_life() {
 
     // A removed one closes its port, and leaves the others where they are.
     let ids = |daemon: &Daemon| -> Vec<(u64, String, u64)> {
-        let faces = get(daemon, 8080, "/api/faces");
+        let faces = get(daemon, 8080, "/api/v1/faces");
         let row = |face: &Value| {
             (
                 face["id"].as_u64().unwrap(),
@@ -312,7 +311,7 @@ fn faces_come_and_go_at_run_time_and_keep_their_ids_for_life() {
         faces.as_array().unwrap().iter().map(row).collect()
     };
     let before = ids(&daemon);
-    assert_eq!(post(&daemon, "/api/faces/remove?id=1", &json!({})).status, 204);
+    assert_eq!(post(&daemon, "DELETE /api/v1/faces/1", &json!({})).status, 204);
     wait_for_port(&daemon, FACE, false);
     assert_eq!(ids(&daemon), [before[0].clone(), before[2].clone()]);
     let third = add(&daemon, &json!({"name": "Third"}), FACE);
@@ -391,7 +390,7 @@ fn the_guide_of_a_face_holds_its_channels_and_is_valid() {
     let packed = folder.write("guide.xml.gz", &guide(FACE, "/xmltv.xml.gz").body);
     assert_eq!(run("gzip", &["-dc", packed.to_str().unwrap()]).1.as_bytes(), own.body);
     // Other channels, and the guide follows.
-    assert_eq!(post(&daemon, "/api/faces/edit?id=1", &json!({"groups": ["Even"]})).status, 204);
+    assert_eq!(post(&daemon, "PATCH /api/v1/faces/1", &json!({"groups": ["Even"]})).status, 204);
     wait_until("the guide follows", LIMIT, || {
         let answer = guide(FACE, "/xmltv.xml");
         assert!(answer.status != 200 || channels(answer.text()) == ["2", "4", "6"], "a guide of other channels");
@@ -400,7 +399,7 @@ fn the_guide_of_a_face_holds_its_channels_and_is_valid() {
     // What was made for a face goes with it.
     let state = daemon.setup.state_dir().join("guide");
     assert!(state.join("xmltv-1.xml").exists());
-    assert_eq!(post(&daemon, "/api/faces/remove?id=1", &json!({})).status, 204);
+    assert_eq!(post(&daemon, "DELETE /api/v1/faces/1", &json!({})).status, 204);
     wait_until("its guide is gone", LIMIT, || {
         !state.join("xmltv-1.xml").exists() && !state.join("xmltv-1.xml.gz").exists()
     });
@@ -421,6 +420,6 @@ fn a_connection_that_was_open_is_told_that_its_face_is_gone() {
         String::from_utf8_lossy(&head).into_owned()
     };
     assert_eq!(ask("/api/none"), "HTTP/1.1 404");
-    assert_eq!(post(&daemon, "/api/faces/remove?id=1", &json!({})).status, 204);
+    assert_eq!(post(&daemon, "DELETE /api/v1/faces/1", &json!({})).status, 204);
     assert_eq!(ask("/discover.json"), "HTTP/1.1 404");
 }

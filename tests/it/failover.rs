@@ -31,7 +31,7 @@ pub(crate) fn list(entries: &[(&str, &Source)]) -> String {
 pub(crate) fn merge(daemon: &Daemon, first: &str, second: &str) {
     let ids: Vec<u64> = [first, second].iter().flat_map(|name| channel_ids(daemon, name)).collect();
     assert_eq!(ids.len(), 2, "{first} {second}");
-    good(daemon, "/api/channels/edit", &json!({"channels": ids, "merge": true}));
+    good(daemon, "PATCH /api/v1/channels", &json!({"channels": ids, "merge": true}));
 }
 
 /// What a viewer got.

@@ -2,6 +2,7 @@
 
 use crate::kit::source::{Manner, Source};
 use crate::kit::{Daemon, Folder, Setup, http, run, wait_until};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -56,10 +57,18 @@ fn json(daemon: &Daemon, target: &str) -> serde_json::Value {
     serde_json::from_slice(&daemon.get(target).body).unwrap()
 }
 
-fn post(daemon: &Daemon, target: &str) -> u16 {
-    let address = daemon.address();
-    let head = format!("POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    http::ask(address, 8080, &head).status
+fn post(daemon: &Daemon, target: &str, body: &serde_json::Value) -> u16 {
+    daemon.call(target, body).status
+}
+
+/// What the owner says of the programmes of a channel.
+fn choose(daemon: &Daemon, number: &str, choice: &serde_json::Value) -> u16 {
+    let found = json(daemon, &format!("/api/v1/channels?search={number}"));
+    post(daemon, &format!("PUT /api/v1/channels/{}/guide", found["items"][0]["id"]), choice)
+}
+
+fn refresh(daemon: &Daemon) {
+    assert_eq!(post(daemon, "/api/v1/guides/refresh", &json!(null)), 204);
 }
 
 fn wait_for_programmes(daemon: &Daemon, text: &str) {
@@ -116,7 +125,7 @@ fn a_playlist_names_a_guide_and_clients_get_its_programmes() {
     let encoded = http::ask(address, 8080, &head);
     assert_eq!((encoded.header("content-encoding"), &encoded.body), (Some("gzip"), &packed.body));
 
-    let matches = json(&daemon, "/api/guides/matches");
+    let matches = &json(&daemon, "/api/v1/guides/matches")["items"];
     let rows: Vec<String> = matches
         .as_array()
         .unwrap()
@@ -136,7 +145,7 @@ fn a_playlist_names_a_guide_and_clients_get_its_programmes() {
             r#""3" null null 0 null"#,
         ]
     );
-    let guides = json(&daemon, "/api/guides");
+    let guides = json(&daemon, "/api/v1/guides");
     assert_eq!((&guides["guides"][0]["named_by"], &guides["guides"][0]["channels"]), (&"playlist".into(), &3.into()));
     assert_eq!((&guides["served"]["matched"], &guides["served"]["without_title"]), (&2.into(), &1.into()));
     let metrics = daemon.get("/metrics");
@@ -219,7 +228,7 @@ fn a_playlist_moves_programmes_unless_the_owner_says_by_how_much() {
     };
     let half_past = |hours: i64| at(hours).replace("0000 +0000", "3000 +0000");
     let said = |by: Option<&str>, minutes: i64| {
-        let matches = json(&daemon, "/api/guides/matches");
+        let matches = &json(&daemon, "/api/v1/guides/matches")["items"];
         let by = by.map_or(serde_json::Value::Null, Into::into);
         assert_eq!((&matches[0]["offset_said_by"], &matches[0]["offset_minutes"]), (&by, &minutes.into()));
         assert_eq!(matches[1]["offset_said_by"], serde_json::Value::Null);
@@ -228,14 +237,49 @@ fn a_playlist_moves_programmes_unless_the_owner_says_by_how_much() {
     said(Some("playlist"), 90);
     assert_eq!(shown(&daemon, "2")[0].1, at(0), "what says nothing is not moved");
     // Nothing is something when the owner says it; and what he says of the guide comes on top.
-    assert_eq!(post(&daemon, "/api/guides/choose?channel=1&minutes=0"), 200);
+    assert_eq!(choose(&daemon, "1", &json!({"offset_minutes": 0})), 204);
     starts(&at(0));
     said(Some("owner"), 0);
-    assert_eq!(post(&daemon, "/api/guides/offset?guide=1&minutes=60"), 200);
+    assert_eq!(post(&daemon, "PATCH /api/v1/guides/1", &json!({"offset_minutes": 60})), 204);
     starts(&at(1));
-    assert_eq!(post(&daemon, "/api/guides/choose?channel=1&minutes=auto"), 200);
+    assert_eq!(choose(&daemon, "1", &json!({"offset_minutes": null})), 204);
     starts(&half_past(2));
     said(Some("playlist"), 90);
+}
+
+#[test]
+fn the_page_is_told_what_is_on() {
+    let source = Source::document(guide());
+    let mut setup = Setup::new();
+    setup.playlist(playlist(&source.url("/guide.xml")));
+    let daemon = setup.start();
+    wait_for_programmes(&daemon, "Now &amp; here");
+    let ask = |query: &str| json(&daemon, &format!("/api/v1/programmes{query}"));
+    let first = &ask("?limit=1");
+    assert_eq!((&first["items"][0]["number"], first["items"].as_array().unwrap().len()), (&"1".into(), 1), "{first}");
+    let titles = |row: &serde_json::Value| -> Vec<String> {
+        row["programmes"].as_array().unwrap().iter().map(|one| one["title"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(titles(&first["items"][0])[0], "Now & here");
+    let rest = ask(&format!("?after={}", first["next"]));
+    assert_eq!((&rest["items"][0]["number"], &rest["next"]), (&"2".into(), &serde_json::Value::Null));
+    let second = rest["items"][0]["programmes"].as_array().unwrap();
+    assert_eq!(titles(&rest["items"][0]), ["Long", "Overlapping"]);
+    assert_eq!(second[0]["stop"], second[1]["start"], "as clients are told, without overlaps");
+    assert!(titles(&rest["items"][1]).is_empty(), "nobody knows it");
+    assert_eq!(choose(&daemon, "2", &json!({"offset_minutes": 600})), 204);
+    assert!(titles(&ask("?limit=2")["items"][1]).is_empty(), "it comes ten hours later");
+    for (query, field) in [
+        ("?from=now", "from"),
+        ("?from=2026-02-30T00:00:00Z", "from"),
+        ("?from=2026-11-21T10:00:00Z&to=2026-11-21T10:00:00Z", "to"),
+        ("?from=2026-11-21T10:00:00Z&to=2026-11-23T10:00:00Z", "to"),
+        ("?limit=101", "limit"),
+    ] {
+        let answer = daemon.get(&format!("/api/v1/programmes{query}"));
+        let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, &said["field"]), (422, &field.into()), "{query}: {said}");
+    }
 }
 
 #[test]
@@ -246,28 +290,36 @@ fn what_the_owner_chose_outlives_refresh_and_restart() {
     setup.playlist(playlist(&source.url("/guide.xml")));
     let daemon = setup.start();
     wait_for_programmes(&daemon, "Now &amp; here");
-    let offered = json(&daemon, "/api/guides/channels?guide=1&search=OTHER");
+    let offered = json(&daemon, "/api/v1/guides/1/channels?search=OTHER");
     assert_eq!(offered[0]["id"], "other.de");
     assert_eq!(offered[0]["now_airing"], "Elsewhere");
-    for (target, status) in [
-        ("/api/guides/choose?channel=3&guide=1&id=other.de&minutes=60", 200),
-        ("/api/guides/choose?channel=1&id=none", 200),
-        ("/api/guides/offset?guide=1&minutes=-30", 200),
-        ("/api/guides/choose?channel=99&id=none", 400),
-        ("/api/guides/choose?channel=1&guide=9&id=x", 400),
-        ("/api/guides/choose?channel=1&minutes=x", 400),
-        ("/api/guides/offset?guide=1&minutes=1441", 400),
-        ("/api/guides/add?address=file:///etc/passwd", 400),
+    let other = json!({"chosen": "guide", "guide": 1, "guide_channel": "other.de", "offset_minutes": 60});
+    for (number, choice, status) in [
+        ("3", other, 204),
+        ("1", json!({"chosen": "none"}), 204),
+        ("1", json!({"guide": 9, "guide_channel": "x"}), 422),
+        ("1", json!({"guide": 1, "guide_channel": ""}), 422),
+        ("1", json!({"offset_minutes": "x"}), 422),
+        ("1", json!({"offset_minutes": 1_441}), 422),
     ] {
-        assert_eq!(post(&daemon, target), status, "{target}");
+        assert_eq!(choose(&daemon, number, &choice), status, "{choice}");
     }
-    assert_eq!(daemon.get("/api/guides/choose?channel=1&id=none").status, 405);
+    for (target, body, status) in [
+        ("PATCH /api/v1/guides/1", json!({"offset_minutes": -30}), 204),
+        ("PATCH /api/v1/guides/1", json!({"offset_minutes": 1_441}), 422),
+        ("PATCH /api/v1/guides/9", json!({"offset_minutes": 1}), 404),
+        ("PUT /api/v1/channels/999/guide", json!({"chosen": "none"}), 404),
+        ("POST /api/v1/guides", json!({"address": "file:///etc/passwd"}), 422),
+        ("GET /api/v1/channels/1/guide", json!(null), 405),
+    ] {
+        assert_eq!(post(&daemon, target, &body), status, "{target}");
+    }
     wait_for_programmes(&daemon, "Elsewhere");
     let check = |daemon: &Daemon| {
         let moved = at(0).replace("0000 +0000", "3000 +0000");
         assert_eq!(shown(daemon, "3")[0].1, moved, "an hour later, half an hour earlier");
         assert!(shown(daemon, "1").iter().all(|(title, ..)| title == "First"));
-        let matches = json(daemon, "/api/guides/matches");
+        let matches = &json(daemon, "/api/v1/guides/matches")["items"];
         assert_eq!((&matches[2]["reason"], &matches[2]["chosen"]), (&"owner".into(), &"guide".into()));
         assert_eq!((&matches[0]["guide"], &matches[0]["chosen"]), (&serde_json::Value::Null, &"none".into()));
     };
@@ -277,9 +329,9 @@ fn what_the_owner_chose_outlives_refresh_and_restart() {
         guide().replace("</tv>", "<channel id=\"x\"><display-name>Three</display-name></channel></tv>"),
     ));
     let before = source.connections();
-    assert_eq!(post(&daemon, "/api/guides/refresh"), 202);
+    refresh(&daemon);
     wait_until("it was fetched", LIMIT, || {
-        source.connections() > before && json(&daemon, "/api/guides")["guides"][0]["channels"] == 4
+        source.connections() > before && json(&daemon, "/api/v1/guides")["guides"][0]["channels"] == 4
     });
     check(&daemon);
     let setup = daemon.setup.clone();
@@ -288,8 +340,10 @@ fn what_the_owner_chose_outlives_refresh_and_restart() {
     let daemon = setup.start();
     wait_for_programmes(&daemon, "Elsewhere");
     check(&daemon);
-    assert_eq!(post(&daemon, "/api/guides/choose?channel=3&id=auto&minutes=0"), 200);
-    wait_until("it is as it was found", LIMIT, || json(&daemon, "/api/guides/matches")[2]["guide_channel"] == "x");
+    assert_eq!(choose(&daemon, "3", &json!({"chosen": "automatic", "offset_minutes": 0})), 204);
+    wait_until("it is as it was found", LIMIT, || {
+        json(&daemon, "/api/v1/guides/matches")["items"][2]["guide_channel"] == "x"
+    });
 }
 
 #[test]
@@ -312,14 +366,14 @@ fn a_refresh_that_fails_keeps_what_was_there() {
         (Manner::document(b"\x1f\x8b\x08\x00\x00\x00\x00\x00"), "middle"),
     ] {
         source.turn(manner);
-        post(&daemon, "/api/guides/refresh");
+        refresh(&daemon);
         wait_until(&format!("the page says {why:?}"), LIMIT, || {
             daemon.problem("guide").is_some_and(|text| text.contains(why) && text.contains("stays"))
         });
         assert!(daemon.get("/xmltv.xml").text().contains("Now &amp; here"), "{why}");
     }
     source.turn(Manner::document(guide().replace("Now &amp; here", "Back again")));
-    post(&daemon, "/api/guides/refresh");
+    refresh(&daemon);
     wait_for_programmes(&daemon, "Back again");
     wait_until("the problem is gone", LIMIT, || daemon.problem("guide").is_none());
 }
@@ -351,10 +405,10 @@ fn a_guide_that_did_not_change_is_not_sent_again() {
     setup.playlist(format!("#EXTM3U\n{CHANNELS}")).set("guide", &format!("sources = [{url:?}]"));
     let daemon = setup.start();
     wait_for_programmes(&daemon, "Now &amp; here");
-    assert_eq!(json(&daemon, "/api/guides")["guides"][0]["named_by"], "settings");
-    post(&daemon, "/api/guides/refresh");
+    assert_eq!(json(&daemon, "/api/v1/guides")["guides"][0]["named_by"], "settings");
+    refresh(&daemon);
     wait_until("it was asked again", LIMIT, || asked.lock().unwrap().len() == 2);
-    wait_until("that is over", LIMIT, || json(&daemon, "/api/guides")["guides"][0]["in_progress"] == false);
+    wait_until("that is over", LIMIT, || json(&daemon, "/api/v1/guides")["guides"][0]["in_progress"] == false);
     assert!(asked.lock().unwrap()[1].contains("if-none-match"));
     assert!(daemon.get("/metrics").text().contains("tunerd_guide_loads_total 1\n"));
     assert!(daemon.problem("guide").is_none());
@@ -400,11 +454,11 @@ fn a_guide_that_seems_shifted_is_told_of() {
     setup.playlist(format!("#EXTM3U\n{CHANNELS}"));
     setup.set("guide", &format!("sources = [{:?}, {:?}]", wrong.url("/a"), right.url("/b")));
     let daemon = setup.start();
-    let hint = |daemon: &Daemon| json(daemon, "/api/guides")["guides"][0]["hint"].as_str().map(str::to_owned);
+    let hint = |daemon: &Daemon| json(daemon, "/api/v1/guides")["guides"][0]["hint"].as_str().map(str::to_owned);
     wait_until("there is a hint", LIMIT, || {
         hint(&daemon).is_some_and(|hint| hint.contains("2 h later than those of guide 2"))
     });
-    assert_eq!(post(&daemon, "/api/guides/offset?guide=1&minutes=-120"), 200);
+    assert_eq!(post(&daemon, "PATCH /api/v1/guides/1", &json!({"offset_minutes": -120})), 204);
     wait_until("it is gone", LIMIT, || hint(&daemon).is_none());
     assert_eq!(shown(&daemon, "1")[0].0, "P0");
 }
@@ -449,10 +503,10 @@ fn a_guide_that_got_much_worse_is_told_of() {
     wait_for_programmes(&daemon, "Now &amp; here");
     assert_eq!(daemon.problem("guide-drift"), None);
     source.turn(Manner::document(guide().replace("<title>Long</title>", "").replace("<title>Overlapping</title>", "")));
-    post(&daemon, "/api/guides/refresh");
+    refresh(&daemon);
     wait_until("the page warns", LIMIT, || daemon.problem("guide-drift").is_some_and(|text| text.contains("title")));
     source.turn(Manner::document(guide()));
-    post(&daemon, "/api/guides/refresh");
+    refresh(&daemon);
     wait_until("and stops", LIMIT, || daemon.problem("guide-drift").is_none());
 }
 
@@ -538,7 +592,7 @@ fn hostile_guides_take_no_memory_and_leave_the_old_one_alone() {
         source.turn(Manner::Fixed(
             format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n").into_bytes(),
         ));
-        post(&daemon, "/api/guides/refresh");
+        refresh(&daemon);
         wait_until(&format!("{name} is refused"), Duration::from_secs(60), || {
             daemon.problem("guide").is_some_and(|text| text.contains(why))
         });
@@ -554,7 +608,7 @@ fn hostile_guides_take_no_memory_and_leave_the_old_one_alone() {
     wait_for_programmes(&daemon, "<title>c59</title>");
     valid(&daemon.get("/xmltv.xml").body);
     assert_eq!(shown(&daemon, "1").len(), 60);
-    assert_eq!(json(&daemon, "/api/guides")["guides"][0]["left_out"]["doubled"], 99_940);
+    assert_eq!(json(&daemon, "/api/v1/guides")["guides"][0]["left_out"]["doubled"], 99_940);
 }
 
 /// The source serves as long as the test runs.

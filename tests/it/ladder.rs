@@ -145,7 +145,7 @@ fn an_executor_that_stands_still_is_noticed() {
     let after = count(daemon.get("/metrics").text(), "tunerd_event_loop_lag_seconds_sum");
     assert!((2.0..4.0).contains(&(after - before)), "{before} to {after}");
     assert!(daemon.log().contains("last_event="), "what was going on");
-    let alarms: serde_json::Value = serde_json::from_slice(&daemon.get("/api/alarms").body).unwrap();
+    let alarms: serde_json::Value = serde_json::from_slice(&daemon.get("/api/v1/alarms").body).unwrap();
     let stall = alarms.as_array().unwrap().iter().find(|alarm| alarm["topic"] == "loop_stall").unwrap();
     assert_eq!(stall["level"], "critical", "{stall}");
 }

@@ -21,6 +21,7 @@ mod house;
 mod inputs;
 mod kit;
 mod ladder;
+mod live;
 mod network;
 mod observe;
 mod play;

@@ -548,7 +548,7 @@ fn trap_48_49_and_50_ssdp_is_spoken_to_the_letter() {
         assert!(said.contains(&found), "{found}: {said}");
     }
     assert!(said.contains(&location), "{said}");
-    let clients = neighbour.run("curl", &["-s", &format!("http://{here}/api/clients")]);
+    let clients = neighbour.run("curl", &["-s", &format!("http://{here}/api/v1/clients")]);
     assert!(clients.contains("\"discovery\""), "{clients}");
 
     // It moves: what was said before is taken back first.
@@ -668,11 +668,12 @@ fn a_face_is_a_device_of_its_own_in_the_network() {
     setup.set("network", "ssdp = true");
     let daemon = setup.start();
     let here = HERE[0];
-    let post = |target: &str, body: &str| {
-        let url = format!("http://{here}:80{target}");
-        neighbour.run("curl", &["-s", "--retry", "3", "--retry-all-errors", "-d", body, &url])
+    let call = |method: &str, target: &str, body: &str| {
+        let (url, json) = (format!("http://{here}:80{target}"), "Content-Type: application/json");
+        let retry = ["-s", "--retry", "3", "--retry-all-errors"];
+        neighbour.run("curl", &[&retry[..], &["-X", method, "-H", json, "-d", body, &url]].concat())
     };
-    assert_eq!(post("/api/faces/add", "{\"name\":\"Second\",\"tuners\":1}"), "{\"id\":1}");
+    assert_eq!(call("POST", "/api/v1/faces", "{\"name\":\"Second\",\"tuners\":1}"), "{\"id\":1}");
     daemon.wait_for_log("the face Second is on port 5005");
     let discover = neighbour.run("curl", &["-s", &format!("http://{here}:5005/discover.json")]);
     assert!(discover.contains(&format!("\"BaseURL\":\"http://{here}:5005\"")), "{discover}");
@@ -708,7 +709,7 @@ fn a_face_is_a_device_of_its_own_in_the_network() {
         all(&socket, Duration::from_secs(2))
     });
     assert_eq!(answers.iter().map(|lines| &lines["LOCATION"]).collect::<Vec<_>>(), [&location]);
-    assert_eq!(post("/api/faces/remove?id=1", ""), "");
+    assert_eq!(call("DELETE", "/api/v1/faces/1", ""), "");
     let told = all(&heard, Duration::from_secs(2));
     let goes = |id: &str| told.iter().any(|lines| says(lines, id, "ssdp:byebye"));
     assert!(goes(&face) && !goes(&id_of(&daemon)), "{told:?}");

@@ -357,7 +357,7 @@ fn a_hundred_and_forty_failing_channels_are_counted_and_bounded() {
 // ---- Alarms ---------------------------------------------------------------------------------------------------------
 
 fn alarm(daemon: &Daemon, name: &str) -> Value {
-    let alarms = json(&daemon.get("/api/alarms"));
+    let alarms = json(&daemon.get("/api/v1/alarms"));
     let found = alarms.as_array().unwrap().iter().find(|alarm| alarm["topic"] == name).cloned();
     found.unwrap_or_else(|| panic!("there is no alarm {name}"))
 }
@@ -365,7 +365,7 @@ fn alarm(daemon: &Daemon, name: &str) -> Value {
 #[test]
 fn every_alarm_has_a_name_and_a_state() {
     let daemon = Daemon::demo();
-    let alarms = json(&daemon.get("/api/alarms"));
+    let alarms = json(&daemon.get("/api/v1/alarms"));
     let names: Vec<&str> = alarms.as_array().unwrap().iter().map(|alarm| alarm["topic"].as_str().unwrap()).collect();
     let wanted = [
         "restart_velocity",
@@ -473,10 +473,9 @@ fn id(entry: &Value) -> &str {
 }
 
 /// Has one line logged about a channel.
-fn retry(daemon: &Daemon, query: &str) -> Answer {
-    let address = daemon.address();
-    let head = format!("POST /api/channels/retry{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    http::ask(address, 8080, &head)
+fn retry(daemon: &Daemon, number: &str) -> Answer {
+    let found = json(&daemon.get(&format!("/api/v1/channels?search={number}")));
+    daemon.call(&format!("/api/v1/channels/{}/retry", found["items"][0]["id"]), &Value::Null)
 }
 
 #[test]
@@ -549,10 +548,13 @@ fn s23_m09_whatever_is_no_id_is_not_found_and_leaves_no_trace() {
 fn who_follows_the_log_misses_nothing() {
     let mut setup = Setup::new();
     setup.set("log", "level = \"debug\"");
+    setup.playlist(
+        (1..=40).fold("#EXTM3U\n".to_owned(), |text, n| text + &format!("#EXTINF:-1,C{n}\nhttp://h/{n}.ts\n")),
+    );
     let daemon = setup.start();
     daemon.wait_for_lineup();
-    for channel in 1_000..1_040 {
-        assert_eq!(retry(&daemon, &format!("?channel_id={channel}")).status, 202);
+    for channel in 1..=40 {
+        assert_eq!(retry(&daemon, &channel.to_string()).status, 204);
     }
     wait_until("all of it is logged", Duration::from_secs(5), || entries(&daemon, "?limit=500").len() > 42);
     let all = entries(&daemon, "?limit=500");
@@ -572,7 +574,7 @@ fn who_follows_the_log_misses_nothing() {
     let newest: Vec<Value> = entries(&daemon, "?limit=3");
     assert_eq!(newest.iter().map(id).collect::<Vec<_>>(), ids[ids.len() - 3..]);
     for bad in ["limit=0", "limit=501", "limit=-1", "limit=", "level=loud", "level=", "channel=9.9", "channel_id=x"] {
-        assert_eq!(daemon.get(&format!("/api/logs/entries?{bad}")).status, 400, "{bad}");
+        assert_eq!(daemon.get(&format!("/api/logs/entries?{bad}")).status, 422, "{bad}");
     }
     for bad in ["after=", "after=entries", "after=AAAAAAAAAAAAAAAAAAAAAA"] {
         assert_eq!(daemon.get(&format!("/api/logs/entries?{bad}")).status, 404, "{bad}");
@@ -586,8 +588,8 @@ fn the_log_is_filtered_by_level_and_by_channel() {
     let daemon = setup.start();
     daemon.wait_for_lineup();
     assert_eq!(daemon.status()["level"], "ill");
-    assert_eq!(retry(&daemon, "?channel=1.2").status, 202);
-    assert_eq!(retry(&daemon, "?channel=1.3").status, 202);
+    assert_eq!(retry(&daemon, "1.2").status, 204);
+    assert_eq!(retry(&daemon, "1.3").status, 204);
     wait_until("it is logged", Duration::from_secs(5), || entries(&daemon, "?channel=1.3").len() == 1);
     let warnings = entries(&daemon, "?level=warn");
     assert!(
@@ -609,9 +611,9 @@ fn the_log_is_filtered_by_level_and_by_channel() {
 fn i17_a_channel_has_six_lines_a_minute() {
     let daemon = Daemon::demo();
     for _ in 0..50 {
-        assert_eq!(retry(&daemon, "?channel=1.1").status, 202);
+        assert_eq!(retry(&daemon, "1.1").status, 204);
     }
-    assert_eq!(retry(&daemon, "?channel=1.4").status, 202);
+    assert_eq!(retry(&daemon, "1.4").status, 204);
     wait_until("all of it was heard", Duration::from_secs(5), || entries(&daemon, "?channel=1.4").len() == 1);
     assert_eq!(entries(&daemon, "?channel=1.1").len(), 6);
     assert_eq!(daemon.log().matches("wants this channel tried again").count(), 7);
@@ -622,13 +624,13 @@ fn i17_a_channel_has_six_lines_a_minute() {
 fn only_the_owner_may_have_a_channel_tried_again() {
     let daemon = Daemon::demo();
     let (address, port) = (daemon.address(), 8080);
-    assert_eq!(daemon.get("/api/channels/retry?channel=1.1").status, 405);
-    let foreign = "POST /api/channels/retry?channel=1.1 HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\
+    assert_eq!(daemon.get("/api/v1/channels/1/retry").status, 405);
+    let foreign = "POST /api/v1/channels/1/retry HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\
         Connection: close\r\n\r\n";
     assert_eq!(http::ask(address, port, foreign).status, 403);
-    for bad in ["", "?channel=", "?channel=9.9", "?channel_id=", "?channel_id=-1"] {
-        assert_eq!(retry(&daemon, bad).status, 400, "{bad}");
+    for bad in ["0", "99", "x", "-1", "01", "4294967296"] {
+        assert_eq!(daemon.call(&format!("/api/v1/channels/{bad}/retry"), &Value::Null).status, 404, "{bad}");
     }
     assert!(entries(&daemon, "?level=debug").iter().all(|entry| entry["channel_id"].is_null()));
-    assert_eq!(retry(&daemon, "?channel=1.1").status, 202);
+    assert_eq!(retry(&daemon, "1.1").status, 204);
 }

@@ -404,7 +404,7 @@ fn what_a_provider_keeps_secret_is_shown_nowhere() {
         daemon.problem("playlist").is_some_and(|problem| problem.contains("no secure connection"))
     });
     for target in [
-        "/api/status",
+        "/api/v1/status",
         "/api/logs/entries?level=debug&limit=512",
         "/lineup.json",
         "/lineup.xml",

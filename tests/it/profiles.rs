@@ -192,12 +192,12 @@ fn the_model_promises_what_the_trials_have_shown() {
 
     fake.script(&format!("{TRIAL}: {FAST}\n"));
     let request = |origin: &str| {
-        let head = "POST /api/encoders/try HTTP/1.1\r\nHost: box\r\nContent-Length: 0\r\nConnection: close\r\n";
+        let head = "POST /api/v1/encoders/try HTTP/1.1\r\nHost: box\r\nContent-Length: 0\r\nConnection: close\r\n";
         http::ask(daemon.address(), 8080, &format!("{head}{origin}\r\n")).status
     };
     assert_eq!(request("Origin: http://evil.example\r\n"), 403);
-    assert_eq!(daemon.get("/api/encoders/try").status, 405);
-    assert_eq!(request(""), 202);
+    assert_eq!(daemon.get("/api/v1/encoders/try").status, 405);
+    assert_eq!(request(""), 204);
     wait_until("the box is another model", SOON, || daemon.status()["model"] == "HDTC-2US");
     assert_eq!(model(&daemon), ("HDTC-2US".to_owned(), "hdhomeruntc_atsc".to_owned()));
     assert!(daemon.has_logged("this box can make its channels smaller: software at "), "{}", daemon.log());
@@ -266,7 +266,7 @@ fn a_trial_gives_way_to_a_viewer() {
     assert_eq!((trials().len(), model(&daemon).0.as_str()), (2, "HDTC-2US"));
     // And the end of the daemon does not wait for one.
     fake.script(&format!("{TRIAL}: silent\n"));
-    http::ask(daemon.address(), 8080, "POST /api/encoders/try HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    http::ask(daemon.address(), 8080, "POST /api/v1/encoders/try HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     wait_until("a trial runs", SOON, || trials().len() == 3);
     let asked = Instant::now();
     daemon.signal(nix::sys::signal::Signal::SIGTERM);

@@ -80,7 +80,7 @@ fn nothing_of_a_subscription_goes_past_its_proxy() {
         let named = if is_socks { "provider.example:80" } else { "http://provider.example/" };
         assert!(relay.asked().iter().all(|asked| asked.starts_with(named)), "{:?}", relay.asked());
         // What is kept is shown without its secrets, and stays when something else is edited.
-        good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"name": "Mine"}));
+        good(&daemon, &format!("PATCH /api/v1/subscriptions/{id}"), &json!({"name": "Mine"}));
         let shown = subscription(&daemon, id);
         assert_eq!(shown["proxy"], format!("{scheme}://***@127.0.0.1:{}", relay.port()));
         assert_eq!(shown["headers"], json!(["Referer", "Cookie"]));
@@ -90,12 +90,12 @@ fn nothing_of_a_subscription_goes_past_its_proxy() {
         assert_eq!(error(&daemon, id), "", "{scheme}");
         // Another password is told as what it is.
         let wrong = proxy.replace("s3cr3t", "wr0ng");
-        good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"proxy": wrong}));
+        good(&daemon, &format!("PATCH /api/v1/subscriptions/{id}"), &json!({"proxy": wrong}));
         wait_until("it is told", Duration::from_secs(20), || error(&daemon, id).contains("proxy refuses the login"));
         assert_eq!(play(&daemon, 1), Err(503));
         assert_eq!(daemon.status()["channels_ill"][0]["last_failure"], "auth");
         assert_eq!(relay.heads().len(), source.connections());
-        let everything = ["/api/status", "/api/subscriptions", "/api/guides", "/metrics"];
+        let everything = ["/api/v1/status", "/api/v1/subscriptions", "/api/v1/guides", "/metrics"];
         let mut said: String = everything.iter().map(|path| daemon.get(path).text().to_owned()).collect();
         said += &daemon.log();
         for secret in ["s3cr3t", "wr0ng", "c00kie"] {
@@ -162,7 +162,7 @@ fn a_proxy_that_is_down_keeps_everything_at_home() {
     let daemon = setup.start();
     wait_until("it was tried again", Duration::from_secs(20), || error(&daemon, id).contains("its proxy"));
     assert_eq!(source.connections(), 0);
-    good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"proxy": ""}));
+    good(&daemon, &format!("PATCH /api/v1/subscriptions/{id}"), &json!({"proxy": ""}));
     wait_until("without a proxy it is there", Duration::from_secs(20), || error(&daemon, id).is_empty());
     assert!(source.connections() > 0);
 }
@@ -224,7 +224,7 @@ fn another_host_stands_in_and_the_first_is_back_after_a_restart() {
 #[test]
 fn what_is_wrong_with_a_way_is_told_by_its_field() {
     let daemon = Daemon::demo();
-    let target = "/api/subscriptions/add";
+    let target = "/api/v1/subscriptions";
     for (field, wrong) in [
         ("headers", json!({"Host": "x"})),
         ("headers", json!({"Cookie": "a\r\nb"})),

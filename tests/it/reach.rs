@@ -225,7 +225,7 @@ fn nobody_on_the_internet_leads_into_the_house() {
     }
     // And for the guides that it names, until the owner types the same address.
     let problems = || {
-        let answer: serde_json::Value = serde_json::from_slice(&daemon.get("/api/guides").body).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&daemon.get("/api/v1/guides").body).unwrap();
         let guides = answer["guides"].as_array().unwrap().clone();
         guides.iter().map(|guide| guide["problem"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
     };
@@ -234,9 +234,8 @@ fn nobody_on_the_internet_leads_into_the_house() {
         problems.len() == 2 && problems.iter().all(|problem| !problem.is_empty())
     });
     assert_eq!((house.connections(), own.connections()), (1, 0), "{:?}", problems());
-    let typed =
-        "POST /api/guides/add?address=http://192.168.77.2/guide.xml HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    assert_eq!(http::ask(daemon.address(), 8080, typed).status, 200);
+    let typed = serde_json::json!({"address": "http://192.168.77.2/guide.xml"});
+    assert_eq!(daemon.call("/api/v1/guides", &typed).status, 204);
     wait_until("his own is fetched", Duration::from_secs(10), || house.connections() == 2);
     assert_eq!(own.connections(), 0);
 }

@@ -377,7 +377,7 @@ fn a_taken_page_port_leaves_the_streams() {
     let setup = Setup::new();
     let _taken = TcpListener::bind((setup.address, 8080)).unwrap();
     let daemon = setup.start();
-    let status = http::get(daemon.address(), 5004, "/api/status");
+    let status = http::get(daemon.address(), 5004, "/api/v1/status");
     assert!(status.text().contains("page-port") && status.text().contains("Choose another page_port"));
     let discover = http::get(daemon.address(), 5004, "/discover.json");
     assert!(discover.text().contains(&format!("\"BaseURL\":\"http://{}:5004\"", daemon.address())));

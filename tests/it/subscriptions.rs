@@ -10,24 +10,8 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-fn ask(daemon: &Daemon, method: &str, target: &str, body: &[u8]) -> http::Answer {
-    let address = daemon.address();
-    let mut request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(body);
-    let mut stream = http::connect(address, 8080);
-    // Who is refused early may be hung up on before all is sent.
-    let _ = stream.write_all(&request);
-    let mut bytes = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut stream, &mut bytes);
-    http::parse(&bytes)
-}
-
 pub(crate) fn post(daemon: &Daemon, target: &str, body: &Value) -> http::Answer {
-    ask(daemon, "POST", target, body.to_string().as_bytes())
+    daemon.call(target, body)
 }
 
 fn get(daemon: &Daemon, target: &str) -> Value {
@@ -48,18 +32,18 @@ pub(crate) fn refused(daemon: &Daemon, target: &str, body: &Value) -> String {
     let answer = post(daemon, target, body);
     assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert!(!said["why"].as_str().unwrap().is_empty());
+    assert!(!said["detail"].as_str().unwrap().is_empty());
     said["field"].as_str().unwrap().to_owned()
 }
 
 pub(crate) fn subscription(daemon: &Daemon, id: u64) -> Value {
-    let all = get(daemon, "/api/subscriptions");
+    let all = get(daemon, "/api/v1/subscriptions");
     all.as_array().unwrap().iter().find(|one| one["id"] == id).cloned().unwrap_or(Value::Null)
 }
 
 /// Adds one and waits until it was fetched.
 pub(crate) fn add(daemon: &Daemon, body: &Value) -> u64 {
-    let id = good(daemon, "/api/subscriptions/add", body)["id"].as_u64().unwrap();
+    let id = good(daemon, "/api/v1/subscriptions", body)["id"].as_u64().unwrap();
     settled(daemon, id);
     id
 }
@@ -69,7 +53,7 @@ fn settled(daemon: &Daemon, id: u64) {
 }
 
 fn refresh(daemon: &Daemon, id: u64) {
-    good(daemon, &format!("/api/subscriptions/refresh?id={id}"), &Value::Null);
+    good(daemon, &format!("/api/v1/subscriptions/{id}/refresh"), &Value::Null);
     settled(daemon, id);
 }
 
@@ -78,7 +62,7 @@ fn names(daemon: &Daemon) -> Vec<String> {
 }
 
 pub(crate) fn channel_ids(daemon: &Daemon, search: &str) -> Vec<u64> {
-    let page = get(daemon, &format!("/api/channels?search={search}"));
+    let page = get(daemon, &format!("/api/v1/channels?search={search}"));
     page["items"].as_array().unwrap().iter().map(|channel| channel["id"].as_u64().unwrap()).collect()
 }
 
@@ -95,48 +79,45 @@ fn a_subscription_lives_from_adding_to_removing() {
     let daemon = Daemon::demo();
     let id = add(&daemon, &json!({"kind": "playlist", "address": source.url("/me/SECRET42.m3u?token=SECRET42")}));
     assert_eq!(names(&daemon), ["A", "B", "C"], "the demo channels make room");
-    let groups = get(&daemon, &format!("/api/subscriptions/groups?id={id}"));
+    let groups = get(&daemon, &format!("/api/v1/subscriptions/{id}/groups"));
     assert_eq!(groups.as_array().unwrap().len(), 2, "{groups}");
-    good(&daemon, &format!("/api/subscriptions/tick?id={id}"), &json!({"groups": ["UK"]}));
+    good(&daemon, &format!("PUT /api/v1/subscriptions/{id}/groups"), &json!({"groups": ["UK"]}));
     assert_eq!(names(&daemon), ["A", "C"]);
-    let entries = get(&daemon, &format!("/api/subscriptions/entries?id={id}&search=b"));
+    let entries = get(&daemon, &format!("/api/v1/subscriptions/{id}/entries?search=b"));
     assert_eq!((&entries["items"][0]["name"], &entries["next"]), (&"B".into(), &Value::Null));
-    let page = get(&daemon, &format!("/api/subscriptions/entries?id={id}&group=UK&limit=1"));
+    let page = get(&daemon, &format!("/api/v1/subscriptions/{id}/entries?group=UK&limit=1"));
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
-    let rest = get(&daemon, &format!("/api/subscriptions/entries?id={id}&group=UK&limit=1&after={}", page["next"]));
+    let rest = get(&daemon, &format!("/api/v1/subscriptions/{id}/entries?group=UK&limit=1&after={}", page["next"]));
     assert_eq!(rest["items"][0]["name"], "C");
     // Not even its secrets are shown.
-    let shown = daemon.get("/api/subscriptions");
+    let shown = daemon.get("/api/v1/subscriptions");
     assert!(!shown.text().contains("token=SECRET42"), "{}", shown.text());
     for (target, body, field) in [
-        ("/api/subscriptions/add".to_owned(), json!({"kind": "carrier pigeon"}), "kind"),
-        ("/api/subscriptions/add".to_owned(), json!({"kind": "playlist", "address": "file:///etc/passwd"}), "address"),
-        ("/api/subscriptions/add".to_owned(), json!({"kind": "playlist", "address": "/etc/passwd"}), "address"),
-        ("/api/subscriptions/add".to_owned(), json!({"kind": "xtream", "address": "http://h/"}), "username"),
-        ("/api/subscriptions/add".to_owned(), json!({"kind": "playlist", "adress": "http://h/"}), "body"),
-        (format!("/api/subscriptions/edit?id={id}"), json!({"refresh_s": 1}), "refresh_s"),
-        (format!("/api/subscriptions/tick?id={id}"), json!({"groups": ["FR"]}), "groups"),
-        ("/api/subscriptions/edit?id=x".to_owned(), json!({}), "id"),
-        ("/api/channels/edit".to_owned(), json!({"channels": [], "merge": true}), "channels"),
-        ("/api/channels/edit".to_owned(), json!({"channels": [99_999], "name": "x"}), "channels"),
+        ("/api/v1/subscriptions".to_owned(), json!({"kind": "carrier pigeon"}), "kind"),
+        ("/api/v1/subscriptions".to_owned(), json!({"kind": "playlist", "address": "file:///etc/passwd"}), "address"),
+        ("/api/v1/subscriptions".to_owned(), json!({"kind": "playlist", "address": "/etc/passwd"}), "address"),
+        ("/api/v1/subscriptions".to_owned(), json!({"kind": "xtream", "address": "http://h/"}), "username"),
+        ("/api/v1/subscriptions".to_owned(), json!({"kind": "playlist", "adress": "http://h/"}), "body"),
+        (format!("PATCH /api/v1/subscriptions/{id}"), json!({"refresh_s": 1}), "refresh_s"),
+        (format!("PUT /api/v1/subscriptions/{id}/groups"), json!({"groups": ["FR"]}), "groups"),
+        ("PATCH /api/v1/channels".to_owned(), json!({"channels": [], "merge": true}), "channels"),
+        ("PATCH /api/v1/channels".to_owned(), json!({"channels": [99_999], "name": "x"}), "channels"),
     ] {
-        if target.ends_with("=x") {
-            let answer = post(&daemon, &target, &body);
-            assert_eq!(answer.status, 422, "{}", answer.text());
-            continue;
-        }
         assert_eq!(refused(&daemon, &target, &body), field, "{target} {body}");
     }
-    assert_eq!(post(&daemon, "/api/subscriptions/refresh?id=77", &Value::Null).status, 404);
+    for nobody in ["POST /api/v1/subscriptions/77/refresh", "PATCH /api/v1/subscriptions/x"] {
+        assert_eq!(post(&daemon, nobody, &Value::Null).status, 404);
+    }
     // A page of somebody else does not get in.
     let address = daemon.address();
     let foreign = format!(
-        "POST /api/subscriptions/remove?id={id} HTTP/1.1\r\nHost: {address}:8080\r\nOrigin: http://evil.example\r\n\
+        "DELETE /api/v1/subscriptions/{id} HTTP/1.1\r\nHost: {address}:8080\r\nOrigin: http://evil.example\r\n\
          Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
     assert_eq!(http::ask(address, 8080, &foreign).status, 403);
-    assert_eq!(daemon.get("/api/subscriptions/add").status, 405);
-    good(&daemon, &format!("/api/subscriptions/remove?id={id}"), &Value::Null);
+    let refused = post(&daemon, "PUT /api/v1/subscriptions", &Value::Null);
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, POST")));
+    good(&daemon, &format!("DELETE /api/v1/subscriptions/{id}"), &Value::Null);
     wait_until("the demo channels are back", Duration::from_secs(10), || {
         names(&daemon).first().is_some_and(|name| name.contains("Demo"))
     });
@@ -154,13 +135,16 @@ fn what_the_owner_edits_is_his_through_every_refresh_and_restart() {
     daemon.wait_for_lineup();
     wait_until("it is read", Duration::from_secs(10), || !daemon.is_scanning());
     let [a, b, c, d] = channel_ids(&daemon, "")[..] else { panic!("{:?}", daemon.channels()) };
-    let edit = |body: &Value| good(&daemon, "/api/channels/edit", body);
+    let edit = |body: &Value| good(&daemon, "PATCH /api/v1/channels", body);
     edit(&json!({"channels": [a], "name": "Mine"}));
     edit(&json!({"channels": [b, c], "number_from": "100"}));
     edit(&json!({"channels": [d], "move_behind": 0}));
     edit(&json!({"channels": [c], "group": "Own"}));
     edit(&json!({"channels": [b], "mark": "hidden"}));
-    assert_eq!(refused(&daemon, "/api/channels/edit", &json!({"channels": [a], "number_from": "2"})), "number_from");
+    assert_eq!(
+        refused(&daemon, "PATCH /api/v1/channels", &json!({"channels": [a], "number_from": "2"})),
+        "number_from"
+    );
     let expected = [("4", "D"), ("1", "Mine"), ("101", "C")].map(|(n, name)| (n.to_owned(), name.to_owned()));
     assert_eq!(daemon.channels(), expected);
     source.turn(Manner::document(playlist(&[
@@ -174,7 +158,7 @@ fn what_the_owner_edits_is_his_through_every_refresh_and_restart() {
     let after =
         [("4", "D"), ("101", "C"), ("5", "New"), ("1", "Mine")].map(|(n, name)| (n.to_owned(), name.to_owned()));
     assert_eq!(daemon.channels(), after);
-    let shown = get(&daemon, "/api/channels?search=mine");
+    let shown = get(&daemon, "/api/v1/channels?search=mine");
     assert_eq!((&shown["items"][0]["listed_name"], &shown["items"][0]["number"]), (&"A".into(), &"1".into()));
     source.turn(Manner::Silent);
     let setup = daemon.setup.clone();
@@ -194,11 +178,11 @@ fn changes_are_shown_held_and_taken_back() {
     source.turn(Manner::document(&two));
     refresh(&daemon, id);
     assert_eq!(names(&daemon), ["A", "C"]);
-    let sets = get(&daemon, &format!("/api/subscriptions/changes?id={id}"));
+    let sets = get(&daemon, &format!("/api/v1/subscriptions/{id}/changes"));
     assert_eq!((&sets[0]["state"], &sets[0]["new"], &sets[0]["gone"]), (&"applied".into(), &1.into(), &1.into()));
-    let inside = get(&daemon, &format!("/api/subscriptions/changes?id={id}&batch={}", sets[0]["batch"]));
+    let inside = get(&daemon, &format!("/api/v1/subscriptions/{id}/changes/{}", sets[0]["batch"]));
     assert_eq!(inside["items"].as_array().unwrap().len(), 2, "{inside}");
-    good(&daemon, &format!("/api/subscriptions/undo?id={id}"), &Value::Null);
+    good(&daemon, &format!("/api/v1/subscriptions/{id}/undo"), &Value::Null);
     assert_eq!(daemon.channels(), numbers, "as it was, numbers and all");
     assert_eq!(subscription(&daemon, id)["held"], true);
     refresh(&daemon, id);
@@ -206,10 +190,10 @@ fn changes_are_shown_held_and_taken_back() {
     source.turn(Manner::document(playlist(&[("A", ""), ("B", ""), ("E", "")])));
     refresh(&daemon, id);
     assert_eq!(daemon.channels(), numbers);
-    assert_eq!(get(&daemon, &format!("/api/subscriptions/changes?id={id}"))[0]["state"], "waiting");
-    good(&daemon, &format!("/api/subscriptions/approve?id={id}"), &Value::Null);
+    assert_eq!(get(&daemon, &format!("/api/v1/subscriptions/{id}/changes"))[0]["state"], "waiting");
+    good(&daemon, &format!("/api/v1/subscriptions/{id}/approve"), &Value::Null);
     assert_eq!(names(&daemon), ["A", "B", "E"]);
-    assert_eq!(post(&daemon, &format!("/api/subscriptions/approve?id={id}"), &Value::Null).status, 404);
+    assert_eq!(post(&daemon, &format!("/api/v1/subscriptions/{id}/approve"), &Value::Null).status, 404);
 }
 
 #[test]
@@ -234,7 +218,7 @@ fn an_xtream_login_brings_channels_and_what_the_account_allows() {
     assert_eq!(shown["account"]["connections_max"], 2);
     assert!(shown["account"]["expires_at"].as_str().unwrap().starts_with("2030"), "{shown}");
     assert_eq!((&shown["skipped"], shown.get("password")), (&2.into(), None));
-    assert_eq!(get(&daemon, "/api/channels")["items"][0]["group"], "News");
+    assert_eq!(get(&daemon, "/api/v1/channels")["items"][0]["group"], "News");
     put("", &user("Expired"));
     refresh(&daemon, id);
     let problem = daemon.problem("playlist").unwrap();
@@ -261,9 +245,9 @@ fn another_box_is_a_subscription_too() {
 #[test]
 fn an_uploaded_playlist_stays_until_the_next() {
     let daemon = Daemon::demo();
-    let id =
-        good(&daemon, "/api/subscriptions/add", &json!({"kind": "upload", "name": "Mine"}))["id"].as_u64().unwrap();
-    let upload = |body: &[u8]| ask(&daemon, "POST", &format!("/api/subscriptions/upload?id={id}"), body);
+    let id = good(&daemon, "/api/v1/subscriptions", &json!({"kind": "upload", "name": "Mine"}))["id"].as_u64().unwrap();
+    let upload =
+        |body: &[u8]| daemon.send(&format!("PUT /api/v1/subscriptions/{id}/playlist"), "audio/x-mpegurl", body);
     assert_eq!(upload(playlist(&[("A", ""), ("B", "")]).as_bytes()).text(), "{\"entries\":2}");
     assert_eq!(names(&daemon), ["A", "B"]);
     for bad in [&b"<html>"[..], b"", b"\x1f\x8b\x08\0", &[0xff; 100], b"#EXTM3U\n"] {
@@ -323,9 +307,9 @@ fn a_refresh_can_be_given_up() {
     let daemon = Daemon::demo();
     let id = add(&daemon, &json!({"kind": "playlist", "address": source.url("/l.m3u")}));
     source.turn(Manner::halting(&playlist(&[("B", ""), ("C", "")]), ""));
-    good(&daemon, &format!("/api/subscriptions/refresh?id={id}"), &Value::Null);
+    good(&daemon, &format!("/api/v1/subscriptions/{id}/refresh"), &Value::Null);
     wait_until("it goes on", Duration::from_secs(10), || source.open_now() > 0);
-    good(&daemon, &format!("/api/subscriptions/cancel?id={id}"), &Value::Null);
+    good(&daemon, &format!("/api/v1/subscriptions/{id}/cancel"), &Value::Null);
     wait_until("it ends", Duration::from_secs(5), || subscription(&daemon, id)["in_progress"] == false);
     assert_eq!((names(&daemon), daemon.problem("playlist")), (vec!["A".to_owned()], None));
 }
@@ -350,10 +334,10 @@ fn guides_of_all_playlists_are_fetched_and_found_by_the_providers_ids() {
     let second = Source::document(list(&two, "two.de", "B"));
     let id = add(&daemon, &json!({"kind": "playlist", "address": second.url("/l.m3u")}));
     let b = channel_ids(&daemon, "B")[0];
-    good(&daemon, "/api/channels/edit", &json!({"channels": [b], "name": "Mine"}));
-    let named = || get(&daemon, "/api/guides")["guides"].as_array().unwrap().len();
+    good(&daemon, "PATCH /api/v1/channels", &json!({"channels": [b], "name": "Mine"}));
+    let named = || get(&daemon, "/api/v1/guides")["guides"].as_array().unwrap().len();
     wait_until("both guides are there", Duration::from_secs(30), || {
-        let matches = get(&daemon, "/api/guides/matches");
+        let matches = &get(&daemon, "/api/v1/guides/matches")["items"];
         let found = |at: usize| (matches[at]["guide_channel"].clone(), matches[at]["reason"].clone());
         named() == 2
             && [found(0), found(1)] == [("one.de", "same-id"), ("two.de", "same-id")].map(|(a, b)| (a.into(), b.into()))
@@ -362,7 +346,7 @@ fn guides_of_all_playlists_are_fetched_and_found_by_the_providers_ids() {
         let text = daemon.get(list).text().to_owned();
         assert!(text.contains(":8080/logos/") && !text.contains("http://h/logo.png"), "{list}: {text}");
     }
-    good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"enabled": false}));
+    good(&daemon, &format!("PATCH /api/v1/subscriptions/{id}"), &json!({"enabled": false}));
     wait_until("who is switched off names none", Duration::from_secs(30), || named() == 1);
 }
 
@@ -426,7 +410,7 @@ fn what_does_not_fit_is_not_cut_and_says_what_to_do() {
         (channels.len(), channels[0].as_str(), channels[999].as_str()),
         (1_000, "Channel 3500", "Channel 69999")
     );
-    let answer = post(&daemon, "/api/subscriptions/tick?id=1", &json!({"groups": null}));
+    let answer = post(&daemon, "PUT /api/v1/subscriptions/1/groups", &json!({"groups": null}));
     assert_eq!(answer.status, 204, "all of it is what the owner may want; he is told");
     wait_until("it is told again", Duration::from_secs(20), || daemon.problem("groups").is_some());
     assert!(names(&daemon).len() >= 1_000, "the channels that are there stay");
@@ -474,7 +458,7 @@ fn a_gigabyte_costs_bounded_memory_and_the_old_lineup_stays() {
     ] {
         let (url, sent) = endless(piece);
         let began = Instant::now();
-        good(&daemon, &format!("/api/subscriptions/edit?id={id}"), &json!({"address": url}));
+        good(&daemon, &format!("PATCH /api/v1/subscriptions/{id}"), &json!({"address": url}));
         // Until it ends: what the last one failed on is still told before.
         wait_until(what, Duration::from_secs(170), || subscription(&daemon, id)["in_progress"] == false);
         let (taken, problem) = (*sent.lock().unwrap(), daemon.problem("playlist").unwrap_or_default());

@@ -1,5 +1,6 @@
 //! Answers that are not streams.
 
+use crate::clock;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::{
@@ -7,6 +8,7 @@ use hyper::header::{
     SERVER,
 };
 use hyper::{Response, StatusCode};
+use pure::limits::{EVENT_PERIOD_MS, EVENTS_PER_ANSWER};
 use pure::rules::pool::Refusal;
 use serde::Serialize;
 use std::fs::File;
@@ -16,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-pub(super) type Body = Either<Full<Bytes>, Poured>;
+pub(super) type Body = Either<Full<Bytes>, Either<Poured, Told>>;
 
 /// A part of a file that is read while it is sent, so that a large one takes no memory, with something before and behind.
 pub(super) struct Poured {
@@ -62,6 +64,37 @@ impl hyper::body::Body for Poured {
     }
 }
 
+/// Something that is told again and again, as server-sent events are, until the connection's time is over.
+pub(super) struct Told {
+    tell: Box<dyn FnMut() -> Bytes>,
+    pause: Pin<Box<dyn Future<Output = ()>>>,
+    left: u32,
+}
+
+impl hyper::body::Body for Told {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.pause.as_mut().poll(context));
+        self.pause = Box::pin(clock::pause(EVENT_PERIOD_MS));
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data((self.tell)()))))
+    }
+}
+
+/// An answer that tells the same thing anew, at once and then every [`EVENT_PERIOD_MS`].
+/// Source: WHATWG HTML, section 9.2, server-sent events; the client connects again when it ends.
+pub(super) fn events(tell: impl FnMut() -> Bytes + 'static) -> Response<Body> {
+    let mut answer = plain(StatusCode::OK, "text/event-stream", "");
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let told = Told { tell: Box::new(tell), pause: Box::pin(std::future::ready(())), left: EVENTS_PER_ANSWER };
+    answer.map(|_| Either::Right(Either::Right(told)))
+}
+
 pub(super) const JSON: &str = "application/json; charset=\"utf-8\"";
 pub(super) const XML: &str = "text/xml; charset=\"utf-8\"";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -87,7 +120,7 @@ pub(super) fn file(
 ) -> Response<Body> {
     let answer = plain(StatusCode::OK, content_type, "");
     let poured = Poured { head: head.into(), file, from, left: bytes, end: end.into() };
-    of_device(answer.map(|_| Either::Right(poured)))
+    of_device(answer.map(|_| Either::Right(Either::Left(poured))))
 }
 
 fn of_device(mut answer: Response<Body>) -> Response<Body> {
@@ -127,6 +160,26 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
 /// Something of ours is wrong.
 pub(super) fn broken() -> Response<Body> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "")
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    /// For a person.
+    detail: &'a str,
+    /// What is wrong of what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+/// A no of the API, which says why, and which field is wrong.
+/// Source: RFC 9457.
+pub(super) fn problem(status: StatusCode, detail: &str, field: Option<&str>) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, field };
+    serde_json::to_vec(&problem).map_or_else(|_| broken(), |body| plain(status, "application/problem+json", body))
 }
 
 /// What was asked makes no sense; `why` is for a person.

@@ -2,20 +2,25 @@
 
 use super::App;
 use super::answer::{self, Body};
-use super::lineup;
+use super::live;
+use super::owner::{Answer, done, wrong};
 use super::route::{Asked, query};
+use super::v1::Call;
+use crate::board::vitals::Seen;
 use crate::clock;
 use crate::engine::encoders::Shown;
 use crate::engine::{Tuner, facts};
 use crate::observe::logs::{Entry, Wanted};
 use crate::observe::metrics::{Gauges, SlotGauge};
 use crate::observe::problems::{Problem, Topic};
+use crate::subscriptions::{Error, View};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{ChannelId, Lineup, Origin};
+use pure::model::lineup::{ChannelId, Lineup, Origin, Source};
 use pure::model::profile::Profile;
+use pure::model::subscription::Subscription;
 use pure::rules::admission::Work;
 use pure::rules::alarms::{Alarm, Level as AlarmLevel};
 use pure::rules::blank::Sight;
@@ -23,9 +28,10 @@ use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
 use pure::rules::failure::Failure;
 use pure::rules::health::Health;
-use pure::rules::pool::SlotState;
+use pure::rules::pool::{SlotIndex, SlotState};
 use pure::time::Mono;
 use serde::Serialize;
+use std::rc::Rc;
 use tracing::Level;
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
@@ -115,7 +121,7 @@ fn guide_age_s(app: &App, now: Mono) -> Option<u64> {
 }
 
 #[derive(Serialize)]
-struct LogEntry {
+pub(super) struct LogEntry {
     id: String,
     at: String,
     mono_ms: u64,
@@ -144,67 +150,109 @@ impl LogEntry {
 
 /// Log lines, oldest first. `level`: the most verbose one wanted; `channel`: only lines about this guide number, or
 /// `channel_id` as metrics and lines name it; `after`: an id, and then the lines that follow it; `limit`: how many,
-/// which without `after` are the newest.
-pub(super) fn log_entries(app: &App, asked: &str) -> Response<Body> {
+/// which without `after` are the newest; `search`: what they must have in them.
+pub(super) fn log_entries(app: &App, asked: &str) -> Result<Vec<LogEntry>, Error> {
     let level_max = match query(asked, "level") {
         None | Some("debug") => Level::DEBUG,
         Some("info") => Level::INFO,
         Some("warn") => Level::WARN,
         Some("error") => Level::ERROR,
-        Some(_) => return answer::bad_request("level is one of error, warn, info, debug"),
+        Some(_) => return Err(wrong("level", "one of error, warn, info, debug")),
     };
-    let channel_id = match channel(app, asked) {
-        Ok(id) => id.map(|id| id.0),
-        Err(why) => return answer::bad_request(why),
-    };
-    let after = match query(asked, "after").map(|id| app.logs.sequence(id)) {
-        None => None,
-        Some(Some(sequence)) => Some(sequence),
-        Some(None) => return answer::not_found(),
-    };
+    let channel_id = channel(app, asked)?.map(|id| id.0);
+    let after = query(asked, "after").map(|id| app.logs.sequence(id).ok_or(Error::NotFound)).transpose()?;
     let limit = match query(asked, "limit").map(str::parse) {
         None => LOG_ANSWER_DEFAULT,
         Some(Ok(limit @ 1..=LOG_ANSWER_MAX)) => limit,
-        Some(_) => return answer::bad_request("limit is a number from 1 to 500"),
+        Some(_) => return Err(wrong("limit", format!("a number from 1 to {LOG_ANSWER_MAX}"))),
     };
     let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
-    fresh(&found.iter().map(|entry| LogEntry::new(app, entry)).collect::<Vec<_>>())
+    Ok(found.iter().map(|entry| LogEntry::new(app, entry)).collect())
+}
+
+/// The same as a part of a list; `next` is the place to go on from, also when nothing follows yet.
+fn log_page(app: &App, asked: &str) -> Answer {
+    let items = log_entries(app, asked)?;
+    let next = items.last().map(|entry| entry.id.clone()).or_else(|| query(asked, "after").map(str::to_owned));
+    Ok(fresh(&LogPage { items, next }))
+}
+
+#[derive(Serialize)]
+struct LogPage {
+    items: Vec<LogEntry>,
+    next: Option<String>,
 }
 
 /// The channel that a question is about: by `channel_id`, as metrics and log lines name it, or by `channel`, the
 /// number that viewers type.
-pub(super) fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, &'static str> {
+fn channel(app: &App, asked: &str) -> Result<Option<ChannelId>, Error> {
     match (query(asked, "channel_id").map(str::parse), query(asked, "channel")) {
         (None, None) => Ok(None),
         (Some(Ok(id)), _) => Ok(Some(ChannelId(id))),
-        (Some(Err(_)), _) => Err("channel_id is the number that log lines and metrics show"),
+        (Some(Err(_)), _) => Err(wrong("channel_id", "the number that log lines and metrics show")),
         (None, Some(number)) => {
             let found = number.parse::<GuideNumber>().ok().zip(app.engine.lineup());
             let found = found.and_then(|(number, lineup)| Some(lineup.by_number(&number)?.id));
-            found.map(Some).ok_or("channel is the number of a channel in the lineup, such as 5.1")
+            found.map(Some).ok_or_else(|| wrong("channel", "the number of a channel in the lineup, such as 5.1"))
         }
     }
 }
 
-/// A person wants a channel that rests tried: one try is allowed, and nothing is forgotten.
-pub(super) fn channel_retry(app: &App, asked: &str) -> Response<Body> {
-    match channel(app, asked) {
-        Ok(Some(id)) if app.engine.retry(id) => answer::plain(StatusCode::ACCEPTED, answer::TEXT, ""),
-        Ok(Some(_)) => answer::later("The box has too much to do.\n", 1),
-        Ok(None) => answer::bad_request("channel or channel_id says which channel"),
-        Err(why) => answer::bad_request(why),
+/// What may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Status,
+    /// The status again and again.
+    Events,
+    History,
+    /// A person wants a tuner back.
+    Free,
+    Alarms,
+    Clients,
+    Logs,
+    Log,
+    /// A person wants a channel that rests tried: one try is allowed, and nothing is forgotten.
+    Retry,
+    /// For a person who has plugged in or installed something.
+    TryEncoders,
+    RefreshAll,
+}
+
+fn busy() -> Error {
+    Error::Later("the engine is busy".to_owned())
+}
+
+/// Answers one of them.
+pub(super) fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer {
+    match ask {
+        Ask::Status => Ok(fresh(&status(app, call.asked))),
+        Ask::Events => Ok(live::events(app, call.asked)),
+        Ask::History => Ok(live::history(app)),
+        Ask::Free => {
+            let tuner = u8::try_from(call.id()?).map_err(|_| Error::NotFound)?;
+            if usize::from(tuner) >= app.engine.tuners_len() {
+                return Err(Error::NotFound);
+            }
+            if app.engine.free(SlotIndex(tuner)) { Ok(done()) } else { Err(busy()) }
+        }
+        Ask::Alarms => Ok(alarms(app)),
+        Ask::Clients => Ok(clients(app)),
+        Ask::Logs => log_page(app, call.query),
+        Ask::Log => log_entry(app, call.part()),
+        Ask::Retry => {
+            let id = ChannelId(call.id()?);
+            app.engine.lineup().and_then(|lineup| lineup.by_id(id).map(|_| ())).ok_or(Error::NotFound)?;
+            if app.engine.retry(id) { Ok(done()) } else { Err(busy()) }
+        }
+        Ask::TryEncoders => {
+            app.engine.try_encoders_again();
+            Ok(done())
+        }
+        Ask::RefreshAll => {
+            app.subscriptions.refresh();
+            Ok(done())
+        }
     }
-}
-
-/// Has the playlist read again, for the page.
-pub(super) fn playlist_refresh(app: &App) -> Response<Body> {
-    lineup::scan(app)
-}
-
-/// Has the encoders tried again, for a person who has plugged in or installed something.
-pub(super) fn encoders_try(app: &App) -> Response<Body> {
-    app.engine.try_encoders_again();
-    answer::plain(StatusCode::ACCEPTED, answer::TEXT, "")
 }
 
 #[derive(Serialize)]
@@ -245,7 +293,7 @@ impl ClientView {
 }
 
 /// Everybody who asked this box lately, whoever asked last first.
-pub(super) fn clients(app: &App) -> Response<Body> {
+fn clients(app: &App) -> Response<Body> {
     let now = clock::mono();
     fresh(&app.clients.list().iter().map(|client| ClientView::new(client, now)).collect::<Vec<_>>())
 }
@@ -258,12 +306,12 @@ fn clients_shown(app: &App, now: Mono) -> Vec<ClientView> {
 }
 
 /// One log line.
-pub(super) fn log_entry(app: &App, id: &str) -> Response<Body> {
-    app.logs.entry(id).map_or_else(answer::not_found, |entry| fresh(&LogEntry::new(app, &entry)))
+pub(super) fn log_entry(app: &App, id: &str) -> Answer {
+    app.logs.entry(id).map(|entry| fresh(&LogEntry::new(app, &entry))).ok_or(Error::NotFound)
 }
 
 #[derive(Serialize)]
-struct Status {
+pub(super) struct Status {
     name: String,
     version: &'static str,
     device_id: String,
@@ -280,8 +328,66 @@ struct Status {
     channels_ill_len: usize,
     playlist: PlaylistView,
     clients: Vec<ClientView>,
+    sources: Vec<SourceView>,
+    board_health: BoardView,
     /// What makes pictures smaller, in order of preference; empty where nothing is to.
     encoders: Vec<Shown>,
+}
+
+/// A subscription, as far as one wants to know at a glance.
+#[derive(Serialize)]
+struct SourceView {
+    id: u32,
+    name: String,
+    kind: &'static str,
+    /// off, refreshing, failed or ok.
+    state: &'static str,
+    error: Option<String>,
+    entries: u32,
+    refreshed_at: Option<String>,
+    next_refresh_in_s: Option<u64>,
+    expires_at: Option<String>,
+    streams: StreamsView,
+}
+
+#[derive(Serialize)]
+struct StreamsView {
+    /// Null where nobody counts them, because there is no limit.
+    used: Option<usize>,
+    max: Option<u16>,
+}
+
+/// What the board tells; null: it does not.
+#[derive(Serialize)]
+struct BoardView {
+    model: Option<String>,
+    temperature_c: Option<f64>,
+    throttled: Option<bool>,
+    under_voltage: Option<bool>,
+    memory_used_bytes: Option<u64>,
+    memory_total_bytes: Option<u64>,
+    card_written_today_bytes: Option<u64>,
+    clock_synced: Option<bool>,
+    link_mbit: Option<u32>,
+}
+
+impl From<Seen> for BoardView {
+    fn from(seen: Seen) -> Self {
+        Self {
+            model: seen.model,
+            temperature_c: seen
+                .heat_milli_c
+                .and_then(|heat| i32::try_from(heat).ok())
+                .map(|heat| f64::from(heat) / 1e3),
+            throttled: seen.throttled,
+            under_voltage: seen.under_voltage,
+            memory_used_bytes: seen.memory_bytes.map(|(all, left)| all.saturating_sub(left)),
+            memory_total_bytes: seen.memory_bytes.map(|(all, _)| all),
+            card_written_today_bytes: seen.written_today_bytes,
+            clock_synced: seen.clock_synced,
+            link_mbit: seen.link_mbit,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -311,7 +417,7 @@ impl From<Problem> for ProblemView {
 }
 
 /// All alarms, those that are not raised included: their `level` is null, and the rest tells of the last time.
-pub(super) fn alarms(app: &App) -> Response<Body> {
+fn alarms(app: &App) -> Response<Body> {
     fresh(&app.problems.alarms().into_iter().map(ProblemView::from).collect::<Vec<_>>())
 }
 
@@ -410,10 +516,19 @@ fn seconds_until(now: Mono, at: Mono) -> u64 {
     at.ms_since(now).div_ceil(1_000)
 }
 
+fn is_ill(view: &GuardView) -> bool {
+    view.state != BreakerState::Closed || view.failures_len > 0
+}
+
+/// How many channels are in trouble.
+pub(super) fn ill_len(app: &App) -> usize {
+    app.engine.channels().iter().filter(|view| is_ill(view)).count()
+}
+
 /// Channels in trouble, the worst first, and how many there are in all.
 fn ill_channels(app: &App, lineup: Option<&Lineup>, now: Mono) -> (Vec<IllView>, usize) {
     let mut ill = app.engine.channels();
-    ill.retain(|view| view.state != BreakerState::Closed || view.failures_len > 0);
+    ill.retain(is_ill);
     ill.sort_by_key(|view| {
         let rank = match view.state {
             BreakerState::Open => 0,
@@ -442,8 +557,8 @@ struct PlaylistView {
     loaded_at: Option<String>,
 }
 
-/// Everything the page shows.
-pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
+/// How the box is, for its page.
+pub(super) fn status(app: &App, asked: &Asked) -> Status {
     app.check_ffmpeg();
     let (lineup, now) = (app.engine.lineup(), clock::mono());
     let tuners = app.engine.tuners();
@@ -497,7 +612,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
         continuity_errors: tuner.stats.continuity_errors,
         overtaken: tuner.stats.overtaken,
     };
-    fresh(&Status {
+    Status {
         name: app.name.borrow().clone(),
         version: env!("CARGO_PKG_VERSION"),
         device_id: app.device_id.to_string(),
@@ -526,8 +641,45 @@ pub(super) fn status(app: &App, asked: &Asked) -> Response<Body> {
             loaded_at: playlist.loaded_at.map(|at| at.to_string()),
         },
         clients: clients_shown(app, now),
+        sources: sources(app, &tuners, lineup.as_deref()),
+        board_health: app.vitals.look().into(),
         encoders: app.engine.encoders(),
-    })
+    }
+}
+
+/// All subscriptions, and how many streams of their accounts are in use.
+fn sources(app: &App, tuners: &[Tuner], lineup: Option<&Lineup>) -> Vec<SourceView> {
+    let account_of = |tuner: &Tuner| {
+        let channel = lineup?.by_id(tuner.view.channel?)?;
+        match channel.sources.get(usize::from(tuner.view.source))? {
+            Source::Url { account, .. } => account.map(|account| account.id),
+            Source::Demo(_) => None,
+        }
+    };
+    let playing: Vec<_> = tuners.iter().filter(|tuner| !tuner.is_free()).filter_map(account_of).collect();
+    let view = |view: View| {
+        let Subscription { id, kind, name, streams_max, enabled, .. } = view.subscription;
+        let account = &view.listing.account;
+        let max = streams_max.or(account.connections_max);
+        SourceView {
+            id: id.0,
+            name,
+            kind: kind.name(),
+            state: match (&view.error, view.in_progress, enabled) {
+                (_, _, false) => "off",
+                (_, true, true) => "refreshing",
+                (Some(_), ..) => "failed",
+                (None, ..) => "ok",
+            },
+            error: view.error,
+            entries: view.listing.entries,
+            refreshed_at: view.listing.loaded_at.map(|at| at.to_string()),
+            next_refresh_in_s: view.next_in_s,
+            expires_at: account.expires_at.map(|at| at.to_string()),
+            streams: StreamsView { used: max.map(|_| playing.iter().filter(|account| **account == id.0).count()), max },
+        }
+    };
+    app.subscriptions.list().into_iter().map(view).collect()
 }
 
 /// The state of the box in one sentence, and how good that is: ill where somebody has or will have no picture, busy

@@ -3,16 +3,15 @@
 //! Clients know a device by host and port, so each face answers on a port of its own. It opens and closes with the
 //! face; one that is taken is told, tried again, and costs nothing else. What a face answers: [`super::route`].
 
-use super::answer::Body;
 use super::api::{fresh, json};
-use super::owner::{Answer, Given, done, read, refuse, wrong};
-use super::route::query;
+use super::owner::{Answer, Given, done, read, wrong};
+use super::v1::Call;
 use super::{App, Connections, listen, serve};
 use crate::clock;
 use crate::observe::problems::Topic;
 use crate::subscriptions::Error;
+use hyper::StatusCode;
 use hyper::body::Incoming;
-use hyper::{Response, StatusCode};
 use pure::limits::{PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN};
 use pure::model::face::{Face, FaceId, Slice, Terms, Which};
 use serde::{Deserialize, Serialize};
@@ -33,14 +32,13 @@ pub(super) enum Ask {
 }
 
 /// Answers one of them.
-pub(super) async fn respond(app: &App, ask: Ask, asked: &str, body: Incoming) -> Response<Body> {
-    let answer = match ask {
+pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
+    match ask {
         Ask::List => Ok(fresh(&list(app))),
         Ask::Add => add(app, body).await,
-        Ask::Edit => edit(app, asked, body).await,
-        Ask::Remove => remove(app, asked).await,
-    };
-    answer.unwrap_or_else(|error| refuse(&error))
+        Ask::Edit => edit(app, id(call)?, body).await,
+        Ask::Remove => app.subscriptions.remove_face(id(call)?).await.map(|()| done()),
+    }
 }
 
 #[derive(Serialize)]
@@ -154,24 +152,18 @@ async fn add(app: &App, body: Incoming) -> Answer {
     Ok(json(StatusCode::CREATED, &Added { id: id.0 }))
 }
 
-async fn edit(app: &App, asked: &str, body: Incoming) -> Answer {
-    let face = app.subscriptions.face(id(asked)?).ok_or(Error::NotFound)?;
+async fn edit(app: &App, id: FaceId, body: Incoming) -> Answer {
+    let face = app.subscriptions.face(id).ok_or(Error::NotFound)?;
     let mut terms = face.terms.clone();
     read::<Written>(body).await?.apply(&mut terms)?;
     app.subscriptions.change_face(face.id, terms).await?;
     Ok(done())
 }
 
-async fn remove(app: &App, asked: &str) -> Answer {
-    app.subscriptions.remove_face(id(asked)?).await?;
-    Ok(done())
-}
-
-fn id(asked: &str) -> Result<FaceId, Error> {
-    match query(asked, "id").and_then(|id| id.parse().ok()).map(FaceId) {
-        Some(FaceId::BOX) => Err(wrong("id", "the box itself has everything; its name is in the settings")),
-        Some(id) => Ok(id),
-        None => Err(wrong("id", "the id of a face, as /api/faces shows it")),
+fn id(call: &Call<'_>) -> Result<FaceId, Error> {
+    match FaceId(call.id()?) {
+        FaceId::BOX => Err(wrong("id", "the box itself has everything; its name is in the settings")),
+        id => Ok(id),
     }
 }
 

@@ -2,16 +2,22 @@
 //! why, and what he chooses himself.
 
 use super::App;
-use super::answer::{self, Body};
-use super::api::{channel, fresh};
-use super::route::{query, query_text};
+use super::answer::Body;
+use super::api::fresh;
+use super::owner::{Answer, Given, Page, done, loading, read, wrong};
+use super::route::query_text;
+use super::v1::{Call, page};
 use crate::clock;
+use crate::subscriptions::Error;
 use crate::subscriptions::guides::{GuideState, matched};
-use hyper::{Response, StatusCode};
-use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX};
+use hyper::Response;
+use hyper::body::Incoming;
+use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX, WINDOW_ROWS_MAX, WINDOW_S_MAX};
 use pure::model::guide::{Choice, Chosen, GuideId};
+use pure::model::lineup::{Channel, ChannelId, Mark};
 use pure::model::source_url::{self, SourceUrl};
-use serde::Serialize;
+use pure::time::Wall;
+use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
 struct GuidesView {
@@ -119,7 +125,7 @@ impl GuideView {
 }
 
 /// All guides, and the one that clients get.
-pub(super) fn list(app: &App) -> Response<Body> {
+fn list(app: &App) -> Response<Body> {
     let guides = app.subscriptions.guides();
     let served = guides.served();
     let shifts = served.as_ref().map_or(Vec::new(), |served| served.published.shifts.clone());
@@ -160,18 +166,15 @@ struct MatchView {
     programmes: u32,
 }
 
-/// Whose programmes channels show, and why; 500 of them, after the channel `after`.
-pub(super) fn matches(app: &App, asked: &str) -> Response<Body> {
-    let Some(lineup) = app.engine.lineup() else { return super::lineup::loading() };
-    let after = match query(asked, "after").map(str::parse::<u32>) {
-        None => None,
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => return answer::bad_request("after is the channel_id of the last channel seen"),
-    };
+/// Whose programmes channels show, and why; `after`: the channel before the first one wanted.
+fn matches(app: &App, asked: &str) -> Answer {
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
+    let (after, limit) = page::<u32>(asked, GUIDE_ROWS_MAX, GUIDE_ROWS_MAX)?;
     let guides = app.subscriptions.guides();
     let served = guides.served();
-    let position = |id| lineup.position(pure::model::lineup::ChannelId(id)).map_or(0, |position| position + 1);
-    let channels = lineup.channels().iter().skip(after.map_or(0, position)).take(GUIDE_ROWS_MAX);
+    let position = |id| lineup.position(ChannelId(id)).map_or(0, |position| position + 1);
+    let skipped = after.map_or(0, position);
+    let channels = lineup.channels().iter().skip(skipped).take(limit);
     let views = channels.map(|channel| {
         let found = served.as_ref().and_then(|served| matched(served, channel.id));
         let choice = guides.choice(channel.id);
@@ -200,7 +203,64 @@ pub(super) fn matches(app: &App, asked: &str) -> Response<Body> {
             programmes: found.map_or(0, |found| found.programmes),
         }
     });
-    fresh(&views.collect::<Vec<_>>())
+    let items: Vec<MatchView> = views.collect();
+    let is_end = skipped + items.len() >= lineup.channels().len();
+    let next = items.last().filter(|_| !is_end).map(|last| i64::from(last.channel_id));
+    Ok(fresh(&Page { items, next }))
+}
+
+#[derive(Serialize)]
+struct RowView {
+    channel_id: u32,
+    number: String,
+    name: String,
+    programmes: Vec<ProgrammeView>,
+}
+
+#[derive(Serialize)]
+struct ProgrammeView {
+    start: String,
+    stop: String,
+    title: String,
+    sub_title: String,
+    description: String,
+}
+
+/// What is on `from` … `to`; without them in the next six hours.
+async fn programmes(app: &App, asked: &str) -> Answer {
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
+    let (after, limit) = page::<u32>(asked, WINDOW_ROWS_MAX / 2, WINDOW_ROWS_MAX)?;
+    let time = |key: &'static str, usual: Wall| match query_text(asked, key) {
+        None => Ok(usual),
+        Some(text) => text.parse().map_err(|()| wrong(key, "a time in UTC, such as 2026-12-24T18:00:00Z")),
+    };
+    let from = time("from", clock::wall())?;
+    let to = time("to", from.plus_s(6 * 3_600))?;
+    if to.0 <= from.0 || to.0 - from.0 > WINDOW_S_MAX {
+        return Err(wrong("to", format!("later than from, by {} hours at most", WINDOW_S_MAX / 3_600)));
+    }
+    let marks = app.subscriptions.marks();
+    let skipped = after.map_or(0, |id| lineup.position(ChannelId(id)).map_or(0, |position| position + 1));
+    let mut listed = lineup.channels().iter().skip(skipped).filter(|channel| marks.of(channel.id) != Mark::Hidden);
+    let channels: Vec<&Channel> = listed.by_ref().take(limit).collect();
+    let next = channels.last().filter(|_| listed.next().is_some()).map(|channel| i64::from(channel.id.0));
+    let shown = app.subscriptions.guides().window(&channels, from, to).await.map_err(Error::Later)?;
+    let rows = channels.into_iter().zip(shown).map(|(channel, shown)| {
+        let programmes = shown.into_iter().map(|shown| ProgrammeView {
+            start: shown.start.to_string(),
+            stop: shown.stop.to_string(),
+            title: shown.title,
+            sub_title: shown.sub_title,
+            description: shown.description,
+        });
+        RowView {
+            channel_id: channel.id.0,
+            number: channel.number.as_str().to_owned(),
+            name: channel.name.clone(),
+            programmes: programmes.collect(),
+        }
+    });
+    Ok(fresh(&Page { items: rows.collect(), next }))
 }
 
 #[derive(Serialize)]
@@ -211,111 +271,130 @@ struct OfferedView {
 }
 
 /// Channels of a guide that the owner may choose; `search`: what their id or name must have in it.
-pub(super) async fn offered(app: &App, asked: &str) -> Response<Body> {
-    let Some(id) = guide_id(asked, "guide") else { return answer::bad_request("guide is the id of a guide") };
+async fn offered(app: &App, id: GuideId, asked: &str) -> Answer {
     let search = query_text(asked, "search").unwrap_or_default();
-    match app.subscriptions.guides().offered(id, search).await {
-        Ok(offered) => {
-            let views = offered.into_iter().map(|offered| OfferedView {
-                id: offered.id,
-                names: offered.names,
-                now_airing: offered.now,
-            });
-            fresh(&views.collect::<Vec<_>>())
-        }
-        Err(why) => not_now(&why),
-    }
+    let offered = app.subscriptions.guides().offered(id, search).await.map_err(Error::Later)?;
+    let views = offered.into_iter().map(|offered| OfferedView {
+        id: offered.id,
+        names: offered.names,
+        now_airing: offered.now,
+    });
+    Ok(fresh(&views.collect::<Vec<_>>()))
 }
 
-fn guide_id(asked: &str, key: &str) -> Option<GuideId> {
-    query(asked, key)?.parse().ok().map(GuideId)
-}
-
-fn not_now(why: &str) -> Response<Body> {
-    tracing::warn!("a wish about guides was not fulfilled: {why}");
-    answer::later("The box is busy.\n", 5)
-}
-
-fn done(result: Result<(), String>) -> Response<Body> {
-    match result {
-        Ok(()) => answer::plain(StatusCode::OK, answer::TEXT, ""),
-        Err(why) => not_now(&why),
-    }
-}
-
-/// What may be changed; each says the same with an empty answer.
+/// What may be asked and said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// `address`
+pub(super) enum Ask {
+    List,
+    Matches,
+    /// What is on, channel by channel.
+    Programmes,
+    Offered,
     Add,
-    /// `guide`
+    Edit,
     Remove,
-    /// `guide`, or all
     Refresh,
-    /// `guide`, `minutes`
-    Offset,
-    /// `channel` or `channel_id`; `guide` and `id`, or `id=none`, or `id=auto`; `minutes`
+    RefreshAll,
+    /// Whose programmes a channel shows, and how much later.
     Choose,
 }
 
-pub(super) async fn change(app: &App, what: Change, asked: &str) -> Response<Body> {
+/// Answers one of them.
+pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
     let guides = app.subscriptions.guides();
-    let known = |id: &GuideId| guides.guides().iter().any(|state| state.guide.id == *id);
-    let id = guide_id(asked, "guide").filter(known);
-    match what {
-        Change::Add => {
-            let address = query_text(asked, "address").unwrap_or_default();
-            match address.parse::<SourceUrl>() {
-                Ok(url) if url.scheme().is_http() => done(guides.add(&url).await),
-                _ => answer::bad_request("address is the http:// or https:// address of a guide in the XMLTV format"),
-            }
+    match ask {
+        Ask::List => return Ok(list(app)),
+        Ask::Matches => return matches(app, call.query),
+        Ask::Programmes => return programmes(app, call.query).await,
+        Ask::Add => return add(app, body).await,
+        Ask::RefreshAll => {
+            guides.refresh(None);
+            return Ok(done());
         }
-        Change::Refresh => {
-            guides.refresh(id);
-            answer::plain(StatusCode::ACCEPTED, answer::TEXT, "")
+        Ask::Choose => return choose(app, ChannelId(call.id()?), body).await,
+        Ask::Offered | Ask::Edit | Ask::Remove | Ask::Refresh => {}
+    }
+    let id = known(app, call.id()?).ok_or(Error::NotFound)?;
+    match ask {
+        Ask::Offered => offered(app, id, call.query).await,
+        Ask::Remove => said(guides.remove(id).await),
+        Ask::Edit => {
+            let Edited { offset_minutes } = read(body).await?;
+            said(guides.move_guide(id, seconds(offset_minutes)?).await)
         }
-        Change::Choose => choose(app, asked, id).await,
-        Change::Remove | Change::Offset => {
-            let Some(id) = id else { return answer::bad_request("guide is the id of a guide") };
-            match (what, minutes(asked)) {
-                (Change::Remove, _) => done(guides.remove(id).await),
-                (_, Ok(Some(offset_s))) => done(guides.move_guide(id, offset_s).await),
-                (_, _) => answer::bad_request(MINUTES),
-            }
+        _ => {
+            guides.refresh(Some(id));
+            Ok(done())
         }
     }
 }
 
-const MINUTES: &str = "minutes says by how much to move, from -1440 to 1440; later when positive; auto for a channel: \
-                       as its playlist says";
-
-fn minutes(asked: &str) -> Result<Option<i64>, ()> {
-    let Some(text) = query(asked, "minutes") else { return Ok(None) };
-    let minutes: i64 = text.parse().map_err(drop)?;
-    let offset_s = minutes.checked_mul(60).ok_or(())?;
-    if offset_s.abs() <= GUIDE_OFFSET_S_MAX { Ok(Some(offset_s)) } else { Err(()) }
+fn known(app: &App, id: u32) -> Option<GuideId> {
+    app.subscriptions.guides().guides().iter().map(|state| state.guide.id).find(|known| known.0 == id)
 }
 
-async fn choose(app: &App, asked: &str, guide: Option<GuideId>) -> Response<Body> {
+fn said(result: Result<(), String>) -> Answer {
+    result.map(|()| done()).map_err(Error::Later)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Added {
+    address: String,
+}
+
+async fn add(app: &App, body: Incoming) -> Answer {
+    let Added { address } = read(body).await?;
+    match address.parse::<SourceUrl>() {
+        Ok(url) if url.scheme().is_http() => said(app.subscriptions.guides().add(&url).await),
+        _ => Err(wrong("address", "the http:// or https:// address of a guide in the XMLTV format")),
+    }
+}
+
+/// What is written of a guide.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edited {
+    offset_minutes: i64,
+}
+
+fn seconds(minutes: i64) -> Result<i64, Error> {
+    let offset_s = minutes.checked_mul(60).filter(|offset_s| offset_s.abs() <= GUIDE_OFFSET_S_MAX);
+    offset_s.ok_or_else(|| wrong("offset_minutes", "by how much to move, from -1440 to 1440; later when positive"))
+}
+
+/// What is written of a channel's programmes; what is not written stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenChoice {
+    /// automatic, none or guide.
+    chosen: Option<String>,
+    guide: Option<u32>,
+    guide_channel: Option<String>,
+    /// Null: as its playlist says.
+    #[serde(default)]
+    offset_minutes: Given<i64>,
+}
+
+async fn choose(app: &App, channel: ChannelId, body: Incoming) -> Answer {
     let guides = app.subscriptions.guides();
-    let channel = match channel(app, asked) {
-        Ok(Some(id)) => id,
-        Ok(None) => return answer::bad_request("channel or channel_id says which channel"),
-        Err(why) => return answer::bad_request(why),
-    };
+    app.engine.lineup().and_then(|lineup| lineup.by_id(channel).map(|_| ())).ok_or(Error::NotFound)?;
+    let written: WrittenChoice = read(body).await?;
     let Choice { guide: chosen, offset_s } = guides.choice(channel);
-    let chosen = match (query_text(asked, "id").as_deref(), guide) {
-        (None, _) => chosen,
-        (Some("auto"), None) => Chosen::Automatic,
-        (Some("none"), None) => Chosen::Nothing,
-        (Some(id), Some(guide)) if !id.is_empty() => Chosen::Channel(guide, id.to_owned()),
-        (Some(_), _) => return answer::bad_request("id is a channel of the guide that guide names, or auto, or none"),
+    let chosen = match (written.chosen.as_deref(), written.guide, written.guide_channel) {
+        (None, None, None) => chosen,
+        (Some("automatic"), None, None) => Chosen::Automatic,
+        (Some("none"), None, None) => Chosen::Nothing,
+        (None | Some("guide"), Some(guide), Some(id)) if !id.is_empty() => {
+            let guide = known(app, guide).ok_or_else(|| wrong("guide", "the id of a guide"))?;
+            Chosen::Channel(guide, id)
+        }
+        _ => return Err(wrong("chosen", "automatic, or none, or guide, with guide and guide_channel")),
     };
-    let offset_s = match (query(asked, "minutes"), minutes(asked)) {
-        (Some("auto"), _) => None,
-        (None, _) => offset_s,
-        (_, Ok(offset_s)) => offset_s,
-        (_, Err(())) => return answer::bad_request(MINUTES),
+    let offset_s = match written.offset_minutes {
+        Given::Nothing => offset_s,
+        Given::Null => None,
+        Given::Value(minutes) => Some(seconds(minutes)?),
     };
-    done(guides.choose(channel, Choice { guide: chosen, offset_s }).await)
+    said(guides.choose(channel, Choice { guide: chosen, offset_s }).await)
 }

@@ -12,16 +12,20 @@ mod guide;
 mod guides;
 pub mod identity;
 mod lineup;
+mod live;
 mod media;
 mod owner;
 mod page;
 mod pages;
 mod route;
+mod v1;
 
+use crate::board::vitals::Vitals;
 use crate::clock;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
+use crate::observe::history::History;
 use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
@@ -35,6 +39,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 pub use lineup::Documents;
+pub use live::keep_history;
 use nix::libc;
 use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, FACES_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
 use pure::model::device_id::DeviceId;
@@ -89,6 +94,10 @@ pub struct App {
     pub metrics: Rc<Metrics>,
     /// What is wrong.
     pub problems: Problems,
+    /// How the last hour was.
+    pub history: History,
+    /// How the board is.
+    pub vitals: Vitals,
     /// Who asked us.
     pub clients: Seen,
     /// Who gets how many answers by datagram.
@@ -226,6 +235,7 @@ fn url(host: IpAddr, port: Option<u16>) -> BaseUrl {
 }
 
 /// The addresses of this box for one client.
+#[derive(Clone)]
 pub(super) struct Reach {
     /// Page and answers.
     base: BaseUrl,

@@ -1,16 +1,17 @@
 //! What the owner asks of subscriptions, change sets and channels.
 //!
-//! A write is a POST with JSON. What is wrong with it is answered with 422 and the field: `{"field": …, "why": …}`. A part
-//! of a list is asked for with `after` and `limit`; `next` in the answer is the next `after`, and null at the end.
-//! Secrets come in here and never go out.
+//! What is wrong with a write is answered with 422 and the field. A part of a list is asked for with `after` and `limit`;
+//! `next` in the answer is the next `after`, and null at the end. Secrets come in here and never go out.
 
 use super::App;
 use super::answer::{self, Body};
 use super::api::{fresh, json};
 use super::route::query;
+use super::v1::{Call, page};
 use crate::subscriptions::{Error, View};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, BULK_MAX, HEADER_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
 use pure::model::headers::{HeaderName, Headers};
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     List,
+    One,
     Add,
     Edit,
     Remove,
@@ -38,59 +40,66 @@ pub(super) enum Ask {
     Range,
     Entries,
     Changes,
+    Differences,
     Decide(Decision),
     Channels,
     ChannelsEdit,
 }
 
-impl Ask {
-    /// Whether it changes anything.
-    pub(super) const fn is_change(self) -> bool {
-        !matches!(self, Self::List | Self::Groups | Self::Entries | Self::Changes | Self::Channels)
-    }
-}
-
 pub(super) type Answer = Result<Response<Body>, Error>;
 
 /// Answers one of them.
-pub(super) async fn respond(app: &App, ask: Ask, asked: &str, body: Incoming) -> Response<Body> {
-    let answer = match ask {
-        Ask::List => Ok(fresh(&app.subscriptions.list().iter().map(SubscriptionView::from).collect::<Vec<_>>())),
-        Ask::Add => add(app, body).await,
-        Ask::Edit => edit(app, asked, body).await,
-        Ask::Remove => remove(app, asked).await,
-        Ask::Refresh => id(asked).and_then(|id| app.subscriptions.refresh_now(id)).map(|()| done()),
-        Ask::Cancel => id(asked).and_then(|id| app.subscriptions.cancel(id)).map(|()| done()),
-        Ask::Upload => upload(app, asked, body).await,
-        Ask::Groups => groups(app, asked).await,
-        Ask::Tick => tick(app, asked, body).await,
-        Ask::Range => range(app, asked, body).await,
-        Ask::Entries => entries(app, asked).await,
-        Ask::Changes => changes(app, asked).await,
-        Ask::Decide(decision) => decide(app, asked, decision).await,
-        Ask::Channels => channels(app, asked).await,
-        Ask::ChannelsEdit => channels_edit(app, body).await,
-    };
-    answer.unwrap_or_else(|error| refuse(&error))
+pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
+    // Those that are about no subscription come first: only the others have an id.
+    match ask {
+        Ask::List => {
+            return Ok(fresh(&app.subscriptions.list().iter().map(SubscriptionView::from).collect::<Vec<_>>()));
+        }
+        Ask::Add => return add(app, body).await,
+        Ask::Channels => return channels(app, call.query).await,
+        Ask::ChannelsEdit => return channels_edit(app, body).await,
+        _ => {}
+    }
+    let id = SubscriptionId(call.id()?);
+    let view = app.subscriptions.find(id).ok_or(Error::NotFound)?;
+    match ask {
+        Ask::List | Ask::Add | Ask::Channels | Ask::ChannelsEdit | Ask::One => {
+            Ok(fresh(&SubscriptionView::from(&view)))
+        }
+        Ask::Edit => edit(app, view.subscription, body).await,
+        Ask::Remove => app.subscriptions.remove(id).await.map(|()| done()),
+        Ask::Refresh => app.subscriptions.refresh_now(id).map(|()| done()),
+        Ask::Cancel => app.subscriptions.cancel(id).map(|()| done()),
+        Ask::Upload => upload(app, id, body).await,
+        Ask::Groups => groups(app, id).await,
+        Ask::Tick => tick(app, id, body).await,
+        Ask::Range => range(app, id, body).await,
+        Ask::Entries => entries(app, id, call.query).await,
+        Ask::Changes => changes(app, id).await,
+        Ask::Differences => differences(app, id, call).await,
+        Ask::Decide(decision) => app.subscriptions.decide(id, decision).await.map(|()| done()),
+    }
 }
 
 // ---- Reading and refusing -------------------------------------------------------------------------------------------
 
-#[derive(Serialize)]
-struct Refused<'a> {
-    field: &'a str,
-    why: &'a str,
-}
-
 pub(super) fn refuse(error: &Error) -> Response<Body> {
     match error {
-        Error::Field(FieldError { field, why }) => json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { field, why }),
-        Error::NotFound => answer::not_found(),
+        Error::Field(FieldError { field, why }) => answer::problem(StatusCode::UNPROCESSABLE_ENTITY, why, Some(field)),
+        Error::NotFound => answer::problem(StatusCode::NOT_FOUND, "There is nothing at this address.", None),
         Error::Later(why) => {
             tracing::warn!("what the owner asked for was not done: {why}");
-            answer::later("The box could not do it now; the log says why.\n", 5)
+            let what = "The box could not do it now; the log says why.";
+            let mut answer = answer::problem(StatusCode::SERVICE_UNAVAILABLE, what, None);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            answer
         }
     }
+}
+
+/// There is no lineup yet.
+pub(super) fn loading() -> Error {
+    Error::Later("the channels are still being loaded".to_owned())
 }
 
 pub(super) fn done() -> Response<Body> {
@@ -116,11 +125,6 @@ fn place(error: &serde_json::Error) -> String {
     format!("not the JSON that is expected, at line {} column {}", error.line(), error.column())
 }
 
-fn id(asked: &str) -> Result<SubscriptionId, Error> {
-    let id = query(asked, "id").and_then(|id| id.parse().ok());
-    id.map(SubscriptionId).ok_or_else(|| wrong("id", "the id of a subscription, as /api/subscriptions shows it"))
-}
-
 /// Decodes a part of a query, as forms write it.
 fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&percent::decode(&text.replace('+', " "))).into_owned()
@@ -130,22 +134,14 @@ fn words(asked: &str, key: &str) -> Option<String> {
     query(asked, key).map(decoded)
 }
 
-/// From where on, and how many.
-fn page(asked: &str) -> Result<(Option<i64>, usize), Error> {
-    let after = query(asked, "after").map(str::parse).transpose();
-    let after = after.map_err(|_| wrong("after", "what next was in the answer before"))?;
-    match query(asked, "limit").map(str::parse) {
-        None => Ok((after, PAGE_LEN_MAX / 5)),
-        Some(Ok(limit @ 1..=PAGE_LEN_MAX)) => Ok((after, limit)),
-        Some(_) => Err(wrong("limit", format!("1 to {PAGE_LEN_MAX}"))),
-    }
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    next: Option<i64>,
-}
+/// As many as one answer has when nothing is said.
+const PAGE_LEN: usize = PAGE_LEN_MAX / 5;
 
 // ---- Subscriptions --------------------------------------------------------------------------------------------------
 
@@ -321,8 +317,7 @@ async fn add(app: &App, body: Incoming) -> Answer {
     Ok(json(StatusCode::CREATED, &Added { id: id.0 }))
 }
 
-async fn edit(app: &App, asked: &str, body: Incoming) -> Answer {
-    let mut subscription = app.subscriptions.find(id(asked)?).ok_or(Error::NotFound)?.subscription;
+async fn edit(app: &App, mut subscription: Subscription, body: Incoming) -> Answer {
     let written: Written = read(body).await?;
     if written.kind.is_some() {
         return Err(wrong("kind", "it stays what it is; add another one"));
@@ -335,18 +330,13 @@ async fn edit(app: &App, asked: &str, body: Incoming) -> Answer {
     Ok(done())
 }
 
-async fn remove(app: &App, asked: &str) -> Answer {
-    app.subscriptions.remove(id(asked)?).await?;
-    Ok(done())
-}
-
 #[derive(Serialize)]
 struct Uploaded {
     entries: u32,
 }
 
-async fn upload(app: &App, asked: &str, body: Incoming) -> Answer {
-    let entries = app.subscriptions.upload(id(asked)?, body).await?;
+async fn upload(app: &App, id: SubscriptionId, body: Incoming) -> Answer {
+    let entries = app.subscriptions.upload(id, body).await?;
     Ok(json(StatusCode::OK, &Uploaded { entries }))
 }
 
@@ -360,8 +350,8 @@ struct GroupView {
     number_from: Option<u32>,
 }
 
-async fn groups(app: &App, asked: &str) -> Answer {
-    let groups = app.subscriptions.groups(id(asked)?).await?.into_iter();
+async fn groups(app: &App, id: SubscriptionId) -> Answer {
+    let groups = app.subscriptions.groups(id).await?.into_iter();
     let view = |Group { name, entries, ticked, number_from }| GroupView { name, entries, ticked, number_from };
     Ok(fresh(&groups.map(view).collect::<Vec<_>>()))
 }
@@ -373,8 +363,7 @@ struct Ticks {
     groups: Option<Vec<String>>,
 }
 
-async fn tick(app: &App, asked: &str, body: Incoming) -> Answer {
-    let id = id(asked)?;
+async fn tick(app: &App, id: SubscriptionId, body: Incoming) -> Answer {
     let Ticks { groups } = read(body).await?;
     let known = app.subscriptions.groups(id).await?;
     if let Some(unknown) = groups.iter().flatten().find(|group| known.iter().all(|known| known.name != **group)) {
@@ -392,8 +381,7 @@ struct Range {
     number_from: Option<u32>,
 }
 
-async fn range(app: &App, asked: &str, body: Incoming) -> Answer {
-    let id = id(asked)?;
+async fn range(app: &App, id: SubscriptionId, body: Incoming) -> Answer {
     let Range { group, number_from } = read(body).await?;
     if group.len() > NAME_BYTES_MAX {
         return Err(wrong("group", "a group of the list"));
@@ -411,10 +399,10 @@ struct EntryView {
     channel_id: Option<u32>,
 }
 
-async fn entries(app: &App, asked: &str) -> Answer {
-    let (after, limit) = page(asked)?;
+async fn entries(app: &App, id: SubscriptionId, asked: &str) -> Answer {
+    let (after, limit) = page::<i64>(asked, PAGE_LEN, PAGE_LEN_MAX)?;
     let (group, search) = (words(asked, "group"), words(asked, "search").unwrap_or_default());
-    let found = app.subscriptions.entries(id(asked)?, group, search, after.unwrap_or(i64::MIN), limit).await?;
+    let found = app.subscriptions.entries(id, group, search, after.unwrap_or(i64::MIN), limit).await?;
     let view = |ListedEntry { position, name, group, tvg_id, channel, key: _ }| EntryView {
         position,
         name,
@@ -455,22 +443,17 @@ struct DifferenceView {
     group: String,
 }
 
-async fn changes(app: &App, asked: &str) -> Answer {
-    let id = id(asked)?;
-    let Some(batch) = query(asked, "batch") else {
-        let sets = app.subscriptions.change_sets(id).await?;
-        return Ok(fresh(&sets.into_iter().map(ChangeSetView::from).collect::<Vec<_>>()));
-    };
-    let batch = batch.parse().map_err(|_| wrong("batch", "that of a change set"))?;
-    let (after, limit) = page(asked)?;
+async fn changes(app: &App, id: SubscriptionId) -> Answer {
+    let sets = app.subscriptions.change_sets(id).await?;
+    Ok(fresh(&sets.into_iter().map(ChangeSetView::from).collect::<Vec<_>>()))
+}
+
+async fn differences(app: &App, id: SubscriptionId, call: &Call<'_>) -> Answer {
+    let batch = i64::from(call.second_id()?);
+    let (after, limit) = page::<i64>(call.query, PAGE_LEN, PAGE_LEN_MAX)?;
     let (found, next) = app.subscriptions.differences(id, batch, after.unwrap_or(i64::MIN), limit).await?;
     let view = |Difference { before, after, group, position: _ }| DifferenceView { before, after, group };
     Ok(fresh(&Page { items: found.into_iter().map(view).collect(), next }))
-}
-
-async fn decide(app: &App, asked: &str, decision: Decision) -> Answer {
-    app.subscriptions.decide(id(asked)?, decision).await?;
-    Ok(done())
 }
 
 // ---- Channels -------------------------------------------------------------------------------------------------------
@@ -523,9 +506,9 @@ impl ChannelView {
 
 /// Channels of the lineup in its order. `after` is a place in it.
 async fn channels(app: &App, asked: &str) -> Answer {
-    let (after, limit) = page(asked)?;
+    let (after, limit) = page::<i64>(asked, PAGE_LEN, PAGE_LEN_MAX)?;
     let (group, search) = (words(asked, "group"), words(asked, "search").unwrap_or_default().to_lowercase());
-    let Some(lineup) = app.engine.lineup() else { return Ok(super::lineup::loading()) };
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
     let start = after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
     let (mut found, mut next) = (Vec::new(), None);
     for (at, channel) in lineup.channels().iter().enumerate().skip(start) {
@@ -680,8 +663,9 @@ mod tests {
             assert_eq!(decoded(text), read, "{text}");
         }
         assert_eq!(words("id=1&group=A%26B", "group").as_deref(), Some("A&B"));
-        assert_eq!(page("after=-5&limit=7").unwrap(), (Some(-5), 7));
-        assert!(page("limit=0").is_err() && page("limit=501").is_err() && page("after=x").is_err());
+        let read = |text| page::<i64>(text, PAGE_LEN, PAGE_LEN_MAX);
+        assert_eq!(read("after=-5&limit=7").unwrap(), (Some(-5), 7));
+        assert!(read("limit=0").is_err() && read("limit=501").is_err() && read("after=x").is_err());
     }
 
     #[test]

@@ -1,22 +1,19 @@
 //! Which address means what. The table is closed: what does not stand here does not exist.
 
 use super::answer::{self, Body};
-use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
-use super::owner::Ask;
-use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
+use super::{App, Playing, Reach, api, device, guide, owner, page, pages, v1};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, TARGET_BYTES_MAX};
+use pure::limits::TARGET_BYTES_MAX;
 use pure::model::channel_map::{MuxPlan, RfProgramme};
 use pure::model::face::{Cut, Face, Share};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
-use pure::model::subscription::Decision;
 use pure::rules::clients::Asked as Wish;
 use pure::rules::pool::{Refusal, SlotIndex};
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
@@ -25,6 +22,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// Who asks, and how he reaches us.
+#[derive(Clone)]
 pub(super) struct Asked {
     /// Our addresses as the client can use them.
     pub(super) reach: Reach,
@@ -72,24 +70,24 @@ enum Route<'a> {
     UpgradeStatus,
     DeviceXml,
     Guide(guide::Form),
-    ApiGuides,
-    ApiGuideMatches,
-    ApiGuideChannels,
-    GuideChange(Change),
     Health,
     Metrics,
-    ApiStatus,
-    ApiAlarms,
-    ApiClients,
-    ChannelRetry,
-    PlaylistRefresh,
-    EncodersTry,
     LogEntries,
-    LogEntry { id: &'a str },
-    Owner(Ask),
-    Faces(faces::Ask),
-    Logo { channel: u32, fingerprint: u64 },
-    Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
+    LogEntry {
+        id: &'a str,
+    },
+    /// Below [`v1::PREFIX`].
+    Api {
+        path: &'a str,
+    },
+    Logo {
+        channel: u32,
+        fingerprint: u64,
+    },
+    Stream {
+        tuner: Option<SlotIndex>,
+        what: Tuned<'a>,
+    },
 }
 
 /// What a stream's address names.
@@ -122,7 +120,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 52] = [
+const TABLE: [(&str, Route<'static>); 17] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -139,45 +137,10 @@ const TABLE: [(&str, Route<'static>); 52] = [
     ("/xmltv.xml.gz", Route::Guide(guide::Form::Gzip)),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
-    ("/api/status", Route::ApiStatus),
-    ("/api/alarms", Route::ApiAlarms),
-    ("/api/clients", Route::ApiClients),
-    ("/api/channels/retry", Route::ChannelRetry),
-    ("/api/playlist/refresh", Route::PlaylistRefresh),
-    ("/api/guides", Route::ApiGuides),
-    ("/api/guides/matches", Route::ApiGuideMatches),
-    ("/api/guides/channels", Route::ApiGuideChannels),
-    ("/api/guides/add", Route::GuideChange(Change::Add)),
-    ("/api/guides/remove", Route::GuideChange(Change::Remove)),
-    ("/api/guides/refresh", Route::GuideChange(Change::Refresh)),
-    ("/api/guides/offset", Route::GuideChange(Change::Offset)),
-    ("/api/guides/choose", Route::GuideChange(Change::Choose)),
-    ("/api/encoders/try", Route::EncodersTry),
     ("/api/logs/entries", Route::LogEntries),
-    ("/api/subscriptions", Route::Owner(Ask::List)),
-    ("/api/subscriptions/add", Route::Owner(Ask::Add)),
-    ("/api/subscriptions/edit", Route::Owner(Ask::Edit)),
-    ("/api/subscriptions/remove", Route::Owner(Ask::Remove)),
-    ("/api/subscriptions/refresh", Route::Owner(Ask::Refresh)),
-    ("/api/subscriptions/cancel", Route::Owner(Ask::Cancel)),
-    ("/api/subscriptions/upload", Route::Owner(Ask::Upload)),
-    ("/api/subscriptions/groups", Route::Owner(Ask::Groups)),
-    ("/api/subscriptions/tick", Route::Owner(Ask::Tick)),
-    ("/api/subscriptions/range", Route::Owner(Ask::Range)),
-    ("/api/subscriptions/entries", Route::Owner(Ask::Entries)),
-    ("/api/subscriptions/changes", Route::Owner(Ask::Changes)),
-    ("/api/subscriptions/approve", Route::Owner(Ask::Decide(Decision::Approve))),
-    ("/api/subscriptions/refuse", Route::Owner(Ask::Decide(Decision::Refuse))),
-    ("/api/subscriptions/undo", Route::Owner(Ask::Decide(Decision::Undo))),
-    ("/api/faces", Route::Faces(faces::Ask::List)),
-    ("/api/faces/add", Route::Faces(faces::Ask::Add)),
-    ("/api/faces/edit", Route::Faces(faces::Ask::Edit)),
-    ("/api/faces/remove", Route::Faces(faces::Ask::Remove)),
-    ("/api/channels", Route::Owner(Ask::Channels)),
-    ("/api/channels/edit", Route::Owner(Ask::ChannelsEdit)),
 ];
 
-/// In front of the id of a log line.
+/// In front of the id of a log line, where it was before there was a version.
 const LOG_ENTRY: [&str; 2] = ["/api/logs/entry/", "/api/logs/"];
 
 /// Whether a part of the path is as long as an id of a log line, and could be taken for one (S22).
@@ -208,6 +171,7 @@ fn route(path: &str) -> Option<Route<'_>> {
     let fixed = TABLE.iter().find(|(fixed, _)| *fixed == path).map(|(_, route)| *route);
     fixed
         .or_else(|| page::asset(path).map(Route::Asset))
+        .or_else(|| path.strip_prefix(v1::PREFIX).filter(|path| path.starts_with('/')).map(|path| Route::Api { path }))
         .or_else(|| log_entry(path))
         .or_else(|| logo(path))
         .or_else(|| stream(path))
@@ -275,19 +239,8 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
         Route::Health
         | Route::Metrics
-        | Route::ApiStatus
-        | Route::ApiAlarms
-        | Route::ApiClients
-        | Route::ApiGuides
-        | Route::ApiGuideMatches
-        | Route::ApiGuideChannels
-        | Route::GuideChange(_)
-        | Route::ChannelRetry
-        | Route::PlaylistRefresh
-        | Route::EncodersTry
         | Route::LogEntries
-        | Route::Owner(_)
-        | Route::Faces(_)
+        | Route::Api { .. }
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
@@ -317,7 +270,7 @@ fn is_known(method: &Method) -> bool {
 }
 
 /// Answers a request, or lets it play.
-pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>) -> Outcome {
+pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incoming>) -> Outcome {
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES_MAX) {
         return Outcome::Answer(answer::plain(StatusCode::URI_TOO_LONG, answer::TEXT, ""));
     }
@@ -325,9 +278,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts, ());
     let route = route(request.uri().path());
-    // An uploaded playlist is counted while it is read, and never held.
-    let is_upload = matches!(route, Some(Route::Owner(Ask::Upload)));
-    let bytes_max = if is_upload { PLAYLIST_BYTES_MAX } else { BODY_BYTES_MAX };
+    let bytes_max = v1::body_bytes_max(request.method(), request.uri().path());
     if body_bytes.is_some_and(|bytes: u64| bytes > bytes_max as u64) {
         return Outcome::Answer(answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""));
     }
@@ -342,26 +293,20 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     }
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_ours = match route {
-        Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
-        Route::Owner(ask) => ask.is_change(),
-        Route::Faces(ask) => ask != faces::Ask::List,
-        _ => false,
-    };
-    let is_change = is_ours || route == Route::LineupPost;
+    if let Route::Api { path } = route {
+        let is_strange = !is_read && is_foreign(&request);
+        return Outcome::Answer(match request.method() {
+            _ if is_strange => answer::forbidden(),
+            method => v1::respond(app, asked, method, (path, query), request.headers(), body).await,
+        });
+    }
+    let is_change = route == Route::LineupPost;
     let answer = match route {
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(&request) => answer::forbidden(),
-        Route::Owner(_) | Route::Faces(_) if is_foreign(&request) => answer::forbidden(),
-        _ if is_ours && is_foreign(&request) => answer::forbidden(),
         Route::LineupPost => lineup::post(app, asked, query).await,
-        Route::ChannelRetry => api::channel_retry(app, query),
-        Route::PlaylistRefresh => api::playlist_refresh(app),
-        Route::EncodersTry => api::encoders_try(app),
         Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
-        Route::Owner(ask) => owner::respond(app, ask, query, body).await,
-        Route::Faces(ask) => faces::respond(app, ask, query, body).await,
         Route::Asset(asset) => page::serve(asset, &request),
         Route::Discover => device::discover(app, asked),
         Route::Lineup(form) => lineup::document(app, asked, form, query).await,
@@ -372,17 +317,13 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::UpgradeStatus => device::upgrade_status(),
         Route::DeviceXml => device::device_xml(app, asked),
         Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
-        Route::ApiGuides => guides::list(app),
-        Route::ApiGuideMatches => guides::matches(app, query),
-        Route::ApiGuideChannels => guides::offered(app, query).await,
-        Route::GuideChange(change) => guides::change(app, change, query).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
-        Route::ApiStatus => api::status(app, asked),
-        Route::ApiAlarms => api::alarms(app),
-        Route::ApiClients => api::clients(app),
-        Route::LogEntries => api::log_entries(app, query),
-        Route::LogEntry { id } => api::log_entry(app, id),
+        Route::LogEntries => {
+            api::log_entries(app, query).map_or_else(|error| owner::refuse(&error), |entries| api::fresh(&entries))
+        }
+        Route::LogEntry { id } => api::log_entry(app, id).unwrap_or_else(|error| owner::refuse(&error)),
+        Route::Api { .. } => answer::not_found(),
         Route::Stream { tuner, what } => return play(app, asked, &request, tuner, what).await,
     };
     Outcome::Answer(answer)

@@ -173,6 +173,11 @@ pub enum Event {
         /// Whether it is.
         is_held: bool,
     },
+    /// A person wants a tuner given back: whoever watches there is sent away, and nothing lingers.
+    Free {
+        /// Which.
+        slot: SlotIndex,
+    },
     /// Audits the timers; due every [`crate::limits::SWEEP_MS`].
     Sweep,
     /// The daemon is stopping.
@@ -664,6 +669,7 @@ impl Pool {
                     slot.is_held = is_held;
                 }
             }
+            Event::Free { slot } => self.give_back(now, slot, effects),
             Event::Sweep => self.sweep(now, effects),
             Event::Drain => self.drain(now, effects),
             Event::Deadline => {}

@@ -58,6 +58,19 @@ pub fn title_of(details: &str) -> String {
     title.map_or_else(String::new, |(title, _)| decode(title.as_bytes()))
 }
 
+/// The text of the first element of this name in the details of a programme, as we keep them; empty when there is none.
+pub fn text_in(details: &str, name: &str) -> String {
+    let mut rest = details;
+    while let Some((_, behind)) = rest.split_once('<') {
+        rest = behind;
+        let is_it = behind.strip_prefix(name).is_some_and(|behind| behind.starts_with(['>', ' ']));
+        if let Some((text, _)) = is_it.then(|| behind.split_once('>')?.1.split_once('<')).flatten() {
+            return decode(text.as_bytes());
+        }
+    }
+    String::new()
+}
+
 /// What a guide holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {

@@ -12,6 +12,7 @@ mod import;
 mod publish;
 mod served;
 mod unpack;
+pub mod window;
 
 use import::{Importer, explain, explain_file};
 use pure::limits::{GUIDE_INBOX, GUIDE_PIECES_MAX, GUIDE_ROWS_MAX};
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use tokio::sync::{mpsc as pieces, oneshot};
 use unpack::Unpacker;
+use window::{Row, Shown};
 
 /// What a server says of a document, so that it need not send it again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,6 +178,7 @@ enum Request {
     Touch { id: GuideId, now: Wall, answer: Answer<()> },
     Forget { keep: Vec<GuideId>, answer: Answer<()> },
     Offered { id: GuideId, text: String, now: Wall, answer: Answer<Vec<Offered>> },
+    Window { rows: Vec<Row>, from: Wall, to: Wall, answer: Answer<Vec<Vec<Shown>>> },
     Publish { wanted: Box<Wanted>, answer: Answer<Published> },
 }
 
@@ -254,6 +257,14 @@ impl Handle {
     /// For people.
     pub async fn offered(&self, id: GuideId, text: String, now: Wall) -> Result<Vec<Offered>, String> {
         self.ask(|answer| Request::Offered { id, text, now, answer }).await
+    }
+
+    /// What is on from `from` to `to`, for each row.
+    ///
+    /// # Errors
+    /// For people.
+    pub async fn window(&self, rows: Vec<Row>, from: Wall, to: Wall) -> Result<Vec<Vec<Shown>>, String> {
+        self.ask(|answer| Request::Window { rows, from, to, answer }).await
     }
 
     /// Makes the guide that clients get.
@@ -342,6 +353,7 @@ impl Guides {
             Request::Touch { id, now, answer } => drop(answer.send(self.touch(id, now))),
             Request::Forget { keep, answer } => drop(answer.send(self.forget(&keep))),
             Request::Offered { id, text, now, answer } => drop(answer.send(self.offered(id, &text, now))),
+            Request::Window { rows, from, to, answer } => drop(answer.send(self.window(&rows, from, to))),
             Request::Publish { wanted, answer } => {
                 let published = self.open().and_then(|()| publish::publish(&self.folder, &self.databases, &wanted));
                 drop(answer.send(published));

@@ -459,7 +459,7 @@ fn u22_when_all_sources_are_gone_there_is_one_alarm() {
         }
         std::thread::sleep(Duration::from_millis(700));
     }
-    let alarms: serde_json::Value = serde_json::from_slice(&daemon.get("/api/alarms").body).unwrap();
+    let alarms: serde_json::Value = serde_json::from_slice(&daemon.get("/api/v1/alarms").body).unwrap();
     let outage = alarms.as_array().unwrap().iter().find(|alarm| alarm["topic"] == "upstream_outage").unwrap();
     assert_eq!(outage["count"], 1, "{outage}");
     assert!(is_open(&daemon));

@@ -46,6 +46,15 @@ pub(crate) fn ask(address: Ipv4Addr, port: u16, request: &str) -> Answer {
     parse(&bytes)
 }
 
+/// The same for one who may be hung up on before all is sent.
+pub(crate) fn send(address: Ipv4Addr, port: u16, request: &[u8]) -> Answer {
+    let mut stream = connect(address, port);
+    stream.write_all(request).unwrap_or_default();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).map(drop).unwrap_or_default();
+    parse(&bytes)
+}
+
 /// Asks for a stream and reads the head; what follows is the body.
 pub(crate) fn open(address: Ipv4Addr, port: u16, target: &str) -> (Answer, TcpStream) {
     let mut stream = connect(address, port);

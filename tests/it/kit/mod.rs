@@ -276,6 +276,25 @@ impl Daemon {
     }
 
     /// Asks the page's port.
+    /// Asks the API: `request` is a method and a target, and POST where no method stands; nothing is sent for null.
+    pub(crate) fn call(&self, request: &str, body: &serde_json::Value) -> http::Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(request, "application/json", body.as_bytes())
+    }
+
+    /// The same with a body of any kind.
+    pub(crate) fn send(&self, request: &str, content_type: &str, body: &[u8]) -> http::Answer {
+        let (method, target) = request.split_once(' ').unwrap_or(("POST", request));
+        let (address, len) = (self.address(), body.len());
+        let mut bytes = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {len}\r\n\r\n"
+        )
+        .into_bytes();
+        bytes.extend_from_slice(body);
+        http::send(address, 8080, &bytes)
+    }
+
     pub(crate) fn get(&self, target: &str) -> http::Answer {
         http::get(self.address(), 8080, target)
     }
@@ -333,7 +352,7 @@ impl Daemon {
 
     /// The page's JSON of everything.
     pub(crate) fn status(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.get("/api/status").body).unwrap()
+        serde_json::from_slice(&self.get("/api/v1/status").body).unwrap()
     }
 
     /// The state of each tuner, as the page shows it.

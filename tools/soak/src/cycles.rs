@@ -92,7 +92,7 @@ fn warm_up(own: &Own, streams: SocketAddr) -> Outcome<()> {
         tune_and_leave(streams, &path, 188).map_err(|words| format!("{path}: {words}"))?;
     }
     // What an answer of the page takes, it takes here.
-    for path in ["/metrics", "/api/status"] {
+    for path in ["/metrics", "/api/v1/status"] {
         http::get(own.page, path, Duration::from_secs(5))?;
     }
     Ok(())

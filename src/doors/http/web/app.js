@@ -45,7 +45,7 @@ const badges = new Map();
 // ---- Telling and asking
 
 function say(text, { level = "good" } = {}) {
-  const item = h("li", { class: "said", "data-level": level },
+  const item = h("div", { class: "said", "data-level": level },
     icon(level === "ill" ? "ill" : "good"), h("p", {}, text),
     h("button", { class: "quiet small", type: "button", "aria-label": t("do.close"), onclick: () => item.remove() }, icon("close")));
   const list = by("said");
@@ -238,6 +238,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !by("menu").open) return;
   by("menu").open = false;
   by("menu").querySelector("summary").focus();
+});
+
+// The address names the view, so it must not change.
+by("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  by("main").focus();
 });
 
 function badge(view, n) {

@@ -1,9 +1,10 @@
 // Home: is it found, does it play, how many tuners are free, is anything about to break. Everything here is told by
-// `status`, what comes rarely is asked for once a minute. Not here: how to add the box to programs (add.js).
+// `status`, graphs and events are asked for now and then. Not here: how to add the box to programs (add.js).
 // Invariant: the view describes itself anew at every change, and each second while something counts.
 
 import { addresses, programs } from "./add.js";
 import { h, icon, morph } from "./dom.js";
+import { unfinished } from "./setup.js";
 import { bars, meter, sparkline } from "./graph.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, span, t } from "./texts.js";
 
@@ -21,7 +22,7 @@ const FULL = 0.9;
 const WRITES_A_DAY = 50e6; // what a card bears for many years
 
 export async function show(root, context) {
-  const slow = { history: null, sources: null, logs: null };
+  const slow = { history: null, logs: null };
   const draw = () => {
     if (context.status.now) morph(root, ...view(context, slow));
     else morph(root, h("p", { class: "waiting" }, t("home.asking")));
@@ -32,14 +33,14 @@ export async function show(root, context) {
       if (!context.signal.aborted) draw();
     } catch { /* then that part is missing; the next time may be better */ }
   };
-  const loadAll = () => Promise.all([load("history", "/history"), load("sources", "/subscriptions")]);
+  const loadHistory = () => load("history", "/history");
   const loadLogs = () => load("logs", `/logs?level=info&limit=${EVENTS_SHOWN * 2}`);
   draw();
   context.status.subscribe(draw);
-  const timers = [setInterval(loadAll, SLOW_MS), setInterval(loadLogs, LOGS_MS), setInterval(() => {
+  const timers = [setInterval(loadHistory, SLOW_MS), setInterval(loadLogs, LOGS_MS), setInterval(() => {
     if (!document.hidden && context.status.now) draw();
   }, 1000)];
-  loadAll();
+  loadHistory();
   loadLogs();
   return () => timers.forEach(clearInterval);
 }
@@ -50,13 +51,15 @@ const list = (value) => (Array.isArray(value) ? value : value?.items ?? []);
 
 function view(context, slow) {
   const { now } = context.status;
-  const sources = list(slow.sources);
+  const sources = list(now.sources);
   const soon = soonOf(now, sources);
   return [
+    context.signedIn && unfinished() && h("div", { class: "resume card" }, icon("setup"), h("p", {}, t("setup.resume")),
+      h("a", { class: "button small primary", href: "#/setup" }, t("setup.resume.do"))),
     hero(now, soon),
     answers(now, soon),
     trouble(context, soon),
-    tuners(context, sources),
+    tuners(context),
     h("div", { class: "home-columns" },
       h("div", { class: "column" }, hour(slow.history, now), events(slow.logs), clientsOf(now)),
       h("div", { class: "column" }, reach(context, now), sourcesOf(context, sources), board(now))),
@@ -126,7 +129,7 @@ function answers(now, soon) {
 function soonOf(now, sources) {
   const soon = [];
   for (const source of sources) {
-    const rest = source.account?.expires_at ? -age(source.account.expires_at) : null;
+    const rest = restOf(source);
     if (rest !== null && rest < SOON_DAYS * 86400) {
       const text = rest > 0 ? t("soon.expires", { name: source.name, span: span(rest) }) : t("soon.expired", { name: source.name });
       soon.push({ level: rest > 0 ? "warning" : "ill", text, href: `#/sources/${source.id}`, act: t("act.source") });
@@ -141,6 +144,9 @@ function soonOf(now, sources) {
   if (health.card_written_today_bytes > WRITES_A_DAY) soon.push({ level: "warning", text: t("soon.card", { size: bytes(health.card_written_today_bytes) }) });
   return soon;
 }
+
+/** Seconds until it expires; null if it does not. */
+const restOf = (source) => (date(source.expires_at) ? -age(source.expires_at) : null);
 
 // ---- What is ill, why, and what helps
 
@@ -229,13 +235,13 @@ function stateChip(tuner) {
   return h("span", { class: "chip", "data-level": isRetry(tuner) ? "warning" : level }, t(key));
 }
 
-function tuners(context, sources) {
+function tuners(context) {
   const all = context.status.now.tuners ?? [];
   const free = all.filter(isFree).length;
   return h("section", { class: "section", "aria-labelledby": "tuners" },
     h("div", { class: "section-head" }, h("h2", { id: "tuners" }, t("tuners.title")),
       free === 0 && all.length > 0 && h("p", { class: "soft small-text" }, t("tuners.full"))),
-    h("ul", { class: "grid tuners" }, all.map((tuner) => card(context, tuner, sources))));
+    h("ul", { class: "grid tuners" }, all.map((tuner) => card(context, tuner))));
 }
 
 function viewersOf(context, tuner) {
@@ -274,7 +280,7 @@ function card(context, tuner) {
   return h("li", { class: isIdle ? "card tuner idle" : "card tuner", key: `tuner-${tuner.tuner}` },
     h("div", { class: "row spread" }, h("h3", {}, name), stateChip(tuner)),
     isIdle ? h("p", { class: "soft" }, t("tuner.idle")) : [
-      h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
+      tuner.state !== "lost" && h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
         h("span", { class: "clamp", dir: "auto" }, tuner.channel?.name ?? t("tuner.between"))),
       tuner.state === "playing" && h("div", { class: "tuner-rate" },
         sparkline(rates, t("tuner.rate.words", { rate: rate(tuner.bits_per_s ?? 0), low: rate(Math.min(...rates, tuner.bits_per_s ?? 0)) })),
@@ -283,7 +289,7 @@ function card(context, tuner) {
       viewersOf(context, tuner),
       notesOf(context, tuner).map((note) => h("p", { class: "small-text" }, note)),
       h("div", { class: "tuner-foot" },
-        h("p", { class: "soft small-text" }, [t("tuner.since", { clock: clock(new Date(context.status.at - tuner.since_s * 1000)) }), t("tuner.source", { n: tuner.source + 1 }), path].filter(Boolean).join(" · ")),
+        h("p", { class: "soft small-text" }, [tuner.since_s !== null && t("tuner.since", { clock: clock(new Date(context.status.at - tuner.since_s * 1000)) }), t("tuner.source", { n: tuner.source + 1 }), path].filter(Boolean).join(" · ")),
         context.signedIn && ["playing", "starting", "waiting"].includes(tuner.state) && h("button", { class: "small", type: "button", onclick: (event) => free(context, tuner, channel, event.currentTarget) },
           t("act.free"), h("span", { class: "unseen" }, ` ${name}`))),
     ]);
@@ -355,7 +361,8 @@ function eventText(text) {
 }
 
 function events(logs) {
-  const shown = list(logs).filter(({ text }) => !QUIET.some((pattern) => pattern.test(text))).slice(0, EVENTS_SHOWN);
+  // They come in the order in which they happened.
+  const shown = [...list(logs)].reverse().filter(({ text }) => !QUIET.some((pattern) => pattern.test(text))).slice(0, EVENTS_SHOWN);
   if (shown.length === 0) return null;
   return h("section", { class: "section", "aria-labelledby": "events" },
     h("div", { class: "section-head spread" }, h("h2", { id: "events" }, t("events.title")), h("a", { href: "#/system/logs", class: "small-text" }, t("events.all"))),
@@ -388,21 +395,22 @@ function sourcesOf(context, sources) {
   return h("section", { class: "section", "aria-labelledby": "sources" },
     h("div", { class: "section-head spread" }, h("h2", { id: "sources" }, t("sources.title")), h("a", { href: "#/sources", class: "small-text" }, t("sources.all"))),
     h("ul", { class: "card lines" }, sources.map((source) => {
-      const read = age(source.loaded_at);
-      const rest = source.account?.expires_at ? -age(source.account.expires_at) : null;
-      const most = source.streams_max ?? source.account?.connections_max ?? null;
-      const level = source.error || (rest !== null && rest <= 0) ? "ill" : rest !== null && rest < SOON_DAYS * 86400 ? "warning" : "good";
-      const state = source.in_progress ? "reading" : source.error ? "error" : source.enabled === false ? "off" : rest !== null && rest <= 0 ? "expired" : "ok";
+      const read = age(source.refreshed_at);
+      const rest = restOf(source);
+      const { used = null, max = null } = source.streams ?? {};
+      const isOver = rest !== null && rest <= 0;
+      const level = source.error || isOver ? "ill" : rest !== null && rest < SOON_DAYS * 86400 ? "warning" : "good";
+      const state = isOver && source.state === "ok" ? "expired" : source.state;
       return h("li", { key: source.id, class: "source" },
-        h("div", { class: "row spread" }, h("a", { href: `#/sources/${source.id}` }, source.name || source.address),
-          h("span", { class: "chip", "data-level": state === "off" || state === "reading" ? null : level }, t(`source.${state}`))),
+        h("div", { class: "row spread" }, h("a", { href: `#/sources/${source.id}` }, source.name || t(`kind.${source.kind}`)),
+          h("span", { class: "chip", "data-level": state === "off" || state === "refreshing" ? null : level }, t(`source.${state}`))),
         h("p", { class: "soft small-text" }, [
           t("source.entries", { n: source.entries ?? 0 }), read !== null && t("source.read", { ago: ago(read) }),
-          source.next_in_s && t("source.next", { span: span(source.next_in_s) }),
-          rest !== null && (rest > 0 ? t("source.until", { day: day(date(source.account.expires_at)), span: span(rest) }) : t("source.ended")),
+          source.next_refresh_in_s > 0 && t("source.next", { span: span(source.next_refresh_in_s) }),
+          rest !== null && (isOver ? t("source.ended") : t("source.until", { day: day(date(source.expires_at)), span: span(rest) })),
         ].filter(Boolean).join(" · ")),
-        most && h("div", { class: "use" }, meter(source.streams_used ?? 0, most, (source.streams_used ?? 0) >= most ? "warn" : "busy"),
-          h("span", { class: "small-text" }, source.streams_used === undefined ? t("source.most", { n: most }) : t("source.use", { used: source.streams_used, n: most }))));
+        max && h("div", { class: "use" }, meter(used ?? 0, max, used >= max ? "warn" : "busy"),
+          h("span", { class: "small-text" }, used === null ? t("source.most", { n: max }) : t("source.use", { used, n: max }))));
     })));
 }
 

@@ -39,9 +39,13 @@ function tell() {
   }
 }
 
-function take(now) {
+// What an older box may leave out.
+const TUNER = { state: "free", since_s: null, channel: null, source: 0, viewers: [], bits_per_s: 0, health: "unknown", attempt: 0 };
+
+function take(told) {
+  const now = { problems: [], channels_ill: [], clients: [], ...told, tuners: (told.tuners ?? []).map((tuner) => ({ ...TUNER, ...tuner })) };
   Object.assign(status, { now, at: Date.now(), online: true, lostAt: null, denied: false });
-  for (const tuner of now.tuners ?? []) {
+  for (const tuner of now.tuners) {
     const channel = tuner.channel?.number ?? null;
     const had = status.rates.get(tuner.tuner);
     const rates = had && had.channel === channel ? had : { channel, list: [] };

@@ -277,6 +277,18 @@ impl Pool {
         }
     }
 
+    /// Sends all viewers of a slot away, and lets what they watched end at once. A start without its verdict gets it first.
+    pub(super) fn give_back(&mut self, now: Mono, index: SlotIndex, effects: &mut Effects) {
+        if self.slots.get(usize::from(index.0)).is_none() {
+            return;
+        }
+        self.dismiss(index, Refusal::TunerInUse, effects);
+        self.settle_if_empty(now);
+        if let Phase::Running { linger_until: Some(until), .. } = &mut self.slot_mut(index).phase {
+            *until = now;
+        }
+    }
+
     /// Sends all viewers of a slot away: those who wait with `refusal`, the others by ending their stream.
     pub(super) fn dismiss(&mut self, index: SlotIndex, refusal: Refusal, effects: &mut Effects) {
         self.viewers.retain(|viewer| {

@@ -417,6 +417,32 @@ fn a_tuner_that_is_kept_for_somebody_is_nobody_elses() {
 }
 
 #[test]
+fn a_tuner_that_a_person_frees_is_free() {
+    let mut story = Story::new(2);
+    story.ask(1, 7);
+    story.output(0, 1);
+    story.ask(2, 7);
+    story.ask(3, 8);
+    let effects = story.on(Event::Free { slot: SlotIndex(0) });
+    let closed = |viewer: u64| {
+        effects.iter().any(|effect| matches!(effect, Effect::Close { viewer: found, .. } if *found == ViewerId(viewer)))
+    };
+    assert!(closed(1) && closed(2) && !closed(3), "{effects:?}");
+    let ended = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Terminate { slot: SlotIndex(0), .. }))
+    };
+    assert!(ended(&effects) || ended(&story.wait(0)), "it does not linger");
+    story.exited(0, 1);
+    assert!(is_start(&story.ask(4, 9), 0, 9));
+    // One that nobody has, or that is not there: nothing.
+    assert!(story.on(Event::Free { slot: SlotIndex(9) }).is_empty());
+    // Who still waits is told no; the start gets its verdict all the same.
+    let effects = story.on(Event::Free { slot: SlotIndex(1) });
+    assert_eq!(refusal(&effects), Some(Refusal::TunerInUse), "{effects:?}");
+    story.pool.check_invariants();
+}
+
+#[test]
 fn a_wrong_clock_is_nobodys_failure() {
     let mut story = Story::new(1);
     story.ask(1, 7);

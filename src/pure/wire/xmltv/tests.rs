@@ -40,6 +40,18 @@ const ORDINARY: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 "#;
 
 #[test]
+fn texts_are_found_by_the_name_of_their_element() {
+    let details =
+        "<title lang=\"de\">A</title><credits><director>D</director></credits><desc lang=\"de\">R&amp;B</desc>";
+    for (name, text) in [("title", "A"), ("desc", "R&B"), ("director", "D"), ("dir", ""), ("sub-title", ""), ("", "")] {
+        assert_eq!(text_in(details, name), text, "{name}");
+    }
+    for broken in ["", "<", "<desc", "<desc>", "<desc>x", "desc>x<"] {
+        assert_eq!(text_in(broken, "desc"), "", "{broken}");
+    }
+}
+
+#[test]
 fn a_guide_is_read_however_it_is_cut() {
     let (items, summary) = read(ORDINARY, 4_096).unwrap();
     for piece_bytes in [1, 2, 7, 100] {

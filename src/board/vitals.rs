@@ -1,0 +1,154 @@
+//! How the board is: warm, short of current, short of memory, wearing out its card. Whatever it does not tell is unknown.
+
+use crate::clock;
+use pure::time::Wall;
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// What there is to know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// What the firmware calls the board.
+    pub model: Option<String>,
+    /// Of the chip, in thousandths of a degree.
+    pub heat_milli_c: Option<i64>,
+    /// Whether the chip runs slower now because it is hot or short of current.
+    pub throttled: Option<bool>,
+    /// Whether the supply is too weak now.
+    pub under_voltage: Option<bool>,
+    /// Memory in all, and what new work could have.
+    pub memory_bytes: Option<(u64, u64)>,
+    /// What was written to the disk that keeps the state, since midnight or since we were started.
+    pub written_today_bytes: Option<u64>,
+    /// Whether somebody sets the clock.
+    pub clock_synced: Option<bool>,
+    /// The fastest link.
+    pub link_mbit: Option<u32>,
+}
+
+/// Looks at the board.
+pub struct Vitals {
+    state_dir: PathBuf,
+    /// The day, and what had been written when it began.
+    day: Cell<Option<(i64, u64)>>,
+}
+
+impl Vitals {
+    /// For a box that keeps its state there.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { state_dir: state_dir.to_owned(), day: Cell::default() }
+    }
+
+    /// How it is now. It reads a few small files of the kernel.
+    pub fn look(&self) -> Seen {
+        let root = Path::new("/");
+        let written = self.device().and_then(|device| written_bytes(root, device));
+        Seen { written_today_bytes: written.map(|bytes| self.since_midnight(bytes, clock::wall())), ..seen(root) }
+    }
+
+    fn since_midnight(&self, written: u64, now: Wall) -> u64 {
+        let today = now.0.div_euclid(86_400);
+        match self.day.get() {
+            Some((day, before)) if day == today => written.saturating_sub(before),
+            _ => {
+                self.day.set(Some((today, written)));
+                0
+            }
+        }
+    }
+
+    /// The device number of the disk, as the kernel writes it.
+    fn device(&self) -> Option<(u64, u64)> {
+        let device = fs::metadata(&self.state_dir).ok()?.dev();
+        Some((nix::sys::stat::major(device), nix::sys::stat::minor(device)))
+    }
+}
+
+fn text(root: &Path, file: &str) -> Option<String> {
+    let text = fs::read_to_string(root.join(file)).ok()?;
+    Some(text.trim_matches(['\0', '\n', ' ']).to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Everything but what was written, from the kernel's files below `root`.
+fn seen(root: &Path) -> Seen {
+    // Bit 0: under-voltage; 1: capped; 2: throttled; 3: the soft limit of heat.
+    // Source: the Raspberry Pi documentation, vcgencmd get_throttled.
+    let throttled = text(root, "sys/devices/platform/soc/soc:firmware/get_throttled");
+    let throttled = throttled.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+    let memory = text(root, "proc/meminfo").unwrap_or_default();
+    let kib = |name: &str| {
+        memory.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+    };
+    let links = fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
+    let speed = |link: fs::DirEntry| text(&link.path(), "speed")?.parse().ok();
+    Seen {
+        model: text(root, "proc/device-tree/model"),
+        heat_milli_c: text(root, "sys/class/thermal/thermal_zone0/temp").and_then(|text| text.parse().ok()),
+        throttled: throttled.map(|bits| bits & 0b1110 != 0),
+        under_voltage: throttled.map(|bits| bits & 1 != 0),
+        memory_bytes: kib("MemTotal:").zip(kib("MemAvailable:")).map(|(all, left)| (all * 1024, left * 1024)),
+        written_today_bytes: None,
+        // Only where systemd's own service sets the clock is there a file that says so.
+        clock_synced: fs::exists(root.join("run/systemd/timesync"))
+            .ok()
+            .filter(|is_there| *is_there)
+            .map(|_| fs::exists(root.join("run/systemd/timesync/synchronized")).unwrap_or(false)),
+        link_mbit: links.filter_map(speed).max(),
+    }
+}
+
+/// What was written to a disk or a part of it since the board was started.
+/// Source: the kernel's documentation, block/stat; sectors are of 512 bytes whatever the disk says.
+fn written_bytes(root: &Path, (major, minor): (u64, u64)) -> Option<u64> {
+    let stat = text(root, &format!("sys/dev/block/{major}:{minor}/stat"))?;
+    stat.split_whitespace().nth(6)?.parse::<u64>().ok()?.checked_mul(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_read_as_its_kernel_writes_it() {
+        let root = std::env::temp_dir().join(format!("tunerd-vitals-{}", std::process::id()));
+        for (file, text) in [
+            ("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0"),
+            ("proc/meminfo", "MemTotal:        3884452 kB\nMemAvailable:    2500000 kB\n"),
+            ("sys/class/thermal/thermal_zone0/temp", "52400\n"),
+            ("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n"),
+            ("sys/class/net/eth0/speed", "1000\n"),
+            ("sys/class/net/wlan0/speed", "-1\n"),
+            ("sys/dev/block/179:2/stat", "  1 2 3 4 5 6 2048 8 9 10 11\n"),
+            ("run/systemd/timesync/synchronized", ""),
+        ] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let found = (seen(&root), written_bytes(&root, (179, 2)));
+        fs::remove_dir_all(&root).unwrap();
+        let expected = Seen {
+            model: Some("Raspberry Pi 4 Model B Rev 1.4".to_owned()),
+            heat_milli_c: Some(52_400),
+            throttled: Some(true),
+            under_voltage: Some(true),
+            memory_bytes: Some((3_884_452 * 1024, 2_500_000 * 1024)),
+            written_today_bytes: None,
+            clock_synced: Some(true),
+            link_mbit: Some(1_000),
+        };
+        assert_eq!(found, (expected, Some(1024 * 1024)));
+        assert_eq!(seen(&root), Seen::default(), "a board that tells nothing");
+    }
+
+    #[test]
+    fn what_was_written_counts_from_midnight() {
+        let vitals = Vitals::new(Path::new("/"));
+        let day = 86_400;
+        let counted = [(500, day), (900, day + 9), (2_000, 2 * day - 1), (2_500, 2 * day), (2_600, 2 * day + 1)];
+        let today = counted.map(|(written, at)| vitals.since_midnight(written, Wall(at)));
+        assert_eq!(today, [0, 400, 1_500, 0, 100]);
+    }
+}

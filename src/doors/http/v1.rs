@@ -1,0 +1,263 @@
+//! The API: which method at which address below `/api/v1` means what, and who may.
+//!
+//! The table is closed, as [`super::route`]'s is. What a document of the API says stands in `openapi.json`, and a test
+//! holds the two together. Whatever is refused is told as `application/problem+json` (RFC 9457), with the field that is
+//! wrong where there is one.
+
+use super::answer::{self, Body};
+use super::owner::{self, Answer, refuse, wrong};
+use super::route::Asked;
+use super::{App, api, faces, guides};
+use crate::subscriptions::Error;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX};
+use pure::model::subscription::Decision;
+use pure::wire::log_id::LogId;
+use std::rc::Rc;
+
+/// In front of every address of the API.
+pub(super) const PREFIX: &str = "/api/v1";
+
+/// The same table for programs, with the shapes of what is sent and answered.
+const OPENAPI: &[u8] = include_bytes!("openapi.json");
+
+/// Who may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Whoever is near.
+    Open,
+    /// Whoever may look.
+    Read,
+    /// The owner.
+    Admin,
+}
+
+/// What may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// The document that says all this to programs.
+    Describe,
+    Home(api::Ask),
+    Owner(owner::Ask),
+    Guides(guides::Ask),
+    Faces(faces::Ask),
+}
+
+/// One line of the table: `{…}` in a path stands for a part that is an id.
+struct Operation(Method, &'static str, Scope, Act);
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+use Act::{Describe, Faces, Guides, Home, Owner};
+use Scope::{Admin, Open, Read};
+
+const TABLE: &[Operation] = &[
+    Operation(GET, "/openapi.json", Open, Describe),
+    Operation(GET, "/status", Read, Home(api::Ask::Status)),
+    Operation(GET, "/events", Read, Home(api::Ask::Events)),
+    Operation(GET, "/history", Read, Home(api::Ask::History)),
+    Operation(POST, "/tuners/{tuner}/free", Admin, Home(api::Ask::Free)),
+    Operation(GET, "/alarms", Read, Home(api::Ask::Alarms)),
+    Operation(GET, "/clients", Read, Home(api::Ask::Clients)),
+    Operation(GET, "/logs", Read, Home(api::Ask::Logs)),
+    Operation(GET, "/logs/{log_id}", Read, Home(api::Ask::Log)),
+    Operation(POST, "/channels/{id}/retry", Admin, Home(api::Ask::Retry)),
+    Operation(POST, "/encoders/try", Admin, Home(api::Ask::TryEncoders)),
+    Operation(GET, "/subscriptions", Read, Owner(owner::Ask::List)),
+    Operation(POST, "/subscriptions", Admin, Owner(owner::Ask::Add)),
+    Operation(POST, "/subscriptions/refresh", Admin, Home(api::Ask::RefreshAll)),
+    Operation(GET, "/subscriptions/{id}", Read, Owner(owner::Ask::One)),
+    Operation(PATCH, "/subscriptions/{id}", Admin, Owner(owner::Ask::Edit)),
+    Operation(DELETE, "/subscriptions/{id}", Admin, Owner(owner::Ask::Remove)),
+    Operation(POST, "/subscriptions/{id}/refresh", Admin, Owner(owner::Ask::Refresh)),
+    Operation(POST, "/subscriptions/{id}/cancel", Admin, Owner(owner::Ask::Cancel)),
+    Operation(POST, "/subscriptions/{id}/approve", Admin, Owner(owner::Ask::Decide(Decision::Approve))),
+    Operation(POST, "/subscriptions/{id}/refuse", Admin, Owner(owner::Ask::Decide(Decision::Refuse))),
+    Operation(POST, "/subscriptions/{id}/undo", Admin, Owner(owner::Ask::Decide(Decision::Undo))),
+    Operation(PUT, "/subscriptions/{id}/playlist", Admin, Owner(owner::Ask::Upload)),
+    Operation(GET, "/subscriptions/{id}/groups", Read, Owner(owner::Ask::Groups)),
+    Operation(PUT, "/subscriptions/{id}/groups", Admin, Owner(owner::Ask::Tick)),
+    Operation(PUT, "/subscriptions/{id}/ranges", Admin, Owner(owner::Ask::Range)),
+    Operation(GET, "/subscriptions/{id}/entries", Read, Owner(owner::Ask::Entries)),
+    Operation(GET, "/subscriptions/{id}/changes", Read, Owner(owner::Ask::Changes)),
+    Operation(GET, "/subscriptions/{id}/changes/{batch}", Read, Owner(owner::Ask::Differences)),
+    Operation(GET, "/channels", Read, Owner(owner::Ask::Channels)),
+    Operation(PATCH, "/channels", Admin, Owner(owner::Ask::ChannelsEdit)),
+    Operation(PUT, "/channels/{id}/guide", Admin, Guides(guides::Ask::Choose)),
+    Operation(GET, "/guides", Read, Guides(guides::Ask::List)),
+    Operation(POST, "/guides", Admin, Guides(guides::Ask::Add)),
+    Operation(GET, "/guides/matches", Read, Guides(guides::Ask::Matches)),
+    Operation(POST, "/guides/refresh", Admin, Guides(guides::Ask::RefreshAll)),
+    Operation(PATCH, "/guides/{id}", Admin, Guides(guides::Ask::Edit)),
+    Operation(DELETE, "/guides/{id}", Admin, Guides(guides::Ask::Remove)),
+    Operation(POST, "/guides/{id}/refresh", Admin, Guides(guides::Ask::Refresh)),
+    Operation(GET, "/guides/{id}/channels", Read, Guides(guides::Ask::Offered)),
+    Operation(GET, "/programmes", Read, Guides(guides::Ask::Programmes)),
+    Operation(GET, "/faces", Read, Faces(faces::Ask::List)),
+    Operation(POST, "/faces", Admin, Faces(faces::Ask::Add)),
+    Operation(PATCH, "/faces/{id}", Admin, Faces(faces::Ask::Edit)),
+    Operation(DELETE, "/faces/{id}", Admin, Faces(faces::Ask::Remove)),
+];
+
+/// What is asked, as its door needs to know it.
+pub(super) struct Call<'a> {
+    /// What stands where the path has `{…}`, in this order.
+    parts: [&'a str; 2],
+    pub(super) query: &'a str,
+    pub(super) asked: &'a Asked,
+}
+
+impl Call<'_> {
+    /// The id in the path.
+    ///
+    /// # Errors
+    /// It is none, so there is no such thing.
+    pub(super) fn id(&self) -> Result<u32, Error> {
+        number(self.parts[0])
+    }
+
+    /// The second one.
+    ///
+    /// # Errors
+    /// It is none, so there is no such thing.
+    pub(super) fn second_id(&self) -> Result<u32, Error> {
+        number(self.parts[1])
+    }
+
+    /// What stands in the path, as it stands there.
+    pub(super) fn part(&self) -> &str {
+        self.parts[0]
+    }
+}
+
+/// Digits only: "+1" and "01" name nothing.
+fn number(text: &str) -> Result<u32, Error> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain).ok_or(Error::NotFound)
+}
+
+/// The parts of `path` that stand where `template` has `{…}`; none if it is another path.
+fn fits<'a>(template: &str, path: &'a str) -> Option<[&'a str; 2]> {
+    let (mut parts, mut found) = ([""; 2], 0);
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(parts),
+            (Some("{log_id}"), Some(part)) if LogId::parse(part).is_none() => return None,
+            (Some(name), Some(part)) if name.starts_with('{') && !part.is_empty() => {
+                *parts.get_mut(found)? = part;
+                found += 1;
+            }
+            (Some(name), Some(part)) if name == part => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Whether a body of an upload may come in there.
+pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
+    let found = path.strip_prefix(PREFIX).and_then(|path| find(method, path).ok());
+    match found {
+        // It is counted while it is read, and never held.
+        Some((Operation(.., Owner(owner::Ask::Upload)), _)) => PLAYLIST_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    }
+}
+
+/// Looks an operation up; the error names the methods that this address knows.
+fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Operation, [&'a str; 2]), String> {
+    // A fixed word is never taken for an id: it stands first among those that fit.
+    let fitting = || TABLE.iter().filter_map(|operation| Some((operation, fits(operation.1, path)?)));
+    let fixed_len = |operation: &Operation| operation.1.matches('{').count();
+    let fewest = fitting().map(|(operation, _)| fixed_len(operation)).min();
+    let mut fitting = fitting().filter(|(operation, _)| Some(fixed_len(operation)) == fewest);
+    let wanted = if *method == Method::HEAD { &GET } else { method };
+    let mut allowed = Vec::new();
+    fitting
+        .find(|(operation, _)| {
+            allowed.push(operation.0.as_str());
+            operation.0 == *wanted
+        })
+        .ok_or_else(|| allowed.join(", "))
+}
+
+/// Answers what is asked below [`PREFIX`]; `path` begins behind it.
+pub(super) async fn respond(
+    app: &Rc<App>,
+    asked: &Asked,
+    method: &Method,
+    (path, query): (&str, &str),
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Response<Body> {
+    let (Operation(_, _, scope, act), parts) = match find(method, path) {
+        Ok(found) => found,
+        Err(allowed) if allowed.is_empty() => return refuse(&Error::NotFound),
+        Err(allowed) => {
+            let mut answer = answer::problem(StatusCode::METHOD_NOT_ALLOWED, "This address knows other methods.", None);
+            answer.headers_mut().extend(HeaderValue::from_str(&allowed).map(|allowed| (ALLOW, allowed)));
+            return answer;
+        }
+    };
+    let _ = (scope, headers);
+    let call = Call { parts, query, asked };
+    let answer: Answer = match *act {
+        Describe => Ok(answer::plain(StatusCode::OK, answer::JSON, OPENAPI)),
+        Home(ask) => api::respond(app, ask, &call),
+        Owner(ask) => owner::respond(app, ask, &call, body).await,
+        Guides(ask) => guides::respond(app, ask, &call, body).await,
+        Faces(ask) => faces::respond(app, ask, &call, body).await,
+    };
+    answer.unwrap_or_else(|error| refuse(&error))
+}
+
+/// From where on, and how many of a list; `usual` when nothing is said.
+pub(super) fn page<T: std::str::FromStr>(query: &str, usual: usize, most: usize) -> Result<(Option<T>, usize), Error> {
+    let after = super::route::query(query, "after").map(str::parse).transpose();
+    let after = after.map_err(|_| wrong("after", "what next was in the answer before"))?;
+    match super::route::query(query, "limit").map(str::parse) {
+        None => Ok((after, usual)),
+        Some(Ok(limit)) if (1..=most).contains(&limit) => Ok((after, limit)),
+        Some(_) => Err(wrong("limit", format!("1 to {most}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_found_where_the_template_has_them() {
+        assert_eq!(fits("/guides", "/guides"), Some(["", ""]));
+        assert_eq!(fits("/guides/{id}", "/guides/7"), Some(["7", ""]));
+        assert_eq!(fits("/a/{id}/b/{batch}", "/a/7/b/-9"), Some(["7", "-9"]));
+        for path in ["/guides/", "/guides/7/", "/guides//", "/guides/7/x", "/GUIDES/7", "guides/7", ""] {
+            assert_eq!(fits("/guides/{id}", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_word_is_no_id_and_methods_are_told() {
+        let act = |method: Method, path| find(&method, path).map(|(operation, _)| operation.3);
+        assert_eq!(act(GET, "/guides/matches"), Ok(Guides(guides::Ask::Matches)));
+        assert_eq!(act(Method::HEAD, "/guides/matches"), Ok(Guides(guides::Ask::Matches)));
+        assert_eq!(act(DELETE, "/guides/matches"), Err("GET".to_owned()));
+        assert_eq!(act(DELETE, "/guides/7"), Ok(Guides(guides::Ask::Remove)));
+        assert_eq!(act(PUT, "/channels"), Err("GET, PATCH".to_owned()));
+        assert_eq!(act(GET, "/nothing"), Err(String::new()));
+    }
+
+    #[test]
+    fn ids_are_digits() {
+        for (text, id) in [("0", Some(0)), ("17", Some(17)), ("017", None), ("+1", None), ("-1", None), ("", None)] {
+            assert_eq!(number(text).ok(), id, "{text}");
+        }
+        assert!(number("99999999999").is_err());
+    }
+}
