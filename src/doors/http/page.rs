@@ -23,9 +23,10 @@ macro_rules! script {
     };
 }
 
-const ASSETS: [Asset; 20] = [
+const ASSETS: [Asset; 24] = [
     Asset { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("web/index.html") },
     Asset { path: "/style.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/style.css") },
+    Asset { path: "/manage.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/manage.css") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", body: include_bytes!("web/icon.svg") },
     script!("early.js"),
     script!("add.js"),
@@ -36,10 +37,13 @@ const ASSETS: [Asset; 20] = [
     script!("texts.js"),
     script!("texts-en.js"),
     script!("texts-de.js"),
+    script!("texts-manage-en.js"),
+    script!("texts-manage-de.js"),
     script!("graph.js"),
     script!("qr.js"),
     script!("home.js"),
     script!("setup.js"),
+    script!("manage.js"),
     script!("channels.js"),
     script!("sources.js"),
     script!("guide.js"),

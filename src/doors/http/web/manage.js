@@ -161,7 +161,7 @@ export function sheet(context, title, build, options) {
 function offer(text, label, work) {
   const list = document.getElementById("said");
   const close = () => item.remove();
-  const item = h("li", { class: "said", "data-level": "good" }, icon("good"), h("p", {}, text),
+  const item = h("div", { class: "said", "data-level": "good" }, icon("good"), h("p", {}, text),
     h("button", { class: "small", type: "button", onclick: async () => {
       close();
       await work();

@@ -18,10 +18,10 @@ const KINDS = ["playlist", "upload", "xtream", "hdhomerun", "test"];
 /** How a source is: a level, and a few words. */
 function state(source) {
   const left = source.account?.expires_at ? -(age(source.account.expires_at) ?? -Infinity) : Infinity;
-  if (!source.enabled) return ["off", t("source.off")];
+  if (!source.enabled) return ["off", t("source.is-off")];
   if (source.in_progress) return ["busy", t("source.reading")];
   if (source.error) return ["ill", t("source.error")];
-  if (left <= 0) return ["ill", t("source.expired")];
+  if (left <= 0) return ["ill", t("source.is-expired")];
   if (left < EXPIRES_SOON_S) return ["warn", t("source.expires-soon", { span: span(left) })];
   if (!source.loaded_at) return ["busy", t("source.never")];
   return ["good", t("source.good")];
@@ -88,9 +88,9 @@ export async function show(root, context) {
       source.error && h("p", { class: "note", "data-level": "ill" }, icon("ill"), h("span", {}, source.error)),
       source.in_progress && h("div", { class: "stack" }, h("progress", { max: 100, value: source.progress, "aria-label": t("source.reading") })),
       facts([
-        [t("source.entries"), source.loaded_at ? source.entries : null],
+        [t("source.listed"), source.loaded_at ? source.entries : null],
         [t("source.loaded"), when(source.loaded_at)],
-        [t("source.next"), source.enabled && source.next_in_s !== null && !source.in_progress ? t("source.in", { span: span(source.next_in_s) }) : null],
+        [t("source.next-read"), source.enabled && source.next_in_s !== null && !source.in_progress ? t("source.in", { span: span(source.next_in_s) }) : null],
         [t("source.account"), account.status || null],
         [t("source.expires"), expires && day(expires) + (expires.getFullYear() === new Date().getFullYear() ? "" : ` ${expires.getFullYear()}`)],
         [t("source.streams"), most ? (used === undefined || used === null ? t("source.at-once", { n: most }) : t("source.used", { used, most })) : null],

@@ -39,7 +39,7 @@ async function boxPage(root, context) {
   fill(root,
     part(t("update.title"), null, update),
     part(t("settings.title"), null, settings),
-    part(t("clients.title"), null, clients),
+    part(t("programs.title"), null, clients),
     part(t("support.title"), null, h("div", { class: "card pad stack" }, h("p", {}, t("support.what")),
       h("div", { class: "row" }, doing(context, t("support.do"), async () => {
         const answer = await api.get("/support", { ms: 60000 });
@@ -90,14 +90,14 @@ async function boxPage(root, context) {
   async function loadClients() {
     const list = items(await api.get("/clients"));
     if (signal.aborted) return;
-    if (list.length === 0) fill(clients, nothing(t("clients.none")));
+    if (list.length === 0) fill(clients, nothing(t("programs.none")));
     else {
-      const cell = (key, value) => h("td", { "data-label": t(`clients.${key}`) }, value);
+      const cell = (key, value) => h("td", { "data-label": t(`programs.${key}`) }, value);
       fill(clients, h("div", { class: "card" }, h("table", { class: "cards" },
-        h("thead", {}, h("tr", {}, ["name", "address", "asked", "when", "lineup"].map((key) => h("th", { scope: "col" }, t(`clients.${key}`))))),
+        h("thead", {}, h("tr", {}, ["name", "address", "asked", "when", "lineup"].map((key) => h("th", { scope: "col" }, t(`programs.${key}`))))),
         h("tbody", {}, list.slice(0, 50).map((one) => h("tr", {}, h("th", { scope: "row" }, one.name, h("span", { class: "soft small-text sub" }, one.user_agent)),
           cell("address", one.address), cell("asked", has(`asked.${one.asked}`) ? t(`asked.${one.asked}`) : one.asked), cell("when", ago(one.asked_s_ago)),
-          cell("lineup", one.lineup_s_ago === null ? t("clients.lineup-not") : ago(one.lineup_s_ago))))))));
+          cell("lineup", one.lineup_s_ago === null ? t("programs.lineup-not") : ago(one.lineup_s_ago))))))));
     }
   }
 
