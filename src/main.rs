@@ -218,7 +218,7 @@ async fn run(
     let subscriptions = subscriptions::Handle::new(rooms, settings.playlist.clone(), settings.groups.clone(), guides);
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
-        name: RefCell::new(settings.name.clone()),
+        settings_name: RefCell::new(settings.name.clone()),
         device_id,
         board: board.name,
         page_port: Cell::new(None),
@@ -248,6 +248,7 @@ async fn run(
     };
     tokio::task::spawn_local(watcher.run());
     tokio::task::spawn_local(http::keep_history(Rc::clone(&app)));
+    tokio::task::spawn_local(http::follow_wishes(Rc::clone(&app)));
     let guardian = Guardian {
         engine: engine.clone(),
         store: store.clone(),
@@ -486,7 +487,7 @@ fn reload(typed: &CommandLine, started_with: &Settings, app: &http::App, logs: &
             return;
         }
     };
-    app.name.borrow_mut().clone_from(&settings.name);
+    app.settings_name.borrow_mut().clone_from(&settings.name);
     logs.set_level(settings.log_level);
     app.subscriptions.guides().set_options(guide_options(&settings));
     app.subscriptions.set_playlist(settings.playlist.clone(), settings.groups.clone());

@@ -8,6 +8,7 @@ use pure::limits::{
     NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
+use pure::model::wishes;
 use serde::Deserialize;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -336,7 +337,7 @@ const SUBNETS_LINE: &str = "subnets = [\"10.8.0.0/24\"]";
 
 fn check(file: File) -> Result<Settings, SettingsError> {
     let name = file.name.unwrap_or_else(|| "tunerd".to_owned());
-    if name.trim().is_empty() || name.chars().count() > 32 || name.chars().any(char::is_control) {
+    if !wishes::is_name(&name) {
         return Err(bad("name", &format!("{name:?}"), "1 to 32 characters", "name = \"tunerd\""));
     }
     let network = file.network;

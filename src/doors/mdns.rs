@@ -96,7 +96,7 @@ struct About {
 
 impl About {
     fn of(app: &App) -> Self {
-        Self { name: app.name.borrow().clone(), model: app.model().0 }
+        Self { name: app.name(), model: app.model().0 }
     }
 }
 

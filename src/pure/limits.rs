@@ -280,6 +280,8 @@ pub const EVENT_PERIOD_MS: u64 = 2_000;
 /// How often within one answer; then the page asks again, before its conversation is over.
 pub const EVENTS_PER_ANSWER: u32 = 25;
 const _: () = assert!(EVENT_PERIOD_MS * (EVENTS_PER_ANSWER as u64) < CONVERSATION_MS_MAX);
+/// Characters of what clients call the box.
+pub const BOX_NAME_CHARS_MAX: usize = 32;
 /// Minutes that the page's graphs show.
 pub const HISTORY_MINUTES: usize = 60;
 /// hyper's buffers of one connection.

@@ -14,6 +14,7 @@ mod listing;
 mod logos;
 mod owner;
 mod schema;
+mod wishes;
 
 use listing::Import;
 use owner::Adoption;

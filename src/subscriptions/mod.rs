@@ -11,6 +11,7 @@ mod faces;
 pub mod guides;
 mod intake;
 mod logos;
+mod wishes;
 mod xtream;
 
 pub use desk::{Error, View};
@@ -200,6 +201,7 @@ struct Shared {
     logos: logos::Logos,
     guides: guides::Handle,
     faces: faces::Faces,
+    said: wishes::Said,
 }
 
 /// The subscriptions, as others see them.
@@ -225,6 +227,7 @@ impl Handle {
             logos: logos::Logos::new(),
             guides,
             faces: faces::Faces::new(),
+            said: wishes::Said::new(),
         }))
     }
 
@@ -316,6 +319,7 @@ impl Handle {
 pub async fn run(handle: Handle) {
     // Before the first lineup: what is hidden must not be shown for a moment.
     recall_marks(&handle).await;
+    wishes::recall(&handle).await;
     faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, true) => {}
@@ -691,6 +695,7 @@ fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::S
 /// its channels for that.
 pub async fn run_stored(handle: Handle, sure: bool) {
     recall_marks(&handle).await;
+    wishes::recall(&handle).await;
     faces::recall(&handle).await;
     tokio::select! {
         () = guides::run(&handle, false) => {}

@@ -99,7 +99,7 @@ test("what a password must be is said before, and why one was refused, after", a
   await field.fill("password12345");
   assert.equal(await page.locator("[data-kept=yes]").count(), 2);
   await page.getByRole("button", { name: "Make it mine" }).click();
-  await page.getByText("this is one of the first that people try").waitFor();
+  await page.getByText("This is one of the first that people try; three or four unrelated words are good.").waitFor();
   assert.equal(await field.getAttribute("aria-invalid"), "true");
   assert.ok(await field.evaluate((element) => element === document.activeElement));
   await accessible(page, "a password refused");
@@ -147,7 +147,7 @@ test("an address that does not work says why, and the next one takes its place",
   await page.getByText("Type an address first.").waitFor();
   await address.fill("provider.example/list");
   await read.click();
-  await page.getByText("an address begins with http:// or https://").waitFor();
+  await page.getByText("An address begins with http:// or https://.").waitFor();
   await address.fill("https://provider.example/wrong.m3u");
   await read.click();
   await page.getByText("It could not be read: it answers 404.").waitFor();
@@ -187,7 +187,7 @@ test("a login, a file, another tuner and the demo channels do as well", async ()
 
   await page.getByText("Demo channels").click();
   await page.getByRole("button", { name: "Next" }).click();
-  await step(page, "Which of them do you want?");
+  await step(page, "Add it to your program");
   await clean(page);
 });
 

@@ -61,3 +61,48 @@ fn a_source_tells_how_it_is_at_a_glance() {
     assert_eq!((&shown["name"], &shown["state"], &shown["entries"]), (&json!("Mine"), &json!("ok"), &json!(1)));
     assert_eq!(shown["streams"], json!({"used": 0, "max": 2}));
 }
+
+#[test]
+fn what_the_owner_calls_the_box_is_what_clients_call_it() {
+    let daemon = Daemon::demo();
+    let name = |daemon: &Daemon| -> String {
+        let discover: Value = serde_json::from_slice(&daemon.get("/discover.json").body).unwrap();
+        discover["FriendlyName"].as_str().unwrap().to_owned()
+    };
+    let before = name(&daemon);
+    let settings = |daemon: &Daemon| -> Value { serde_json::from_slice(&daemon.get("/api/v1/settings").body).unwrap() };
+    assert_eq!(settings(&daemon), json!({"name": before, "time_zone": null}));
+    let said = daemon.call("PATCH /api/v1/settings", &json!({"name": " Attic ", "time_zone": "Europe/Berlin"}));
+    assert_eq!(said.status, 204, "{}", said.text());
+    assert_eq!(name(&daemon), "Attic");
+    for (body, field) in [
+        (json!({"name": ""}), "name"),
+        (json!({"name": "x".repeat(33)}), "name"),
+        (json!({"time_zone": "../etc/passwd"}), "time_zone"),
+        (json!({"nickname": "x"}), "body"),
+    ] {
+        assert_eq!(crate::subscriptions::refused(&daemon, "PATCH /api/v1/settings", &body), field);
+    }
+    // It outlives a start, and what the settings say comes back when it is taken back.
+    let setup = daemon.setup.clone();
+    drop(daemon);
+    let daemon = setup.start();
+    wait_until("it is recalled", SOON, || name(&daemon) == "Attic");
+    assert_eq!(settings(&daemon), json!({"name": "Attic", "time_zone": "Europe/Berlin"}));
+    assert_eq!(daemon.call("PATCH /api/v1/settings", &json!({"name": null})).status, 204);
+    assert_eq!(name(&daemon), before);
+}
+
+#[test]
+fn what_goes_to_somebody_who_helps_has_all_of_it_and_no_secret() {
+    let source = crate::kit::source::Source::document("#EXTM3U\n#EXTINF:-1,A\nhttp://127.0.0.1:9/SECRET42.ts\n");
+    let daemon = Daemon::demo();
+    crate::subscriptions::add(&daemon, &json!({"kind": "playlist", "address": source.url("/l.m3u?token=SECRET42")}));
+    let answer = daemon.get("/api/v1/support");
+    for part in ["==== status", "==== the last hour", "==== alarms", "==== clients", "==== log", "is ready as device"] {
+        assert!(answer.text().contains(part), "{part}");
+    }
+    assert!(!answer.text().contains("SECRET42"), "{}", answer.text());
+    let found: Value = serde_json::from_slice(&daemon.get("/api/v1/logs?search=IS%20READY&limit=5").body).unwrap();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
+}

@@ -4,7 +4,7 @@ use super::App;
 use super::answer::{self, Body};
 use super::live;
 use super::owner::{Answer, done, wrong};
-use super::route::{Asked, query};
+use super::route::{Asked, query, query_text};
 use super::v1::Call;
 use crate::board::vitals::Seen;
 use crate::clock;
@@ -16,7 +16,7 @@ use crate::observe::problems::{Problem, Topic};
 use crate::subscriptions::{Error, View};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
-use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX};
+use pure::limits::{CLIENTS_SHOWN, ILL_CHANNELS_MAX, LOG_ANSWER_DEFAULT, LOG_ANSWER_MAX, LOG_LINES_MAX};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup, Origin, Source};
 use pure::model::profile::Profile;
@@ -166,8 +166,24 @@ pub(super) fn log_entries(app: &App, asked: &str) -> Result<Vec<LogEntry>, Error
         Some(Ok(limit @ 1..=LOG_ANSWER_MAX)) => limit,
         Some(_) => return Err(wrong("limit", format!("a number from 1 to {LOG_ANSWER_MAX}"))),
     };
-    let found = app.logs.entries(&Wanted { level_max, channel_id, after, limit });
+    let search = query_text(asked, "search").unwrap_or_default().to_lowercase();
+    // Whoever searches means all lines that there are.
+    let looked_at = if search.is_empty() { limit } else { LOG_LINES_MAX };
+    let mut found = app.logs.entries(&Wanted { level_max, channel_id, after, limit: looked_at });
+    found.retain(|entry| search.is_empty() || entry.text.to_lowercase().contains(&search));
+    if after.is_some() {
+        found.truncate(limit);
+    } else {
+        found.drain(..found.len().saturating_sub(limit));
+    }
     Ok(found.iter().map(|entry| LogEntry::new(app, entry)).collect())
+}
+
+/// All lines, for people.
+pub(super) fn log_text(app: &App) -> String {
+    let wanted = Wanted { level_max: Level::DEBUG, channel_id: None, after: None, limit: LOG_LINES_MAX };
+    let line = |entry: &Entry| format!("{} {} {}\n", entry.at, entry.level, entry.text);
+    app.logs.entries(&wanted).iter().map(line).collect()
 }
 
 /// The same as a part of a list; `next` is the place to go on from, also when nothing follows yet.
@@ -235,8 +251,8 @@ pub(super) fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer {
             }
             if app.engine.free(SlotIndex(tuner)) { Ok(done()) } else { Err(busy()) }
         }
-        Ask::Alarms => Ok(alarms(app)),
-        Ask::Clients => Ok(clients(app)),
+        Ask::Alarms => Ok(fresh(&alarm_views(app))),
+        Ask::Clients => Ok(fresh(&client_views(app))),
         Ask::Logs => log_page(app, call.query),
         Ask::Log => log_entry(app, call.part()),
         Ask::Retry => {
@@ -256,7 +272,7 @@ pub(super) fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer {
 }
 
 #[derive(Serialize)]
-struct ClientView {
+pub(super) struct ClientView {
     address: String,
     /// Which program it probably is.
     name: &'static str,
@@ -293,9 +309,9 @@ impl ClientView {
 }
 
 /// Everybody who asked this box lately, whoever asked last first.
-fn clients(app: &App) -> Response<Body> {
+pub(super) fn client_views(app: &App) -> Vec<ClientView> {
     let now = clock::mono();
-    fresh(&app.clients.list().iter().map(|client| ClientView::new(client, now)).collect::<Vec<_>>())
+    app.clients.list().iter().map(|client| ClientView::new(client, now)).collect()
 }
 
 /// Those of them whom the page names: people who look at it know that themselves.
@@ -391,7 +407,7 @@ impl From<Seen> for BoardView {
 }
 
 #[derive(Serialize)]
-struct ProblemView {
+pub(super) struct ProblemView {
     topic: &'static str,
     level: Option<&'static str>,
     text: String,
@@ -417,8 +433,8 @@ impl From<Problem> for ProblemView {
 }
 
 /// All alarms, those that are not raised included: their `level` is null, and the rest tells of the last time.
-fn alarms(app: &App) -> Response<Body> {
-    fresh(&app.problems.alarms().into_iter().map(ProblemView::from).collect::<Vec<_>>())
+pub(super) fn alarm_views(app: &App) -> Vec<ProblemView> {
+    app.problems.alarms().into_iter().map(ProblemView::from).collect()
 }
 
 #[derive(Serialize)]
@@ -613,7 +629,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Status {
         overtaken: tuner.stats.overtaken,
     };
     Status {
-        name: app.name.borrow().clone(),
+        name: app.name(),
         version: env!("CARGO_PKG_VERSION"),
         device_id: app.device_id.to_string(),
         board: app.board.clone(),

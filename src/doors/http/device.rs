@@ -54,7 +54,7 @@ pub(super) fn discover(app: &App, asked: &Asked) -> Response<Body> {
 /// What clients call whom they ask, and its id.
 fn identity(app: &App, asked: &Asked) -> (String, DeviceId) {
     match &asked.face {
-        None => (app.name.borrow().clone(), app.device_id),
+        None => (app.name(), app.device_id),
         Some(face) => (face.terms.name.clone(), face.device_id),
     }
 }

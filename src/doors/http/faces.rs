@@ -62,7 +62,7 @@ fn list(app: &App) -> Vec<FaceView> {
     let (lineup, marks) = (app.engine.lineup(), app.subscriptions.marks());
     let own = FaceView {
         id: FaceId::BOX.0,
-        name: app.name.borrow().clone(),
+        name: app.name(),
         device_id: app.device_id.to_string(),
         tuners: app.engine.tuners_len(),
         channels: "all",

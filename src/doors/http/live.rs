@@ -24,7 +24,7 @@ fn event(status: &Status) -> Bytes {
 }
 
 #[derive(Serialize)]
-struct HistoryView {
+pub(super) struct HistoryView {
     tuners_len: usize,
     minutes: Vec<MinuteView>,
 }
@@ -40,6 +40,10 @@ struct MinuteView {
 
 /// The last hour, a point a minute.
 pub(super) fn history(app: &App) -> Response<Body> {
+    fresh(&view(app))
+}
+
+pub(super) fn view(app: &App) -> HistoryView {
     let view = |Minute { at, tuners_used, viewers, bits_per_s, ill }| MinuteView {
         at: at.to_string(),
         tuners_used,
@@ -48,7 +52,7 @@ pub(super) fn history(app: &App) -> Response<Body> {
         ill,
     };
     let minutes = app.history.minutes().into_iter().map(view).collect();
-    fresh(&HistoryView { tuners_len: app.engine.tuners_len(), minutes })
+    HistoryView { tuners_len: app.engine.tuners_len(), minutes }
 }
 
 /// Looks every minute; never ends.

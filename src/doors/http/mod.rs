@@ -18,6 +18,7 @@ mod owner;
 mod page;
 mod pages;
 mod route;
+mod settings;
 mod v1;
 
 use crate::board::vitals::Vitals;
@@ -49,6 +50,7 @@ use pure::rules::alarms::Sign;
 use pure::rules::bucket::Bucket;
 use pure::rules::replies::Replies;
 use pure::wire::hdhr::BASE_URL_V6_BYTES_MAX;
+pub use settings::follow_wishes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -62,8 +64,8 @@ use tokio::sync::{Notify, watch};
 
 /// What the answers are made of.
 pub struct App {
-    /// What clients call this box.
-    pub name: RefCell<String>,
+    /// What the settings call this box.
+    pub settings_name: RefCell<String>,
     /// Who we are.
     pub device_id: DeviceId,
     /// The board's name.
@@ -132,6 +134,11 @@ pub type Devices = heapless::Vec<Device, { FACES_MAX + 1 }>;
 pub type BaseUrl = ShortString<BASE_URL_V6_BYTES_MAX>;
 
 impl App {
+    /// What clients call this box.
+    pub fn name(&self) -> String {
+        self.subscriptions.wishes().name.unwrap_or_else(|| self.settings_name.borrow().clone())
+    }
+
     /// Whether FFmpeg is there. It may be installed, or vanish, while we run: the problem comes and goes with it.
     pub fn check_ffmpeg(&self) -> bool {
         match engine::process::find(&self.ffmpeg) {

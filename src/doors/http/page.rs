@@ -1,9 +1,14 @@
 //! The page, embedded; nothing of it comes from elsewhere.
 
 use super::answer::{self, Body};
+use super::guide::accepts_gzip;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use hyper::{Request, Response, StatusCode};
+use std::io::Write as _;
+use std::sync::OnceLock;
 
 /// A file of the page.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,16 +75,75 @@ const RELEASE: u64 = {
     hash
 };
 
+/// Each file packed, once somebody has asked for it: they are small, so packing one takes about a millisecond.
+static PACKED: [OnceLock<Option<Vec<u8>>>; ASSETS.len()] = [const { OnceLock::new() }; ASSETS.len()];
+
+fn packed(asset: &'static Asset) -> Option<&'static [u8]> {
+    let place = ASSETS.iter().position(|known| known.path == asset.path)?;
+    let pack = || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(asset.body).ok()?;
+        encoder.finish().ok()
+    };
+    PACKED[place].get_or_init(pack).as_deref()
+}
+
 /// Serves a file; a browser that has this release's already is told so.
 pub(super) fn serve(asset: &'static Asset, request: &Request<()>) -> Response<Body> {
-    let release = HeaderValue::try_from(format!("\"{RELEASE:016x}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+    let packed = if accepts_gzip(request.headers()) { packed(asset) } else { None };
+    let form = if packed.is_some() { "gz" } else { "" };
+    let release =
+        HeaderValue::try_from(format!("\"{RELEASE:016x}{form}\"")).unwrap_or(HeaderValue::from_static("\"\""));
     let mut response = if request.headers().get(IF_NONE_MATCH) == Some(&release) {
         answer::plain(StatusCode::NOT_MODIFIED, asset.content_type, "")
     } else {
-        answer::plain(StatusCode::OK, asset.content_type, Bytes::from_static(asset.body))
+        let mut whole =
+            answer::plain(StatusCode::OK, asset.content_type, Bytes::from_static(packed.unwrap_or(asset.body)));
+        if packed.is_some() {
+            whole.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        whole
     };
     let headers = response.headers_mut();
     headers.insert(ETAG, release);
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read as _;
+
+    const BYTES_MAX: usize = 100_000;
+
+    #[test]
+    fn the_whole_page_is_small_when_packed_and_the_same_when_unpacked() {
+        let mut sum = 0;
+        for path in ASSETS.iter().map(|asset| asset.path) {
+            let asset = asset(path).unwrap();
+            let packed = packed(asset).unwrap();
+            let mut body = Vec::new();
+            GzDecoder::new(packed).read_to_end(&mut body).unwrap();
+            assert!(body == asset.body, "{path}");
+            sum += packed.len();
+        }
+        assert!(sum <= BYTES_MAX, "{sum}");
+    }
+
+    #[test]
+    fn who_takes_gzip_gets_it_and_each_form_has_a_tag_of_its_own() {
+        let ask = |name: &str, value: &str| Request::builder().header(name, value).body(()).unwrap();
+        let home = asset("/").unwrap();
+        let plain = serve(home, &ask("accept", "*/*"));
+        let packed = serve(home, &ask("accept-encoding", "gzip, deflate"));
+        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
+        assert_ne!(plain.headers()[ETAG], packed.headers()[ETAG]);
+        let mut again = ask("accept-encoding", "gzip");
+        again.headers_mut().insert(IF_NONE_MATCH, packed.headers()[ETAG].clone());
+        assert_eq!(serve(home, &again).status(), StatusCode::NOT_MODIFIED);
+    }
 }

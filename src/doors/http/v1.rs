@@ -7,7 +7,7 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, api, faces, guides};
+use super::{App, api, faces, guides, settings};
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
@@ -43,6 +43,7 @@ enum Act {
     Owner(owner::Ask),
     Guides(guides::Ask),
     Faces(faces::Ask),
+    Settings(settings::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -54,7 +55,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Describe, Faces, Guides, Home, Owner};
+use Act::{Describe, Faces, Guides, Home, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -99,6 +100,10 @@ const TABLE: &[Operation] = &[
     Operation(POST, "/guides/{id}/refresh", Admin, Guides(guides::Ask::Refresh)),
     Operation(GET, "/guides/{id}/channels", Read, Guides(guides::Ask::Offered)),
     Operation(GET, "/programmes", Read, Guides(guides::Ask::Programmes)),
+    Operation(GET, "/settings", Read, Settings(settings::Ask::Show)),
+    Operation(PATCH, "/settings", Admin, Settings(settings::Ask::Edit)),
+    Operation(GET, "/update", Read, Settings(settings::Ask::Update)),
+    Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
     Operation(GET, "/faces", Read, Faces(faces::Ask::List)),
     Operation(POST, "/faces", Admin, Faces(faces::Ask::Add)),
     Operation(PATCH, "/faces/{id}", Admin, Faces(faces::Ask::Edit)),
@@ -212,6 +217,7 @@ pub(super) async fn respond(
         Home(ask) => api::respond(app, ask, &call),
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,
+        Settings(ask) => settings::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,
     };
     answer.unwrap_or_else(|error| refuse(&error))

@@ -15,3 +15,4 @@ pub mod recipe;
 pub mod source_url;
 pub mod subnet;
 pub mod subscription;
+pub mod wishes;

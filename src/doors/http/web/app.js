@@ -20,7 +20,7 @@
 import { api, onSignIn } from "./api.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
 import { status } from "./status.js";
-import { LANGUAGES, currentLanguage, rich, span, t, useLanguage } from "./texts.js";
+import { LANGUAGES, currentLanguage, rich, sentence, span, t, useLanguage } from "./texts.js";
 
 const VIEWS = {
   home: () => import("./home.js"),
@@ -61,7 +61,8 @@ export function words(problem) {
   if (problem.status === 403) return t("no.right");
   if (problem.status === 412) return t("no.changed");
   if (problem.status === 429) return t("no.often", { span: span(problem.retryAfter ?? 60) });
-  return problem.detail || problem.title || t("no.other", { status: problem.status ?? String(problem) });
+  const detail = problem.detail || problem.title;
+  return detail ? sentence(detail) : t("no.other", { status: problem.status ?? String(problem) });
 }
 
 function fail(problem) {

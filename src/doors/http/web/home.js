@@ -6,7 +6,7 @@ import { addresses, programs } from "./add.js";
 import { h, icon, morph } from "./dom.js";
 import { unfinished } from "./setup.js";
 import { bars, meter, sparkline } from "./graph.js";
-import { age, ago, bytes, clock, date, day, has, moment, number, rate, span, t } from "./texts.js";
+import { age, ago, bytes, clock, date, day, has, moment, number, rate, sentence, span, t } from "./texts.js";
 
 export const title = "home.title";
 export const bare = true;
@@ -178,7 +178,7 @@ function problemRow(context, problem) {
   const acts = { playlist: "#/sources", groups: "#/channels", lineup: "#/channels", guide: "#/guide", "guide-made": "#/guide",
     "guide-drift": "#/guide", update: "#/system", settings: "#/system", store: "#/system", ffmpeg: "#/system" };
   const target = acts[problem.topic];
-  return row(problem.level === "critical" ? "ill" : "warning", has(key) ? `${t(key)} ${problem.text}` : problem.text, notes.join(" · "),
+  return row(problem.level === "critical" ? "ill" : "warning", sentence(has(key) ? `${t(key)} ${problem.text}` : problem.text), notes.join(" · "),
     target && h("a", { class: "button small", href: target }, t("act.look")));
 }
 

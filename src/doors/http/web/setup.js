@@ -4,7 +4,7 @@
 import { addresses, programs } from "./add.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
 import { meter } from "./graph.js";
-import { ago, has, rich, span, t } from "./texts.js";
+import { ago, has, rich, sentence, span, t } from "./texts.js";
 
 export const title = "setup.title";
 export const bare = true;
@@ -34,9 +34,9 @@ export async function show(root, context) {
   const body = h("div", { class: "setup-body" });
   const at = STEPS.indexOf(step);
   fill(root, h("div", { class: "setup" },
-    h("ol", { class: "steps plain", "aria-label": t("setup.steps") }, STEPS.map((name, index) => h("li", { "data-state": index < at ? "done" : index === at ? "here" : "ahead" },
+    h("nav", { "aria-label": t("setup.steps") }, h("ol", { class: "steps plain" }, STEPS.map((name, index) => h("li", { "data-state": index < at ? "done" : index === at ? "here" : "ahead" },
       h("a", { href: `#/setup/${name}`, "aria-current": index === at ? "step" : null },
-        h("span", { class: "step-number", "aria-hidden": "true" }, index < at ? icon("check") : index + 1), h("span", {}, t(`setup.${name}`)))))),
+        h("span", { class: "step-number", "aria-hidden": "true" }, index < at ? icon("check") : index + 1), h("span", {}, t(`setup.${name}`))))))),
     h("section", { class: "card setup-card", "aria-labelledby": "step" },
       h("p", { class: "soft small-text" }, t("setup.step", { n: at + 1, all: STEPS.length })),
       h("h2", { id: "step" }, t(`setup.${step}.head`)), body)));
@@ -58,7 +58,7 @@ const foot = (context, step, ...more) => h("div", { class: "actions setup-foot" 
 /** A field with its label, a hint, and a place for what is wrong with it. */
 function field(key, attributes = {}) {
   const id = unique(key);
-  const input = h("input", { id, name: key, type: "text", autocomplete: "off", spellcheck: "false", ...attributes, "aria-describedby": `${id}-hint ${id}-wrong` });
+  const input = h("input", { id, name: key, type: "text", ...(attributes.type === "file" ? {} : { autocomplete: "off", spellcheck: "false" }), ...attributes, "aria-describedby": `${id}-hint ${id}-wrong` });
   const wrong = h("p", { class: "wrong", id: `${id}-wrong`, role: "alert" });
   const hint = has(`setup.${key}.hint`) ? t(`setup.${key}.hint`) : "";
   return {
@@ -85,7 +85,7 @@ async function submit(context, fields, button, work) {
     return await work();
   } catch (problem) {
     const one = problem.status === 422 && (fields[problem.field] ?? Object.values(fields)[0]);
-    if (one) one.fail(problem.detail || problem.title);
+    if (one) one.fail(sentence(problem.detail || problem.title));
     else context.fail(problem);
     return null;
   } finally {

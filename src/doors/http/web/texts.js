@@ -34,6 +34,12 @@ export function t(key, values = {}) {
   return find(key, values).replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
+/** What the box says, as a sentence. */
+export function sentence(text) {
+  const trimmed = text.trim();
+  return trimmed && trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?:…”"]$/.test(trimmed) ? "" : ".");
+}
+
 export const has = (key) => key in catalogue;
 
 /** The same with `**strong words**`, and values that may be elements; for `h(…)`. */
@@ -97,9 +103,9 @@ export const day = (at, { zone, time = false } = {}) => new Intl.DateTimeFormat(
   ...(time ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {}),
 }).format(at);
 
-/** "20:14" today, "Fri 20:14" this week, otherwise the day. */
+/** "20:14" today and lately, "Fri 20:14" this week, otherwise the day. */
 export function moment(at, now = new Date()) {
-  if (at.toDateString() === now.toDateString()) return clock(at);
+  if (at.toDateString() === now.toDateString() || Math.abs(now - at) < 6 * 3600e3) return clock(at);
   const isNear = Math.abs(now - at) < 6 * 86400e3;
   return isNear ? `${new Intl.DateTimeFormat(language, { weekday: "short" }).format(at)} ${clock(at)}` : day(at);
 }

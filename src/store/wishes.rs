@@ -1,0 +1,45 @@
+//! What the owner says of the box as a whole. What he does not say is as the settings have it.
+
+use super::{EditError, Handle, StoreError, schema};
+use pure::model::wishes::Wishes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+impl Handle {
+    /// All of it.
+    ///
+    /// # Errors
+    /// The database cannot be read, or is too busy.
+    pub async fn wishes(&self) -> Result<Wishes, StoreError> {
+        self.ask(|database| {
+            let wish = |key| read(&database.owner, key);
+            Ok(Wishes { name: wish("name")?, time_zone: wish("time_zone")? })
+        })
+        .await
+    }
+
+    /// Keeps it; what is none is not said any more.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn set_wishes(&self, wishes: Wishes) -> Result<(), EditError> {
+        self.ask(move |database| {
+            let transaction = database.owner.transaction()?;
+            for (key, value) in [("name", wishes.name), ("time_zone", wishes.time_zone)] {
+                match value {
+                    Some(value) => transaction
+                        .execute("INSERT OR REPLACE INTO wish (key, value) VALUES (?1, ?2)", params![key, value])?,
+                    None => transaction.execute("DELETE FROM wish WHERE key = ?1", [key])?,
+                };
+            }
+            transaction.commit()?;
+            schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn read(database: &Connection, key: &str) -> Result<Option<String>, StoreError> {
+    let mut wish = database.prepare_cached("SELECT value FROM wish WHERE key = ?1")?;
+    Ok(wish.query_row([key], |row| row.get(0)).optional()?)
+}
