@@ -122,7 +122,7 @@ export async function show(root, context) {
     fill(list, view.items.map(row));
     if (view.items.length === 0) {
       fill(list, h("li", { class: "empty" }, h("p", {}, view.search || view.group ? t("channel.none-found") : t("channel.none")),
-        !view.search && !view.group && h("a", { class: "button primary", href: "#/sources" }, t("channel.to-sources"))));
+        !view.search && !view.group && h("a", { class: "button primary", href: "#/sources" }, t("source.add"))));
     }
     if (had) list.querySelector(`li[data-id="${had[0]}"] [data-part="${had[1]}"]`)?.focus();
     const isFiltered = Boolean(view.search || view.group);
@@ -397,7 +397,7 @@ export async function show(root, context) {
     const isOwn = (value) => value !== null && value !== undefined;
     const fields = [
       field({ name: "number_from", label: t("channel.number"), value: channel.number, required: true, inputmode: "decimal" }),
-      field({ name: "name", label: t("channel.name"), value: channel.name, hint: isOwn(channel.listed_name) ? t("channel.name-own", { name: channel.listed_name }) : null, autocapitalize: "words" }),
+      field({ name: "name", label: t("setup.name"), value: channel.name, hint: isOwn(channel.listed_name) ? t("channel.name-own", { name: channel.listed_name }) : null, autocapitalize: "words" }),
       field({ name: "group", label: t("channel.group"), value: channel.group, list: listId, hint: isOwn(channel.listed_group) ? t("channel.name-own", { name: channel.listed_group }) : null }),
       field({ name: "logo", type: "url", label: t("channel.logo"), value: channel.logo, hint: t("channel.logo-hint") }),
       field({ name: "mark", type: "choice", label: t("channel.mark"), value: channel.mark, options: [["plain", t("channel.mark-plain")], ["favorite", t("channel.favorite")], ["hidden", t("channel.hidden")]] }),
@@ -412,7 +412,7 @@ export async function show(root, context) {
             const sent = name === "number_from" || name === "mark" ? value : value || null;
             await patch([channel.id], { [name]: sent });
           }
-        }, t("channel.saved", { name: channel.name }));
+        }, t("source.saved", { name: channel.name }));
         return close(true);
       },
     });
@@ -421,7 +421,7 @@ export async function show(root, context) {
     const guide = h("div", { class: "stack" });
     body.show(editing, options,
       h("div", { class: "panels" },
-        h("section", { class: "panel" }, h("h3", {}, t("channel.on-guide")), guide),
+        h("section", { class: "panel" }, h("h3", {}, t("guide.title")), guide),
         h("section", { class: "panel" }, h("h3", {}, t("channel.sources")), sources),
         h("section", { class: "panel" }, h("h3", {}, t("channel.watch")), watch(channel)),
         h("section", { class: "panel" }, h("h3", {}, t("channel.place")), place(channel, close))));
@@ -455,7 +455,7 @@ export async function show(root, context) {
     const reorder = async (from, to) => {
       const places = channel.sources.map((_, at) => at);
       places.splice(to, 0, ...places.splice(from, 1));
-      await change(context, () => patch([channel.id], { source_order: places }), t("channel.saved", { name: channel.name }));
+      await change(context, () => patch([channel.id], { source_order: places }), t("source.saved", { name: channel.name }));
       channel.sources = places.map((at) => channel.sources[at]);
       showSources(channel, target);
       target.querySelectorAll("li")[to]?.querySelector("button:not(:disabled)")?.focus();
@@ -498,22 +498,22 @@ export async function show(root, context) {
     fill(target,
       match?.chosen === "none" ? h("p", {}, t("channel.guide-none")) : has ? [
         h("p", {}, h("strong", {}, match.guide_name ?? match.guide_channel), " ", chip(t("channel.sure", { n: match.confidence }), match.confidence >= 90 ? "good" : match.confidence >= 60 ? "warn" : "ill")),
-        facts([[t("channel.why"), match.reason && t(`channel.why-${match.reason}`)], [t("channel.now"), match.now_airing ?? t("channel.now-nothing")], [t("channel.programmes"), match.programmes]]),
+        facts([[t("channel.why"), match.reason && t(`channel.why-${match.reason}`)], [t("channel.now"), match.now_airing ?? t("channel.now-nothing")], [t("guide.programmes"), match.programmes]]),
       ] : h("p", { class: "soft" }, guides.length ? t("channel.guide-unmatched") : t("channel.guide-nobody")),
       h("div", { class: "row" },
         guides.length > 0 && h("button", { type: "button", class: "small", onclick: () => pick(channel, guides, target, put) }, t("channel.guide-choose")),
-        match?.chosen !== "automatic" && match && doing(context, t("channel.guide-auto"), () => put({ chosen: "automatic" }, t("channel.saved", { name: channel.name })), { class: "small quiet" }),
-        match?.chosen !== "none" && doing(context, t("channel.guide-not"), () => put({ chosen: "none" }, t("channel.saved", { name: channel.name })), { class: "small quiet" })),
+        match?.chosen !== "automatic" && match && doing(context, t("channel.guide-auto"), () => put({ chosen: "automatic" }, t("source.saved", { name: channel.name })), { class: "small quiet" }),
+        match?.chosen !== "none" && doing(context, t("channel.guide-not"), () => put({ chosen: "none" }, t("source.saved", { name: channel.name })), { class: "small quiet" })),
       has && h("details", {}, h("summary", {}, t("channel.offset-title")), form({
         fields: [offset], submit: t("do.save"),
-        save: ({ offset_minutes: minutes }) => put({ offset_minutes: minutes }, t("channel.saved", { name: channel.name })),
+        save: ({ offset_minutes: minutes }) => put({ offset_minutes: minutes }, t("source.saved", { name: channel.name })),
       })));
   }
 
   /** Channels of a guide, with what is on there now. */
   function pick(channel, guides, target, put) {
     const found = h("ul", { class: "picks", "aria-live": "polite" });
-    const from = field({ name: "guide", type: "select", label: t("channel.guide-from"), options: guides.map((one) => [one.id, one.address]), onchange: () => look() });
+    const from = field({ name: "guide", type: "select", label: t("guide.title"), options: guides.map((one) => [one.id, one.address]), onchange: () => look() });
     const search = field({ name: "search", type: "search", label: t("channel.guide-find"), value: channel.name.split(" ")[0], oninput: later(() => look()) });
     const look = async () => {
       const guide = Number(from.read());
@@ -521,7 +521,7 @@ export async function show(root, context) {
         context.fail(error);
         return [];
       }));
-      fill(found, offered.slice(0, 50).map((one) => h("li", {}, h("button", { type: "button", class: "pick", onclick: (event) => busy(event.currentTarget, () => put({ chosen: "guide", guide, guide_channel: one.id }, t("channel.saved", { name: channel.name })), context.fail) },
+      fill(found, offered.slice(0, 50).map((one) => h("li", {}, h("button", { type: "button", class: "pick", onclick: (event) => busy(event.currentTarget, () => put({ chosen: "guide", guide, guide_channel: one.id }, t("source.saved", { name: channel.name })), context.fail) },
         h("strong", {}, one.names[0] ?? one.id), h("span", { class: "soft small-text" }, one.now_airing ?? t("channel.now-nothing"))))),
       offered.length === 0 && h("li", { class: "soft" }, t("channel.guide-not-found")));
     };

@@ -201,7 +201,7 @@ export async function show(root, context) {
     fill(served,
       answer.refused && h("p", { class: "note", "data-level": "ill" }, icon("ill"), h("span", {}, answer.refused)),
       made && h("div", { class: "card pad stats" }, [
-        [t("guide.channels"), number(made.matched) + (status.now?.channels_len ? ` / ${number(status.now.channels_len)}` : "")],
+        [t("channels.title"), number(made.matched) + (status.now?.channels_len ? ` / ${number(status.now.channels_len)}` : "")],
         [t("guide.programmes"), number(made.programmes)],
         [t("guide.fresh"), date(made.data_from) ? ago(Math.max(0, age(made.data_from))) : ago(made.age_s)],
         [t("guide.size"), bytes(made.bytes)],
@@ -212,7 +212,7 @@ export async function show(root, context) {
   }
 
   function card(guide) {
-    const left = Object.entries(guide.left_out ?? {}).filter(([, n]) => n > 0);
+    const left = Object.values(guide.left_out ?? {}).reduce((sum, n) => sum + n, 0);
     const level = guide.in_progress ? "busy" : guide.problem ? "ill" : guide.fetched_at ? "good" : "busy";
     return h("article", { class: "card pad stack", "data-level": level, "aria-label": guide.address },
       h("div", { class: "row spread" }, h("h3", { class: "grow" }, guide.address),
@@ -221,12 +221,11 @@ export async function show(root, context) {
       guide.hint && h("p", { class: "note", "data-level": "warn" }, icon("busy"), h("span", {}, guide.hint)),
       facts([
         [t("guide.named-by"), t(`guide.by-${guide.named_by}`)],
-        [t("guide.channels"), guide.channels], [t("guide.programmes"), guide.programmes],
+        [t("channels.title"), guide.channels], [t("guide.programmes"), guide.programmes],
         [t("source.loaded"), date(guide.fetched_at) ? ago(Math.max(0, age(guide.fetched_at))) : null],
-        [t("guide.offset"), guide.offset_minutes ? t("guide.offset-n", { n: (guide.offset_minutes > 0 ? "+" : "−") + Math.abs(guide.offset_minutes) }) : null],
+        [t("guide.offset"), guide.offset_minutes ? t("time.minutes", { n: (guide.offset_minutes > 0 ? "+" : "−") + Math.abs(guide.offset_minutes) }) : null],
       ]),
-      left.length > 0 && h("details", { class: "small-text" }, h("summary", {}, t("guide.left-out", { n: left.reduce((sum, [, n]) => sum + n, 0) })),
-        facts(left.map(([key, n]) => [t(`guide.left-${key.replaceAll("_", "-")}`), n]))),
+      left > 0 && h("p", { class: "soft small-text" }, t("guide.left-out", { n: left })),
       h("div", { class: "row card-do" },
         doing(context, [icon("retry"), t("source.refresh")], async () => {
           await api.post(`/guides/${guide.id}/refresh`);

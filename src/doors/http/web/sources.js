@@ -18,7 +18,7 @@ const KINDS = ["playlist", "upload", "xtream", "hdhomerun", "test"];
 /** How a source is: a level, and a few words. */
 function state(source) {
   const left = source.account?.expires_at ? -(age(source.account.expires_at) ?? -Infinity) : Infinity;
-  if (!source.enabled) return ["off", t("source.is-off")];
+  if (!source.enabled) return ["off", t("source.off")];
   if (source.in_progress) return ["busy", t("source.reading")];
   if (source.error) return ["ill", t("source.error")];
   if (left <= 0) return ["ill", t("source.is-expired")];
@@ -151,10 +151,10 @@ export async function show(root, context) {
   function fieldsOf(kind, values = {}) {
     const login = [
       field({ name: "username", label: t("source.username"), value: values.username, required: true }),
-      field({ name: "password", type: "password", label: t("source.password"), value: values.password, required: true, autocomplete: "off" })];
-    const name = field({ name: "name", label: t("source.name"), value: values.name, required: false, hint: t("source.name-hint"), autocapitalize: "words" });
+      field({ name: "password", type: "password", label: t("signin.password"), value: values.password, required: true, autocomplete: "off" })];
+    const name = field({ name: "name", label: t("setup.name"), value: values.name, required: false, hint: t("source.name-hint"), autocapitalize: "words" });
     const place = (hint, placeholder) => field({ name: "address", type: "url", inputmode: "url", label: t(`source.address-${kind}`), value: values.address, required: true, hint, placeholder });
-    if (kind === "playlist") return [place(t("source.address-hint"), "http://…/playlist.m3u"), name];
+    if (kind === "playlist") return [place(t("setup.playlist.hint"), "http://…/playlist.m3u"), name];
     if (kind === "upload") return [field({ name: "file", type: "file", label: t("source.file"), required: true, accept: ".m3u,.m3u8,audio/x-mpegurl,application/vnd.apple.mpegurl,text/plain", hint: t("source.file-hint") }), name];
     if (kind === "xtream") return [place(t("source.xtream-hint"), "http://provider.example:8080"), ...login, name];
     if (kind === "hdhomerun") return [place(t("source.hdhomerun-hint"), "http://192.168.1.20"), name];
@@ -246,7 +246,7 @@ export async function show(root, context) {
       body.show(
         h("div", { role: "status" }, h("ul", { class: "found-list" },
           source.error ? line("ill", t("test.failed"), source.error) : line("good", t("test.reached")),
-          !source.error && line(source.entries ? "good" : "ill", t("test.entries", { n: source.entries }), groups.length ? t("test.groups", { n: groups.length }) : null),
+          !source.error && line(source.entries ? "good" : "ill", t("home.channels", { n: source.entries }), groups.length ? t("setup.sum.groups", { n: groups.length }) : null),
           !source.error && source.kind !== "hdhomerun" && line(source.guides?.length ? "good" : "none", source.guides?.length ? t("test.guide") : t("test.no-guide"), source.guides?.[0]),
           account.status && line(/^active$/i.test(account.status) ? "good" : "ill", t("test.account", { status: account.status }), expires && t("test.expires", { day: day(expires) + ` ${expires.getFullYear()}` })),
           account.connections_max && line("good", t("source.at-once", { n: account.connections_max })),
@@ -279,10 +279,10 @@ export async function show(root, context) {
   function groupsIn(body, close, source, groups) {
     let isAll = !(source.ticked_only ?? groups.some((one) => !one.ticked));
     const rows = groups.map((group) => {
-      const name = group.name || t("source.group-none");
+      const name = group.name || t("setup.groups.nameless");
       const box = h("input", { type: "checkbox", checked: group.ticked, onchange: () => sum() });
       const range = h("input", { type: "number", min: 1, class: "range", value: group.number_from ?? "", inputmode: "numeric", placeholder: "–", "aria-label": t("source.range", { name }) });
-      const element = h("li", { class: "group" }, h("label", { class: "check grow" }, box, h("span", {}, name, h("span", { class: "soft small-text sub" }, t("test.entries", { n: group.entries })))), range);
+      const element = h("li", { class: "group" }, h("label", { class: "check grow" }, box, h("span", {}, name, h("span", { class: "soft small-text sub" }, t("home.channels", { n: group.entries })))), range);
       return { group, box, range, element, key: name.toLowerCase() };
     });
     const total = h("p", { class: "strong", role: "status" });
@@ -290,7 +290,7 @@ export async function show(root, context) {
     const sum = () => {
       for (const one of rows) one.box.disabled = isAll;
       const n = rows.filter((one) => isAll || one.box.checked).reduce((all, one) => all + one.group.entries, 0);
-      total.textContent = t("source.chosen", { n });
+      total.textContent = t("home.channels", { n });
       hint.hidden = n <= PLEX_CHANNELS_MAX;
       fill(hint, icon("busy"), h("span", {}, t("test.many", { most: PLEX_CHANNELS_MAX })));
     };
@@ -337,10 +337,10 @@ export async function show(root, context) {
     const refreshes = [...new Set([...REFRESHES, source.refresh_s])].sort((one, other) => one - other);
     const hasHeaders = source.headers?.length > 0;
     const first = [
-      field({ name: "name", label: t("source.name"), value: source.name, autocapitalize: "words" }),
+      field({ name: "name", label: t("setup.name"), value: source.name, autocapitalize: "words" }),
       isOwn && source.kind !== "upload" && field({ name: "address", type: "url", label: t(`source.address-${source.kind}`), value: source.address, hint: t("source.address-kept") }),
       source.kind === "xtream" && field({ name: "username", label: t("source.username"), value: source.username }),
-      source.kind === "xtream" && field({ name: "password", type: "password", label: t("source.password"), value: "", placeholder: "••••••••", hint: t("source.password-kept"), autocomplete: "off" }),
+      source.kind === "xtream" && field({ name: "password", type: "password", label: t("signin.password"), value: "", placeholder: "••••••••", hint: t("source.password-kept"), autocomplete: "off" }),
       source.kind !== "upload" && field({ name: "refresh_s", type: "select", label: t("source.refresh-every"), value: source.refresh_s, options: refreshes.map((one) => [one, span(one)]) }),
       field({ name: "streams_max", type: "number", label: t("source.streams-max"), value: source.streams_max ?? "", min: 0, max: 999, hint: source.account?.connections_max ? t("source.streams-said", { n: source.account.connections_max }) : t("source.streams-hint") }),
       field({ name: "held", type: "check", label: t("source.hold"), value: source.held, hint: t("source.hold-hint") }),
@@ -406,13 +406,13 @@ export async function show(root, context) {
         : h("p", { class: "note", "data-level": "ill" }, icon("ill"), h("span", {}, t("face.no-port"))),
       facts([
         [t("face.channels"), which], [t("face.first"), face.first],
-        [t("face.listed"), face.listed], [t("face.tuners"), face.tuners], [t("face.id"), face.device_id]]),
+        [t("face.listed"), face.listed], [t("tuners.title"), face.tuners], [t("face.id"), face.device_id]]),
       face.listed > PLEX_CHANNELS_MAX && h("p", { class: "note", "data-level": "warn" }, icon("busy"), h("span", {}, t("face.many", { most: PLEX_CHANNELS_MAX }))),
       h("div", { class: "row card-do" }, isBox
         ? h("a", { class: "button small", href: "#/system" }, t("face.rename"))
         : [h("button", { type: "button", class: "small", onclick: () => editFace(face) }, icon("edit"), t("source.edit")),
           doing(context, [icon("delete"), t("source.remove")], async () => {
-            const yes = await ask({ title: t("face.remove-title", { name: face.name }), text: t("face.remove-text"), yes: t("source.remove"), danger: true });
+            const yes = await ask({ title: t("source.remove-title", { name: face.name }), text: t("face.remove-text"), yes: t("source.remove"), danger: true });
             if (yes) await change(context, () => api.delete(`/faces/${face.id}`), t("source.removed", { name: face.name }), loadFaces);
           }, { class: "small quiet" })]));
   }
@@ -421,20 +421,20 @@ export async function show(root, context) {
     const sets = await Promise.all(sources.map((one) => api.get(`/subscriptions/${one.id}/groups`).then(items, () => [])));
     const known = [...new Set([...(face?.groups ?? []), ...sets.flat().filter((one) => one.ticked).map((one) => one.name).filter(Boolean)])].sort((one, other) => one.localeCompare(other));
     const tuners = faces.find((one) => one.id === 0)?.tuners ?? 4;
-    const which = field({ name: "channels", type: "choice", label: t("face.channels"), value: face?.channels ?? "all", options: [["all", t("face.all")], ["favorites", t("face.favorites")], ["groups", t("face.groups")]], onchange: () => {
+    const which = field({ name: "channels", type: "choice", label: t("face.channels"), value: face?.channels ?? "all", options: [["all", t("face.all")], ["favorites", t("face.favorites")], ["groups", t("setup.groups")]], onchange: () => {
       boxes.hidden = which.read() !== "groups";
     } });
     const ticks = known.map((name) => ({ name, box: h("input", { type: "checkbox", checked: face?.groups?.includes(name) }) }));
     const groupsField = { ...field({ name: "groups", type: "check", label: "" }), isChanged: () => false };
     groupsField.element.querySelector("label").hidden = true;
     groupsField.focus = () => ticks[0]?.box.focus();
-    const boxes = h("fieldset", { class: "field", hidden: which.read() !== "groups" }, h("legend", { class: "label" }, t("face.groups")),
+    const boxes = h("fieldset", { class: "field", hidden: which.read() !== "groups" }, h("legend", { class: "label" }, t("setup.groups")),
       h("ul", { class: "groups" }, ticks.map(({ name, box }) => h("li", {}, h("label", { class: "check" }, box, name)))), groupsField.element);
     const fields = [
-      field({ name: "name", label: t("face.name"), value: face?.name ?? "", required: true, hint: t("face.name-hint"), autocapitalize: "words" }),
+      field({ name: "name", label: t("setup.name"), value: face?.name ?? "", required: true, hint: t("face.name-hint"), autocapitalize: "words" }),
       which,
       field({ name: "first", type: "number", label: t("face.first"), value: face ? face.first ?? "" : PLEX_CHANNELS_MAX, min: 0, hint: t("face.first-hint") }),
-      field({ name: "tuners", type: "number", label: t("face.tuners"), value: face?.tuners ?? Math.ceil(tuners / 2), min: 1, max: tuners, required: true, hint: t("face.tuners-hint", { n: tuners }) })];
+      field({ name: "tuners", type: "number", label: t("tuners.title"), value: face?.tuners ?? Math.ceil(tuners / 2), min: 1, max: tuners, required: true, hint: t("face.tuners-hint", { n: tuners }) })];
     sheet(context, face ? t("source.edit-title", { name: face.name }) : t("face.add"), (body, close) => body.show(form({
       fields: [fields[0], which, { ...groupsField, element: boxes }, fields[2], fields[3]], submit: t("do.save"),
       save: async ({ name, channels, first, tuners: wanted }) => {

@@ -56,7 +56,7 @@ async function boxPage(root, context) {
       h("p", {}, t(`update.${how === "bundle" ? "bundle" : "package"}`)),
       command && address(context, command, t("update.command")),
       facts([
-        [t("update.model"), known?.model], [t("update.board"), known?.board], [t("update.id"), known?.device_id],
+        [t("update.model"), known?.model], [t("update.board"), known?.board], [t("face.id"), known?.device_id],
         [t("update.up"), known && span(known.uptime_s)],
         ...more.map(([key, value]) => [has(`update.${key}`) ? t(`update.${key}`) : plain(key), value])]),
       h("p", { class: "soft small-text" }, t("update.safe"))));
@@ -128,9 +128,9 @@ async function backupPage(root, context) {
       part(t("restore.title"), null, h("div", { class: "card pad stack" }, h("p", {}, t("restore.what")), form({
         fields: [field({ name: "file", type: "file", label: t("restore.file"), required: true }),
           field({ name: "password", type: "password", label: t("restore.password"), hint: t("restore.password-hint"), required: true, autocomplete: "off" })],
-        submit: t("restore.do"), kind: "danger",
+        submit: t("restore.title"), kind: "danger",
         save: async ({ file, password }) => {
-          const yes = await ask({ title: t("restore.sure"), text: t("restore.sure-text"), yes: t("restore.do"), danger: true });
+          const yes = await ask({ title: t("restore.sure"), text: t("restore.sure-text"), yes: t("restore.title"), danger: true });
           if (!yes) return;
           const answer = await api.post("/restore", undefined, { raw: file, ms: 120000, headers: { "content-type": "application/octet-stream", "x-backup-password": encodeURIComponent(password) } });
           const list = Object.entries(answer?.restored ?? {});
@@ -151,7 +151,7 @@ async function backupPage(root, context) {
     }
     fill(timeline, h("ol", { class: "card timeline" }, list.map((one, at) => h("li", { class: "row" },
       h("span", { class: "grow" }, has(`undo.what-${one.what}`) ? t(`undo.what-${one.what}`) : one.what, h("span", { class: "soft small-text sub" }, `${full(one.at)} · ${said(one.at)} · ${t("undo.revision", { n: String(one.revision) })}`)),
-      at === 0 ? chip([icon("check"), t("undo.now")], "good") : doing(context, t("undo.do"), async () => {
+      at === 0 ? chip([icon("check"), t("guide.now")], "good") : doing(context, t("undo.do"), async () => {
         const yes = await ask({ title: t("undo.sure"), text: t("undo.sure-text", { when: full(one.at) }), yes: t("undo.do") });
         if (!yes) return;
         await change(context, () => api.post(`/configurations/${one.revision}/restore`), t("undo.done"), load);
@@ -175,7 +175,7 @@ async function accessPage(root, context) {
     save: async (values) => {
       if (values.new !== values.repeated) throw { field: "repeated", detail: t("access.differs") };
       await api.put("/password", { old: values.old, new: values.new }, { quiet: true }).catch((problem) => {
-        if (problem.status === 401 || problem.status === 403) throw { field: "old", detail: t("access.wrong") };
+        if (problem.status === 401 || problem.status === 403) throw { field: "old", detail: t("signin.wrong") };
         throw problem;
       });
       context.say(t("access.changed"));
@@ -183,7 +183,7 @@ async function accessPage(root, context) {
     },
   });
   fill(root,
-    part(t("access.password"), null, h("div", { class: "card pad stack" },
+    part(t("signin.password"), null, h("div", { class: "card pad stack" },
       session?.open && h("p", { class: "note", "data-level": "warn" }, icon("busy"), h("span", {}, t("access.open"))), password)),
     part(t("token.title"), h("button", { type: "button", onclick: () => add() }, icon("add"), t("token.add")),
       h("p", { class: "soft" }, t("token.what")), list));
@@ -207,7 +207,7 @@ async function accessPage(root, context) {
 
   function add() {
     sheet(context, t("token.add"), (body, close) => body.show(form({
-      fields: [field({ name: "name", label: t("token.name"), hint: t("token.name-hint"), required: true, autocapitalize: "words" }),
+      fields: [field({ name: "name", label: t("setup.name"), hint: t("token.name-hint"), required: true, autocapitalize: "words" }),
         field({ name: "scope", type: "choice", label: t("token.scope"), value: "read", options: [["read", t("token.read"), t("token.read-hint")], ["admin", t("token.admin"), t("token.admin-hint")]] })],
       submit: t("token.make"),
       save: async (values) => {
@@ -237,7 +237,7 @@ const serviceOf = (url) => Object.keys(SERVICES).find((name) => SERVICES[name][1
 async function notificationsPage(root, context) {
   const { api, ask } = context;
   const list = h("div", { class: "grid" });
-  fill(root, part(t("notify.title"), h("button", { type: "button", class: "primary", onclick: () => edit() }, icon("add"), t("notify.add")), h("p", { class: "soft" }, t("notify.what")), list));
+  fill(root, part(t("system.notifications"), h("button", { type: "button", class: "primary", onclick: () => edit() }, icon("add"), t("notify.add")), h("p", { class: "soft" }, t("notify.what")), list));
 
   async function load() {
     const found = items(await api.get("/notifications"));
@@ -253,14 +253,14 @@ async function notificationsPage(root, context) {
         }, { class: "small" }),
         h("button", { type: "button", class: "small", onclick: () => edit(one) }, icon("edit"), t("source.edit")),
         doing(context, [icon("delete"), t("source.remove")], async () => {
-          const yes = await ask({ title: t("notify.remove-title", { name: one.name }), yes: t("source.remove"), danger: true });
+          const yes = await ask({ title: t("source.remove-title", { name: one.name }), yes: t("source.remove"), danger: true });
           if (yes) await change(context, () => api.delete(`/notifications/${one.id}`), t("source.removed", { name: one.name }), load);
         }, { class: "small quiet" })))));
   }
 
   function edit(one) {
     const service = field({ name: "service", type: "choice", label: t("notify.service"), value: one ? serviceOf(one.url) : "webhook", options: Object.keys(SERVICES).map((name) => [name, t(`notify.${name}`)]), onchange: () => draw() });
-    const url = field({ name: "url", label: t("notify.url"), value: one?.url ?? "", required: true, hint: " ", inputmode: "url" });
+    const url = field({ name: "url", label: t("copy.label"), value: one?.url ?? "", required: true, hint: " ", inputmode: "url" });
     const secret = field({ name: "password", type: "password", label: t("notify.password"), value: "", hint: t("notify.password-hint"), placeholder: one ? "••••••••" : "", autocomplete: "off" });
     const ticks = EVENTS.map((event) => ({ event, box: h("input", { type: "checkbox", checked: one ? one.events.includes(event) : !/recovered|over|available/.test(event) }) }));
     const events = { ...field({ name: "events", type: "check", label: "" }), isChanged: () => false };
@@ -273,10 +273,10 @@ async function notificationsPage(root, context) {
     };
     draw();
     const fields = [
-      field({ name: "name", label: t("notify.name"), value: one?.name ?? "", required: true, autocapitalize: "words" }), service, url, secret,
+      field({ name: "name", label: t("setup.name"), value: one?.name ?? "", required: true, autocapitalize: "words" }), service, url, secret,
       { ...events, element: h("fieldset", { class: "field" }, h("legend", { class: "label" }, t("notify.events")),
         h("ul", { class: "ticks" }, ticks.map(({ event, box }) => h("li", {}, h("label", { class: "check" }, box, t(`event.${event}`))))), events.element) },
-      field({ name: "enabled", type: "check", label: t("notify.enabled"), value: one?.enabled ?? true })];
+      field({ name: "enabled", type: "check", label: t("source.enabled"), value: one?.enabled ?? true })];
     sheet(context, one ? t("source.edit-title", { name: one.name }) : t("notify.add"), (body, close) => body.show(form({
       fields, submit: t("do.save"),
       save: async (values, changed) => {
@@ -300,7 +300,7 @@ async function doctorPage(root, context) {
   const result = h("div", { class: "stack" });
   const button = h("button", { type: "button", class: "primary" }, t("doctor.do"));
   const summary = h("p", { class: "strong", role: "status" });
-  fill(root, part(t("doctor.title"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary)), result));
+  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary)), result));
   let isRunning = false;
   button.onclick = () => busy(button, async () => {
     await api.post("/doctor").catch((problem) => {
@@ -327,7 +327,7 @@ async function doctorPage(root, context) {
     fill(result, clients.map(([client, list]) => {
       const fails = list.filter((check) => check.outcome === "fail").length;
       return h("section", { class: "card", "aria-label": client },
-        h("div", { class: "row spread pad" }, h("h3", {}, client), chip([icon(fails ? "ill" : "good"), fails ? t("doctor.fails", { n: fails }) : t("doctor.good")], fails ? "ill" : "good")),
+        h("div", { class: "row spread pad" }, h("h3", {}, client), chip([icon(fails ? "ill" : "good"), fails ? t("doctor.fails", { n: fails }) : t("source.good")], fails ? "ill" : "good")),
         h("ul", { class: "checks" }, list.map((check) => h("li", { class: "check-line", "data-level": { pass: "good", fail: "ill" }[check.outcome] ?? "off" },
           icon({ pass: "check", fail: "ill" }[check.outcome] ?? "stop", t(`doctor.${check.outcome}`)),
           h("span", { class: "grow" }, check.name, check.detail && h("span", { class: "soft small-text sub" }, check.detail),
@@ -351,9 +351,9 @@ async function logPage(root, context) {
   const channel = field({ name: "channel", label: t("log.channel"), value: query.get("channel") ?? "", placeholder: "5.1", inputmode: "decimal", oninput: later(() => load().catch(failing)) });
   const search = field({ name: "search", type: "search", label: t("log.search"), value: query.get("search") ?? "", oninput: later(() => load().catch(context.fail)) });
   const follow = h("input", { type: "checkbox", checked: true });
-  const list = h("ol", { class: "log", "aria-label": t("log.title"), tabindex: "0" });
+  const list = h("ol", { class: "log", "aria-label": t("system.log"), tabindex: "0" });
   const count = h("p", { class: "soft small-text", role: "status" });
-  fill(root, part(t("log.title"), doing(context, t("log.keep"), async () => keep(`tunerd-${today()}.log`, new Blob([lines.map((one) => `${one.at} ${one.level} ${one.text}\n`).join("")])), { class: "small" }),
+  fill(root, part(t("system.log"), doing(context, t("log.keep"), async () => keep(`tunerd-${today()}.log`, new Blob([lines.map((one) => `${one.at} ${one.level} ${one.text}\n`).join("")])), { class: "small" }),
     h("div", { class: "card" }, h("div", { class: "tools log-tools pad", role: "search" }, level.element, channel.element, search.element),
       h("div", { class: "tools-line" }, h("label", { class: "check" }, follow, h("span", {}, t("log.follow"))), count), list)));
 
