@@ -209,7 +209,7 @@ const PLACES = {
     Object.assign(one(of(mock).subscriptions, parts[0]), { entries: 2, loaded_at: at(0) });
     return { entries: 2 };
   },
-  "GET /subscriptions/{id}/groups": ({ mock, parts }) => (parts[0] === "1" ? of(mock).groups : [{ name: "General", entries: 32, ticked: true, number_from: null }, { name: "News", entries: 8, ticked: true, number_from: null }]),
+  "GET /subscriptions/{id}/groups": ({ mock, parts }) => (parts[0] === "1" ? of(mock).groups : [{ name: "General", entries: 32, ticked: false, number_from: null }, { name: "News", entries: 8, ticked: false, number_from: null }]),
   "PUT /subscriptions/{id}/groups": ({ mock, body, parts }) => {
     const box = begin(mock);
     if (parts[0] === "1") for (const item of box.groups) item.ticked = body.groups === null || body.groups.includes(item.name);

@@ -540,7 +540,7 @@ export async function show(root, context) {
       Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/groups`).then(items, () => []))),
     ]);
     if (signal.aborted) return;
-    const names = groupSets.flat().filter((group) => group.ticked !== false).map((group) => group.name).filter(Boolean);
+    const names = groupSets.flatMap((set, at) => set.filter((group) => group.ticked || !view.sources[at].ticked_only).map((group) => group.name)).filter(Boolean);
     view.groups = [...new Set(names)].sort((one, other) => one.localeCompare(other));
     const known = view.group && !view.groups.includes(view.group) ? [view.group] : [];
     fill(groups, h("option", { value: "" }, t("channel.group-all")), [...known, ...view.groups].map((group) => h("option", { value: group }, group)));

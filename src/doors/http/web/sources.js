@@ -33,6 +33,7 @@ export async function show(root, context) {
   const { api, ask, signal, head } = context;
   let sources = [];
   let faces = [];
+  let loadedAt = 0;
   const list = h("div", { class: "grid wide-cards" });
   const further = h("div", { class: "grid" });
   const facesPart = part(t("face.title"), h("button", { type: "button", onclick: () => editFace() }, icon("add"), t("face.add")),
@@ -46,6 +47,7 @@ export async function show(root, context) {
   async function load() {
     const found = items(await api.get("/subscriptions"));
     if (signal.aborted) return;
+    loadedAt = Date.now();
     sources = found;
     draw();
   }
@@ -280,7 +282,7 @@ export async function show(root, context) {
     let isAll = !(source.ticked_only ?? groups.some((one) => !one.ticked));
     const rows = groups.map((group) => {
       const name = group.name || t("setup.groups.nameless");
-      const box = h("input", { type: "checkbox", checked: group.ticked, onchange: () => sum() });
+      const box = h("input", { type: "checkbox", checked: isAll || group.ticked, onchange: () => sum() });
       const range = h("input", { type: "number", min: 1, class: "range", value: group.number_from ?? "", inputmode: "numeric", placeholder: "–", "aria-label": t("source.range", { name }) });
       const element = h("li", { class: "group" }, h("label", { class: "check grow" }, box, h("span", {}, name, h("span", { class: "soft small-text sub" }, t("home.channels", { n: group.entries })))), range);
       return { group, box, range, element, key: name.toLowerCase() };
@@ -419,7 +421,8 @@ export async function show(root, context) {
 
   async function editFace(face) {
     const sets = await Promise.all(sources.map((one) => api.get(`/subscriptions/${one.id}/groups`).then(items, () => [])));
-    const known = [...new Set([...(face?.groups ?? []), ...sets.flat().filter((one) => one.ticked).map((one) => one.name).filter(Boolean)])].sort((one, other) => one.localeCompare(other));
+    const wanted = sets.flatMap((set, at) => set.filter((one) => one.ticked || !sources[at].ticked_only).map((one) => one.name));
+    const known = [...new Set([...(face?.groups ?? []), ...wanted.filter(Boolean)])].sort((one, other) => one.localeCompare(other));
     const tuners = faces.find((one) => one.id === 0)?.tuners ?? 4;
     const which = field({ name: "channels", type: "choice", label: t("face.channels"), value: face?.channels ?? "all", options: [["all", t("face.all")], ["favorites", t("face.favorites")], ["groups", t("setup.groups")]], onchange: () => {
       boxes.hidden = which.read() !== "groups";
@@ -453,5 +456,7 @@ export async function show(root, context) {
   if (context.rest[0] === "add") add();
   const chosen = sources.find((one) => String(one.id) === context.rest[0]);
   if (chosen) edit(chosen);
-  return again(load, () => (sources.some((one) => one.in_progress) ? BUSY_MS : IDLE_MS));
+  return again(async () => {
+    if (sources.some((one) => one.in_progress) || Date.now() - loadedAt > IDLE_MS) await load();
+  }, () => BUSY_MS);
 }
