@@ -586,7 +586,8 @@ async fn adopt(handle: &Handle, id: SubscriptionId) -> u32 {
             Topic::Groups,
             format!(
                 "New channels of {name} are not offered: that would make {wanted} channels, and this box offers at most \
-                 {CHANNELS_MAX}. Tick fewer of its groups on the page, below Sources."
+                 {CHANNELS_MAX}. Tick fewer of its groups on the page, below Sources, or choose them with \
+                 groups = [\"…\"] below [lineup] in the settings."
             ),
         ),
     }
