@@ -180,7 +180,7 @@ test("a login, a file, another tuner and the demo channels do as well", async ()
   assert.deepEqual(mock.asked.slice(-2).map(({ method, path }) => `${method} ${path}`), ["POST /subscriptions", "PUT /subscriptions/2/playlist"]);
   assert.equal(mock.asked.at(-1).body, "#EXTM3U\n");
 
-  mock.neighbours = [{ name: "HDHomeRun FLEX", address: "http://192.168.1.9" }];
+  mock.neighbours = [{ device_id: "10A4B2C6", address: "http://192.168.1.9" }];
   await page.goto(`${mock.url}/#/setup/channels`);
   await page.getByText("1 found in this home").click();
   assert.equal(await page.getByLabel("Address of the tuner").inputValue(), "http://192.168.1.9");

@@ -263,6 +263,16 @@ export default {
   "board.clock.bad": "noch nicht gestellt",
   "board.link": "Netzwerk",
   "board.link.mbit": "{n} Mbit/s",
+  "encoder.title": "Kleinere Bilder",
+  "encoder.promised": "Programme dürfen kleinere Bilder verlangen: die Box ist schnell genug und sagt das auch.",
+  "encoder.not": "Die Box verspricht Programmen keine kleineren Bilder.",
+  "encoder.speed": "{speed}-mal so schnell wie nötig bei 720 Zeilen.",
+  "encoder.busy": { one: "Macht gerade {n} Bild.", other: "Macht gerade {n} Bilder." },
+  "encoder.untried": "wurde noch nicht versucht.",
+  "encoder.fails": "geht nicht.",
+  "encoder.rests": "fiel aus und ruht noch {span}.",
+  "encoder.try": "Die Encoder noch einmal versuchen",
+  "encoder.said": "Die Encoder werden versucht, sobald niemand die Box braucht.",
 
   // ---- Adding the box to programs
   "plex.title": "Plex",

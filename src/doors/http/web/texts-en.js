@@ -264,6 +264,16 @@ export default {
   "board.clock.bad": "not set yet",
   "board.link": "Network",
   "board.link.mbit": "{n} Mbit/s",
+  "encoder.title": "Smaller pictures",
+  "encoder.promised": "Programs may ask for smaller pictures: the box is fast enough, and says so.",
+  "encoder.not": "The box promises no smaller pictures to programs.",
+  "encoder.speed": "{speed} times the speed of 720 lines.",
+  "encoder.busy": { one: "Makes {n} picture now.", other: "Makes {n} pictures now." },
+  "encoder.untried": "was not tried yet.",
+  "encoder.fails": "does not work.",
+  "encoder.rests": "failed and rests for {span}.",
+  "encoder.try": "Try the encoders again",
+  "encoder.said": "The encoders are tried as soon as nobody needs the box.",
 
   // ---- Adding the box to programs
   "plex.title": "Plex",
