@@ -110,7 +110,7 @@ test("what a password must be is said before, and why one was refused, after", a
 });
 
 test("whoever comes too late is told what to do", async () => {
-  mock.session.claim_left_s = 0;
+  mock.session.claim_left_s = null;
   const page = await visit(browser, mock.url);
   await page.getByText("It was not claimed in time").waitFor();
   assert.equal(await page.locator("input[type=password]").count(), 0);

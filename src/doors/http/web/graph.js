@@ -7,7 +7,8 @@ const round = (value) => Math.round(value * 100) / 100;
 /** A line of the last values, without axes: is it steady? `label` says so in words. What is not known is null, at the left. */
 export function sparkline(values, label) {
   const [width, height] = [120, 28];
-  const most = Math.max(...values, 1);
+  // What does not change is no line along the edge.
+  const most = Math.max(...values, 1) * 1.2;
   const step = width / Math.max(values.length - 1, 1);
   const points = values.map((value, at) => [value, round(at * step), round(height - 2 - (value / most) * (height - 4))])
     .filter(([value]) => value !== null).map(([, x, y]) => `${x} ${y}`);

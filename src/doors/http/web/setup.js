@@ -98,7 +98,7 @@ async function submit(context, fields, button, work) {
 
 function claim(root, context) {
   const left = context.session.claim_left_s;
-  if (left === 0) {
+  if (!left) {
     fill(root, h("div", { class: "gate card" }, h("img", { src: "icon.svg", width: 56, height: 56, alt: "" }), h("h2", {}, t("claim.late")), h("p", {}, t("claim.late.how"))));
     return;
   }
@@ -134,7 +134,7 @@ function claim(root, context) {
       location.hash = "#/setup/name";
       await context.begin();
     } }, user, password.element, rules, look, h("div", { class: "actions" }, button)),
-    left > 0 && h("p", { class: "soft small-text" }, t("claim.left", { span: span(left) }))));
+    h("p", { class: "soft small-text" }, t("claim.left", { span: span(left) }))));
   password.element.querySelector(".hint").remove();
   draw();
 }

@@ -179,7 +179,7 @@ export default {
   "hour.used.at": { one: "{clock}: {n} Tuner", other: "{clock}: {n} Tuner" },
   "hour.used.words": "Belegte Tuner in der letzten Stunde: höchstens {peak} von {all}, jetzt {n}",
   "hour.peak": "höchstens {n} von {all}",
-  "hour.flow": "Datenrate aller Sender",
+  "hour.flow": "Datenrate",
   "hour.flow.most": "höchstens {rate}",
   "hour.flow.words": "Datenrate aller Sender in der letzten Stunde: höchstens {rate}, jetzt {now}",
   "hour.ill": "Sender mit Störung",

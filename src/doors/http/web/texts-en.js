@@ -180,7 +180,7 @@ export default {
   "hour.used.at": { one: "{clock}: {n} tuner", other: "{clock}: {n} tuners" },
   "hour.used.words": "Tuners in use during the last hour: at most {peak} of {all}, now {n}",
   "hour.peak": "at most {n} of {all}",
-  "hour.flow": "Rate of all channels",
+  "hour.flow": "Rate",
   "hour.flow.most": "at most {rate}",
   "hour.flow.words": "Rate of all channels during the last hour: at most {rate}, now {now}",
   "hour.ill": "Channels in trouble",
