@@ -4,8 +4,9 @@
 
 import { addresses, programs } from "./add.js";
 import { h, icon, morph } from "./dom.js";
-import { unfinished } from "./setup.js";
 import { bars, meter, sparkline } from "./graph.js";
+import { unfinished } from "./setup.js";
+import { urgent } from "./status.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, sentence, span, t } from "./texts.js";
 
 export const title = "home.title";
@@ -74,7 +75,7 @@ function view(context, slow) {
 const isFree = (tuner) => tuner.state === "free";
 
 function levelOf(now, soon) {
-  if (now.level === "ill") return "ill";
+  if (now.level === "ill" || urgent(now) > 0) return "ill";
   return now.level === "busy" || soon.length > 0 ? "busy" : "good";
 }
 
@@ -82,7 +83,7 @@ function hero(now, soon) {
   const problems = now.problems ?? [];
   const all = (now.tuners ?? []).length;
   const free = (now.tuners ?? []).filter(isFree).length;
-  const critical = problems.filter(({ level }) => level === "critical").length;
+  const critical = urgent(now);
   const ill = now.channels_ill_len ?? 0;
   const level = levelOf(now, soon);
   let sentence = t("home.good");
