@@ -11,7 +11,7 @@
 //!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
-//!    │    update     │  takes bundles in, and has their signature verified
+//!    │ update access │  takes bundles in, and has their signature verified · passwords, sessions, tokens
 //!    ├───────────────┤
 //!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
 //!    ├───────────────┤
@@ -68,6 +68,8 @@
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
+//! | claim | give a box without a password its first one; for half an hour after its start |
+//! | scope | what somebody may: none, look, or change everything |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!
@@ -121,6 +123,11 @@
 //! on, [`update`] pours me into a file, and a child of the engine's, with a permit from the gate, verifies who has signed
 //! me. Whatever comes of it, the file goes with me.
 //!
+//! **I am `PUT /api/v1/password`.** `doors::http::access` looks whether I call the box by a name of its own, whether a page
+//! of somebody else sent me, and what my cookie or token is good for; so it judges whatever no device is asked. Then
+//! [`access`] has the old password hashed on a thread of its own, if `pure::rules::access` says that it was not guessed too
+//! often, compares digests, keeps the new hash in the store, and ends all sessions.
+//!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
@@ -157,6 +164,7 @@
 //! `engine/tend.rs` · `engine/pull.rs` · `engine/relay.rs` · `fetch/mod.rs` · `doors/http/mod.rs`, `route.rs`, `media.rs` ·
 //! `store/mod.rs` · `tests/it/play.rs`.
 
+pub mod access;
 pub mod board;
 pub mod clock;
 pub mod doors;

@@ -28,7 +28,7 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{board, clock, engine, ladder, store, subscriptions, update};
+use tunerd::{access, board, clock, engine, ladder, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     match settings::load(&typed) {
         Ok(settings) if typed.check => check(&settings),
         Ok(settings) if typed.escalate => escalate(&settings),
+        Ok(settings) if typed.forget_password => forget_password(&settings),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -103,6 +104,19 @@ fn say(text: &str) -> ExitCode {
 fn complain(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "tunerd: {text}").unwrap_or_default();
+}
+
+/// `--forget-password`: whoever may write our state need not know it.
+fn forget_password(settings: &Settings) -> ExitCode {
+    match store::access::forget(&settings.state_dir) {
+        Ok(()) => {
+            say("Password and tokens are forgotten. Restart tunerd (systemctl restart tunerd), and open its page.\n")
+        }
+        Err(error) => {
+            complain(&format!("the password was not forgotten: {error}"));
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
 }
 
 /// `--check`: what a start would find, without starting.
@@ -216,10 +230,20 @@ async fn run(
     };
     let guides = subscriptions::guides::Handle::new(guide_options(settings));
     let subscriptions = subscriptions::Handle::new(rooms, settings.playlist.clone(), settings.groups.clone(), guides);
+    let access = match access::open(store.clone(), settings.access_open).await {
+        Ok(access) => access,
+        Err(error) => {
+            tracing::error!(%error, "no thread for passwords; is the box out of memory?");
+            return ExitCode::from(EXIT_SOFTWARE);
+        }
+    };
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         settings_name: RefCell::new(settings.name.clone()),
         device_id,
+        access,
+        names: settings.access_names.clone(),
+        mdns_host: RefCell::new(mdns::NAME.to_owned()),
         board: board.name,
         page_port: Cell::new(None),
         stream_port: Cell::new(None),

@@ -4,14 +4,15 @@
 //! allowed, and the line to write. `tools/tunerd.toml.example` documents every key.
 
 use pure::limits::{
-    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX, MULTICAST_TTL_MAX,
-    NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
+    ACCESS_NAMES_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX,
+    MULTICAST_TTL_MAX, NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT,
+    UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use pure::model::wishes;
 use serde::Deserialize;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use tracing::Level;
 
@@ -85,11 +86,16 @@ pub struct Settings {
     pub keyring: PathBuf,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
     pub reboot: Option<bool>,
+    /// Whether everybody near may manage the box, without a password.
+    pub access_open: bool,
+    /// Names by which the box may be asked besides its own, in small letters.
+    pub access_names: Vec<String>,
     /// Most verbose level that is logged.
     pub log_level: Level,
 }
 
 /// What was typed on the command line.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `--config FILE`
@@ -104,6 +110,8 @@ pub struct CommandLine {
     pub safe_mode: bool,
     /// `--escalate`
     pub escalate: bool,
+    /// `--forget-password`
+    pub forget_password: bool,
 }
 
 /// What the command line asks for.
@@ -137,6 +145,7 @@ Usage: tunerd [OPTION]...
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
   --state DIR              where to keep state (default: /var/lib/tunerd)
   --check                  check settings, state directory and FFmpeg, and end
+  --forget-password        forget the owner's password and all tokens; the next start lets a new one be set
   --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
   --version                print the version and end
@@ -161,6 +170,7 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("check") => typed.check = true,
             Long("safe-mode") => typed.safe_mode = true,
             Long("escalate") => typed.escalate = true,
+            Long("forget-password") => typed.forget_password = true,
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {
@@ -231,6 +241,7 @@ struct File {
     health: HealthTable,
     update: UpdateTable,
     ladder: LadderTable,
+    access: AccessTable,
     log: LogTable,
 }
 
@@ -308,6 +319,13 @@ struct UpdateTable {
 #[serde(deny_unknown_fields, default)]
 struct LadderTable {
     reboot: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AccessTable {
+    open: Option<bool>,
+    names: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -447,6 +465,8 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
         keyring,
         reboot: file.ladder.reboot,
+        access_open: file.access.open.unwrap_or(false),
+        access_names: check_names(file.access.names.unwrap_or_default())?,
         log_level,
     })
 }
@@ -511,6 +531,29 @@ fn check_groups(groups: Option<Vec<String>>) -> Result<Option<Vec<String>>, Sett
         Some(wrong) => Err(bad("lineup.groups", &format!("{wrong:?}"), "names of the playlist's groups", line)),
         None => Ok(Some(groups)),
     }
+}
+
+/// Names of hosts and addresses, without a port: they are compared with what a browser calls the box.
+fn check_names(names: Vec<String>) -> Result<Vec<String>, SettingsError> {
+    let line = "names = [\"tv.example\", \"192.0.2.1\"]";
+    if names.len() > ACCESS_NAMES_MAX {
+        let allowed = format!("up to {ACCESS_NAMES_MAX} of them");
+        return Err(bad("access.names", &format!("a list of {}", names.len()), &allowed, line));
+    }
+    let check = |name: String| {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(address.to_canonical().to_string());
+        }
+        let is_part = |part: &str| {
+            (1..=63).contains(&part.len())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        if name.len() <= 253 && name.split('.').all(is_part) {
+            return Ok(name.to_ascii_lowercase());
+        }
+        Err(bad("access.names", &format!("{name:?}"), "names of hosts, or addresses, without a port", line))
+    };
+    names.into_iter().map(check).collect()
 }
 
 /// A playlist is a file, or an address that starts with `http://` or `https://`.
@@ -603,6 +646,8 @@ mod tests {
             ("[update]\nupload_mib_max = 0", &["update.upload_mib_max is 0", "1 to 2048", "upload_mib_max = 1"]),
             ("[update]\nhdhomerun_upload = \"yes\"", &["line 2", "invalid type", "boolean"]),
             ("[update]\nkeyring = \"key.pem\"", &["update.keyring is \"key.pem\"", "absolute", "keyring.pem"]),
+            ("[access]\nnames = [\"tv.example:80\"]", &["access.names", "tv.example:80", "without a port"]),
+            ("[access]\nnames = [\"http://tv.example\"]", &["access.names", "without a port"]),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

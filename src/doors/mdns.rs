@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 
 const SERVICE: &str = "_http._tcp.local.";
 const HOST: &str = "tunerd.local.";
+/// The same as people write it.
+pub const NAME: &str = "tunerd.local";
 /// How often it looks at the interfaces by itself, in seconds; it is told when they change.
 const LOOK_S: u32 = 60;
 /// The same for a moment, when they have changed.
@@ -144,7 +146,7 @@ impl Thread {
             let checked = tokio::select! {
                 event = self.events.recv_async() => match event {
                     Ok(event) => {
-                        tell(event);
+                        tell(app, event);
                         Ok(())
                     }
                     Err(_) => Err("the thread of mDNS is gone".to_owned()),
@@ -203,13 +205,15 @@ async fn within<T>(ms: u64, what: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(Duration::from_millis(ms), what).await.ok()
 }
 
-fn tell(event: DaemonEvent) {
+fn tell(app: &App, event: DaemonEvent) {
     match event {
-        DaemonEvent::NameChange(change) => tracing::info!(
-            "another box in this network is called {} already, so this one is {}",
-            change.original.trim_end_matches('.'),
-            change.new_name.trim_end_matches('.')
-        ),
+        DaemonEvent::NameChange(change) => {
+            let (original, new) = (change.original.trim_end_matches('.'), change.new_name.trim_end_matches('.'));
+            tracing::info!("another box in this network is called {original} already, so this one is {new}");
+            if original == NAME {
+                new.clone_into(&mut app.mdns_host.borrow_mut());
+            }
+        }
         DaemonEvent::Error(error) => tracing::debug!(%error, "mDNS"),
         _ => {}
     }

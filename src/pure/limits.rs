@@ -815,6 +815,47 @@ pub const SCANS_PERIOD_MS: u64 = 10_000;
 /// Clients that the page names; the API has all.
 pub const CLIENTS_SHOWN: usize = 8;
 
+// ---- Access -----------------------------------------------------------------------------------------------------
+
+/// How long a box without a password may be given one, after its start or a press of its button (S01).
+pub const CLAIM_MS: u64 = 1_800_000;
+/// A session ends when its owner was not seen for this long (S02).
+pub const SESSION_IDLE_MS: u64 = 1_800_000;
+/// And after this time whatever he does.
+pub const SESSION_MS_MAX: u64 = 43_200_000;
+/// Browsers that are signed in at once: those of a household.
+pub const SESSIONS_MAX: usize = 16;
+/// Guesses of a password that one address has before it must pause (S03).
+pub const GUESSES_FREE: u32 = 5;
+/// The first pause; each is twice as long as the one before.
+pub const GUESS_PAUSE_MS_MIN: u64 = 60_000;
+/// The longest.
+pub const GUESS_PAUSE_MS_MAX: u64 = 900_000;
+/// After this time without a guess an address starts over.
+pub const GUESS_FORGET_MS: u64 = 3_600_000;
+/// Guesses of all addresses together in any [`GUESS_WINDOW_MS`].
+pub const GUESSES_MAX: usize = 30;
+/// See [`GUESSES_MAX`].
+pub const GUESS_WINDOW_MS: u64 = 60_000;
+/// Addresses whose guesses are remembered: more than can guess within two minutes.
+pub const GUESSERS_MAX: usize = 64;
+/// Passwords that wait for being hashed: one takes the memory below and some hundred milliseconds.
+pub const PASSWORD_INBOX: usize = 4;
+/// What hashing one password takes: Argon2id with 19 MiB and two passes (S01; OWASP's first choice for small memory).
+pub const PASSWORD_MEMORY_KIB: u32 = 19 * 1_024;
+/// See [`PASSWORD_MEMORY_KIB`].
+pub const PASSWORD_PASSES: u32 = 2;
+/// What a password may come in, when anybody near can send it.
+pub const PASSWORD_BODY_BYTES_MAX: usize = 4_096;
+/// Tokens for programs.
+pub const TOKENS_MAX: u32 = 32;
+/// Characters of a token's name.
+pub const TOKEN_NAME_CHARS_MAX: usize = 64;
+/// A token's last use is written down when the one that is written is older than this: the card must not wear out.
+pub const TOKEN_USED_S: i64 = 86_400;
+/// Further names by which the box may be asked.
+pub const ACCESS_NAMES_MAX: usize = 16;
+
 // ---- Inboxes ----------------------------------------------------------------------------------------------------
 
 /// Questions waiting for the supervisor: one for each viewer, and as many again from people.
@@ -845,6 +886,7 @@ const _: () = assert!(DAEMON_BYTES_DEFAULT <= 48 * MIB, "a tenth of a 512 MB boa
 
 const _: () =
     assert!(READ_BYTES_MAX * 4 <= RING_MIB_MIN * 1024 * 1024, "a read must leave most of the ring to viewers");
+const _: () = assert!(GUESS_FORGET_MS > GUESS_PAUSE_MS_MAX, "no pause ends by being forgotten");
 const _: () = assert!(RING_MIB_MIN <= RING_MIB_DEFAULT && RING_MIB_DEFAULT <= RING_MIB_MAX, "the default is in range");
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX && SLOTS_MAX <= u8::MAX as usize, "a slot index is one byte");
 const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX, "the default is in range");

@@ -6,6 +6,7 @@
 //! at each start and whenever channels changed, takes its place. The providers' ([`listing`]) can be fetched again: it
 //! has no copy, and one that is damaged is begun anew.
 
+pub mod access;
 mod edits;
 mod faces;
 pub mod guide;

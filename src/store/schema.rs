@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -147,6 +147,7 @@ const STEPS: [&str; 9] = [
     -- What the owner says of the box as a whole, in place of the settings.
     CREATE TABLE wish (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ",
+    super::access::STEP,
 ];
 
 /// The oldest schema whose release can still read what this release writes. It is written into the file, so that a
@@ -169,6 +170,17 @@ pub(super) fn open(folder: &Path) -> Result<(Database, Option<String>), StoreErr
         None => listings_in_memory(&owner)?,
     };
     Ok((Database { owner, listings, folder: folder.to_owned(), import: None, adoption: None }, problem))
+}
+
+/// Opens the owner's database alone, while nobody else does, to change what a person in front of the box wants changed.
+pub(super) fn open_offline(folder: &Path) -> Result<Connection, StoreError> {
+    let path = folder.join(FILE);
+    if !path.is_file() {
+        return Err(StoreError(format!("there is no {}", path.display())));
+    }
+    open_file(&path).map_err(|damage| match damage {
+        Damage::Broken(text) | Damage::Newer(text) | Damage::Unusable(text) => StoreError(text),
+    })
 }
 
 /// Opens the listings twice: to be written, and attached to the owner's database, to be read.

@@ -297,7 +297,7 @@ fn home_assistant_asks_all_documents_and_help() {
     // Its button: nobody in the house may start the box anew unless the owner says so.
     let (tag, said) = ask(&mut control, &set("/sys/restart", "self"));
     assert!(tag == 5 && said.starts_with("ERROR: "), "{said}");
-    let scan = "POST /lineup.post?scan=start HTTP/1.1\r\nHost: x\r\nUser-Agent: HomeAssistant/2026.1.0\r\n\r\n";
+    let scan = "POST /lineup.post?scan=start HTTP/1.1\r\nHost: localhost\r\nUser-Agent: HomeAssistant/2026.1.0\r\n\r\n";
     assert_eq!(http::ask(daemon.address(), 8080, scan).status, 200);
     assert_seen(&daemon, "Home Assistant");
 }
@@ -352,7 +352,7 @@ fn plex_polls_and_never_sees_an_empty_or_partial_lineup() {
         assert_eq!(poll(), None, "nothing is known yet");
     }
     let post = |query: &str| {
-        let request = format!("POST /lineup.post?{query} HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n");
+        let request = format!("POST /lineup.post?{query} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\n\r\n");
         let answer = http::ask(daemon.address(), 8080, &request);
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{query}");
     };

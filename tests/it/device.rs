@@ -120,8 +120,9 @@ fn what_does_not_exist_and_what_may_not_be_done_is_said() {
         assert_eq!(daemon.get(target).status, 404, "{target}");
     }
     let address = daemon.address();
-    let ask =
-        |line: &str| http::ask(address, 8080, &format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    let ask = |line: &str| {
+        http::ask(address, 8080, &format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    };
     let post = ask("POST /discover.json");
     assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
     let get = ask("GET /lineup.post?scan=start");
@@ -129,8 +130,7 @@ fn what_does_not_exist_and_what_may_not_be_done_is_said() {
     assert_eq!(ask("POST /lineup.post").status, 400);
     let scan = ask("POST /lineup.post?scan=start&source=Cable");
     assert_eq!((scan.status, scan.body.len()), (200, 0));
-    let foreign =
-        "POST /lineup.post?scan=start HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+    let foreign = "POST /lineup.post?scan=start HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(http::ask(address, 8080, foreign).status, 403);
 }
 
@@ -138,7 +138,7 @@ fn what_does_not_exist_and_what_may_not_be_done_is_said() {
 fn head_answers_like_get_and_takes_no_tuner() {
     let daemon = Daemon::demo();
     let head = |target: &str| {
-        let request = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         http::ask(daemon.address(), 5004, &request)
     };
     for target in ["/discover.json", "/lineup.json", "/lineup.xml", "/device.xml", "/xmltv.xml", "/"] {
@@ -158,7 +158,8 @@ fn streams_have_no_length_no_chunks_and_ignore_ranges() {
     let daemon = Daemon::demo();
     for version in ["1.0", "1.1"] {
         let mut stream = http::connect(daemon.address(), 5004);
-        let request = format!("GET /auto/v1.1?x?transcode=none HTTP/{version}\r\nHost: x\r\nRange: bytes=0-\r\n\r\n");
+        let request =
+            format!("GET /auto/v1.1?x?transcode=none HTTP/{version}\r\nHost: localhost\r\nRange: bytes=0-\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut start = vec![0; 2048];
         stream.read_exact(&mut start).unwrap();
@@ -199,14 +200,15 @@ fn a_frequency_plays_as_its_channel_does() {
 fn limits_are_kept() {
     let daemon = Daemon::demo();
     let ask = |request: String| http::ask(daemon.address(), 8080, &request);
-    let long = ask(format!("GET /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(9_000)));
+    let long = ask(format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "a".repeat(9_000)));
     assert_eq!(long.status, 414);
     let many: String = (0..80).fold(String::new(), |all, n| all + &format!("X-{n}: y\r\n"));
-    assert_eq!(ask(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}Connection: close\r\n\r\n")).status, 431);
-    let big = ask(format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\nConnection: close\r\n\r\n", "a".repeat(40_000)));
+    assert_eq!(ask(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}Connection: close\r\n\r\n")).status, 431);
+    let big =
+        ask(format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\nConnection: close\r\n\r\n", "a".repeat(40_000)));
     assert!(matches!(big.status, 400 | 431), "{}", big.status);
     let body =
-        ask("POST /lineup.post?scan=abort HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n"
+        ask("POST /lineup.post?scan=abort HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n"
             .to_owned());
     assert_eq!(body.status, 413);
     for rubbish in ["\0\u{1}\u{2}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
@@ -230,7 +232,7 @@ fn idle_and_slow_connections_are_closed_and_keep_nobody_out() {
     let opened = Instant::now();
     wait_until("the silent ones are let go", Duration::from_secs(12), || {
         let mut stream = http::connect(daemon.address(), 8080);
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).is_ok() && answer.contains("200 OK")
     });
@@ -294,6 +296,6 @@ fn the_page_comes_whole_and_keeps_to_itself() {
         }
     }
     let tag = page.header("etag").unwrap().to_owned();
-    let again = format!("GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n");
+    let again = format!("GET / HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n");
     assert_eq!(http::ask(daemon.address(), 8080, &again).status, 304);
 }

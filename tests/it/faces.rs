@@ -151,7 +151,7 @@ fn plex_gets_480_of_600_channels_and_others_get_all() {
         assert_eq!(http::get(daemon.address(), FACE, target).status, 404, "{target}");
     }
     let outside =
-        "POST /lineup.post?favorite=x481 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        "POST /lineup.post?favorite=x481 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert_eq!(http::ask(daemon.address(), FACE, outside).status, 404);
     assert_eq!(numbers(&get(&daemon, 8080, "/lineup.json")).len(), 600);
 
@@ -412,7 +412,7 @@ fn a_connection_that_was_open_is_told_that_its_face_is_gone() {
     add(&daemon, &json!({"name": "Short"}), FACE);
     let mut stream = http::connect(daemon.address(), FACE);
     let mut ask = |line: &str| {
-        write!(stream, "GET {line} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        write!(stream, "GET {line} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut head = [0; 12];
         stream.read_exact(&mut head).unwrap();
         let mut rest = [0; 4096];

@@ -176,6 +176,7 @@ fn logos_are_at_the_address_that_the_client_uses() {
         format!("{all}#EXTINF:-1 tvg-id=\"one.de\" tvg-logo=\"{logo}\",{name} http://tunerd.invalid\nhttp://h/{name}\n")
     });
     setup.playlist(format!("#EXTM3U x-tvg-url=\"{}\"\n{entries}", source.url("/guide.xml")));
+    setup.set("access", "names = [\"192.168.100.200\"]");
     let daemon = setup.start();
     wait_for_programmes(&daemon, "Now &amp; here");
     let address = daemon.address();

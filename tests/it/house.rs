@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("update", &["clock", "observe", "engine"]),
-    ("doors", &["clock", "board", "observe", "engine", "subscriptions", "update"]),
+    ("access", &["clock", "store"]),
+    ("doors", &["clock", "board", "observe", "engine", "subscriptions", "update", "access"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

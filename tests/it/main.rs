@@ -6,6 +6,7 @@
 #![allow(clippy::let_underscore_must_use, reason = "what is cleaned up may be gone already")]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
 
+mod access;
 mod blank;
 mod chaos;
 mod clients;

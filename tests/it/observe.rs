@@ -494,7 +494,7 @@ fn s22_a_log_line_has_an_address_and_the_word_entries_is_none() {
     assert_eq!(ids.len(), all.len());
     assert_eq!(daemon.get("/api/logs/entries").status, 200);
     assert_eq!(daemon.get("/api/logs/entriesx").status, 404);
-    let post = format!("POST /api/logs/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", id(&all[0]));
+    let post = format!("POST /api/logs/{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", id(&all[0]));
     assert_eq!(http::ask(daemon.address(), 8080, &post).status, 405);
 }
 
@@ -625,7 +625,7 @@ fn only_the_owner_may_have_a_channel_tried_again() {
     let daemon = Daemon::demo();
     let (address, port) = (daemon.address(), 8080);
     assert_eq!(daemon.get("/api/v1/channels/1/retry").status, 405);
-    let foreign = "POST /api/v1/channels/1/retry HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\
+    let foreign = "POST /api/v1/channels/1/retry HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\
         Connection: close\r\n\r\n";
     assert_eq!(http::ask(address, port, foreign).status, 403);
     for bad in ["0", "99", "x", "-1", "01", "4294967296"] {

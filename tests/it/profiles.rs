@@ -119,7 +119,7 @@ fn a_profile_that_nobody_knows_is_802_and_takes_no_tuner() {
     for target in ["/auto/v1.1?transcode=huge", "/tuner0/v1.1?transcode=HEAVY", "/auto/ch57000000-1?x?transcode=heavy;"]
     {
         for method in ["GET", "HEAD"] {
-            let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             let answer = http::ask(daemon.address(), 5004, &request);
             assert_eq!(answer.status, 503, "{target}");
             assert_eq!(answer.header("x-hdhomerun-error"), Some("802 Unknown Transcode Profile"));
@@ -192,7 +192,8 @@ fn the_model_promises_what_the_trials_have_shown() {
 
     fake.script(&format!("{TRIAL}: {FAST}\n"));
     let request = |origin: &str| {
-        let head = "POST /api/v1/encoders/try HTTP/1.1\r\nHost: box\r\nContent-Length: 0\r\nConnection: close\r\n";
+        let head =
+            "POST /api/v1/encoders/try HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n";
         http::ask(daemon.address(), 8080, &format!("{head}{origin}\r\n")).status
     };
     assert_eq!(request("Origin: http://evil.example\r\n"), 403);
@@ -266,7 +267,11 @@ fn a_trial_gives_way_to_a_viewer() {
     assert_eq!((trials().len(), model(&daemon).0.as_str()), (2, "HDTC-2US"));
     // And the end of the daemon does not wait for one.
     fake.script(&format!("{TRIAL}: silent\n"));
-    http::ask(daemon.address(), 8080, "POST /api/v1/encoders/try HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    http::ask(
+        daemon.address(),
+        8080,
+        "POST /api/v1/encoders/try HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     wait_until("a trial runs", SOON, || trials().len() == 3);
     let asked = Instant::now();
     daemon.signal(nix::sys::signal::Signal::SIGTERM);

@@ -4,6 +4,7 @@
 //! engine has admitted the viewer, the socket is taken back from hyper and [`media`] feeds it from the ring without
 //! another copy. What each address means stands in [`route`].
 
+mod access;
 mod answer;
 mod api;
 mod device;
@@ -21,6 +22,7 @@ mod route;
 mod settings;
 mod v1;
 
+use crate::access as accounts;
 use crate::board::vitals::Vitals;
 use crate::clock;
 use crate::doors::clients::Seen;
@@ -68,6 +70,12 @@ pub struct App {
     pub settings_name: RefCell<String>,
     /// Who we are.
     pub device_id: DeviceId,
+    /// Who may manage it.
+    pub access: accounts::Handle,
+    /// Further names by which it may be asked, in small letters.
+    pub names: Vec<String>,
+    /// Its name by mDNS.
+    pub mdns_host: RefCell<String>,
     /// The board's name.
     pub board: String,
     /// Port of the page, if it could be bound.
@@ -405,8 +413,8 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Opti
             let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
             let reach = app.reach(local, peer, host, face.is_some());
             let asked = match face.map(|face| app.subscriptions.face(face)) {
-                None => route::Asked { reach, peer, face: None },
-                Some(Some(face)) => route::Asked { reach, peer, face: Some(face) },
+                None => route::Asked { reach, peer, local: local.ip(), face: None },
+                Some(Some(face)) => route::Asked { reach, peer, local: local.ip(), face: Some(face) },
                 // It was removed a moment ago.
                 Some(None) => return Ok(answer::not_found()),
             };

@@ -1,12 +1,13 @@
 //! Which address means what. The table is closed: what does not stand here does not exist.
 
+use super::access;
 use super::answer::{self, Body};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::{App, Playing, Reach, api, device, guide, owner, page, pages, v1};
 use crate::clock;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::TARGET_BYTES_MAX;
 use pure::model::channel_map::{MuxPlan, RfProgramme};
@@ -14,11 +15,12 @@ use pure::model::face::{Cut, Face, Share};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{ChannelId, Lineup};
 use pure::model::profile::Profile;
+use pure::rules::access::Scope;
 use pure::rules::clients::Asked as Wish;
 use pure::rules::pool::{Refusal, SlotIndex};
 use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use pure::wire::percent;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// Who asks, and how he reaches us.
@@ -28,6 +30,8 @@ pub(super) struct Asked {
     pub(super) reach: Reach,
     /// The client's.
     pub(super) peer: SocketAddr,
+    /// Where he reached us.
+    pub(super) local: IpAddr,
     /// The face that he asks; `None`: the box itself.
     pub(super) face: Option<Rc<Face>>,
 }
@@ -285,7 +289,15 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
     if !is_known(request.method()) {
         return Outcome::Answer(answer::no_such_method());
     }
+    if let Err(no) = access::host(app, asked, &request) {
+        return Outcome::Answer(*no);
+    }
     let route = route.filter(|route| asked.face.is_none() || is_of_faces(*route));
+    let scope = scope(asked, route, &request);
+    let judged = scope.map(|scope| access::judge(app, asked, request.headers(), request.method(), scope));
+    if let Some(Err(no)) = judged {
+        return Outcome::Answer(*no);
+    }
     let Some(route) = route else { return Outcome::Answer(answer::not_found()) };
     if let Some(wish) = wish(route) {
         let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
@@ -294,11 +306,7 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
     let query = request.uri().query().unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if let Route::Api { path } = route {
-        let is_strange = !is_read && is_foreign(&request);
-        return Outcome::Answer(match request.method() {
-            _ if is_strange => answer::forbidden(),
-            method => v1::respond(app, asked, method, (path, query), request.headers(), body).await,
-        });
+        return Outcome::Answer(v1::respond(app, asked, &request, (path, query), body).await);
     }
     let is_change = route == Route::LineupPost;
     let answer = match route {
@@ -329,13 +337,20 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
     Outcome::Answer(answer)
 }
 
-/// A page of somebody else must not make the owner's browser knock here.
-fn is_foreign(request: &Request<()>) -> bool {
-    let headers = request.headers();
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-    headers.get(ORIGIN).is_some_and(|origin| {
-        origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_none_or(|origin| Some(origin) != host)
-    })
+/// What it takes to be answered; none for what any client of a device may ask, and for the page itself.
+fn scope(asked: &Asked, route: Option<Route<'_>>, request: &Request<()>) -> Option<Scope> {
+    let is_here = asked.peer.ip().to_canonical().is_loopback();
+    match route {
+        // Whoever is on the box may read its log anyway.
+        Some(Route::Metrics | Route::LogEntries | Route::LogEntry { .. }) if is_here => Some(Scope::Open),
+        Some(Route::Metrics | Route::LogEntries | Route::LogEntry { .. }) => Some(Scope::Read),
+        // A stranger is not told what there is.
+        None if request.uri().path().starts_with("/api/") && asked.face.is_none() => {
+            let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+            Some(if is_read { Scope::Read } else { Scope::Admin })
+        }
+        _ => None,
+    }
 }
 
 /// Whether a browser sent it, whose owner may not know what he asks: programs say neither of these (S11).

@@ -7,14 +7,15 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, api, faces, guides, settings};
+use super::{App, access, api, faces, guides, settings};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX};
 use pure::model::subscription::Decision;
+use pure::rules::access::Scope;
 use pure::wire::log_id::LogId;
 use std::rc::Rc;
 
@@ -24,17 +25,6 @@ pub(super) const PREFIX: &str = "/api/v1";
 /// The same table for programs, with the shapes of what is sent and answered.
 const OPENAPI: &[u8] = include_bytes!("openapi.json");
 
-/// Who may do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// Whoever is near.
-    Open,
-    /// Whoever may look.
-    Read,
-    /// The owner.
-    Admin,
-}
-
 /// What may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
@@ -42,6 +32,7 @@ enum Act {
     Describe,
     /// The other tuners of this network.
     Neighbours,
+    Access(access::Ask),
     Home(api::Ask),
     Owner(owner::Ask),
     Guides(guides::Ask),
@@ -58,11 +49,19 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
+use Act::{Access, Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
     Operation(GET, "/openapi.json", Open, Describe),
+    Operation(GET, "/session", Open, Access(access::Ask::Session)),
+    Operation(POST, "/session", Open, Access(access::Ask::SignIn)),
+    Operation(DELETE, "/session", Open, Access(access::Ask::SignOut)),
+    Operation(POST, "/claim", Open, Access(access::Ask::Claim)),
+    Operation(PUT, "/password", Admin, Access(access::Ask::Change)),
+    Operation(GET, "/tokens", Admin, Access(access::Ask::Tokens)),
+    Operation(POST, "/tokens", Admin, Access(access::Ask::AddToken)),
+    Operation(DELETE, "/tokens/{id}", Admin, Access(access::Ask::RemoveToken)),
     Operation(GET, "/status", Read, Home(api::Ask::Status)),
     Operation(GET, "/events", Read, Home(api::Ask::Events)),
     Operation(GET, "/history", Read, Home(api::Ask::History)),
@@ -120,6 +119,7 @@ pub(super) struct Call<'a> {
     parts: [&'a str; 2],
     pub(super) query: &'a str,
     pub(super) asked: &'a Asked,
+    pub(super) headers: &'a HeaderMap,
 }
 
 impl Call<'_> {
@@ -200,12 +200,18 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Operation, [&'a 
 pub(super) async fn respond(
     app: &Rc<App>,
     asked: &Asked,
-    method: &Method,
+    request: &Request<()>,
     (path, query): (&str, &str),
-    headers: &HeaderMap,
     body: Incoming,
 ) -> Response<Body> {
-    let (Operation(_, _, scope, act), parts) = match find(method, path) {
+    let (method, headers) = (request.method(), request.headers());
+    let found = find(method, path);
+    // A stranger is not even told what there is.
+    let scope = found.as_ref().map_or(Read, |(operation, _)| operation.2);
+    if let Err(no) = access::judge(app, asked, headers, method, scope) {
+        return *no;
+    }
+    let (Operation(.., act), parts) = match found {
         Ok(found) => found,
         Err(allowed) if allowed.is_empty() => return refuse(&Error::NotFound),
         Err(allowed) => {
@@ -214,11 +220,11 @@ pub(super) async fn respond(
             return answer;
         }
     };
-    let _ = (scope, headers);
-    let call = Call { parts, query, asked };
+    let call = Call { parts, query, asked, headers };
     let answer: Answer = match *act {
         Describe => Ok(answer::plain(StatusCode::OK, answer::JSON, OPENAPI)),
         Neighbours => Ok(api::fresh(&discovery::neighbours(app, asked.peer.ip()).await)),
+        Access(ask) => access::respond(app, ask, &call, body).await,
         Home(ask) => api::respond(app, ask, &call),
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,

@@ -12,8 +12,11 @@
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
 //!
+//! [`access`] says who may manage the box.
+//!
 //! For the guide: [`guide_match`] finds whose guide it is, [`timeline`] what is on, and [`guide_shift`] whether a guide's
 //! clock is wrong.
+pub mod access;
 pub mod acquire;
 pub mod admission;
 pub mod alarms;

@@ -357,6 +357,8 @@ count = {slots_len}
 ring_mib = {RING_MIB}
 [transcode]
 enabled = false
+[access]
+open = true
 [network]
 address = \"{}\"
 page_port = 8080

@@ -145,7 +145,8 @@ impl Own {
         // for FFmpeg tries no encoders, makes no slates and sees nothing.
         let settings = format!(
             "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\n[slots]\ncount = {slots}\nring_mib = 1\n\
-             [transcode]\nenabled = false\n[health]\nslates = false\nglance = false\n[network]\naddress = \"{address}\"\n\
+             [transcode]\nenabled = false\n[health]\nslates = false\nglance = false\n[access]\nopen = true\n\
+             [network]\naddress = \"{address}\"\n\
              page_port = 8080\nconnections_max = 128\nconnections_per_address_max = 100\n",
             path("state"),
             path("channels.m3u"),

@@ -112,8 +112,8 @@ impl Daemon {
         fs::create_dir_all(&room)?;
         let groups = if chosen { "groups = [\"Group 0\"]\n" } else { "" };
         let settings = format!(
-            "state_dir = {:?}\n[lineup]\nplaylist = \"http://{}/list.m3u\"\nthis_box = true\n{groups}[network]\naddress = \"127.0.0.1\"\n\
-             page_port = 8080\ndiscovery = false\nssdp = false\nmdns = false\n",
+            "state_dir = {:?}\n[lineup]\nplaylist = \"http://{}/list.m3u\"\nthis_box = true\n{groups}[access]\nopen = true\n\
+             [network]\naddress = \"127.0.0.1\"\npage_port = 8080\ndiscovery = false\nssdp = false\nmdns = false\n",
             room.join("state"),
             provider.address
         );
