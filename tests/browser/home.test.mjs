@@ -48,7 +48,7 @@ for (const [width, size] of Object.entries({ 360: PHONE, 1280: DESK })) {
 
     test(`a box in a storm says what, why, what next, and what helps, ${width} ${theme}`, async () => {
       const page = await home("storm", { size, theme });
-      assert.equal(await line(page), "One thing needs attention");
+      assert.equal(await line(page), "2 things need attention");
       const trouble = await page.locator(".troubles").innerText();
       for (const words of ["is the Internet down?", "Next try at", "Trying again cannot help before its source is changed", "expires in 2 days", "too weak"]) {
         assert.ok(trouble.includes(words), words);
@@ -186,7 +186,7 @@ test("the theme and the language change at once and stay chosen", async () => {
 
 test("a German browser gets German, also in a storm", async () => {
   const page = await home("storm", { language: "de-DE", size: PHONE });
-  assert.equal(await line(page), "Eine Sache braucht Aufmerksamkeit");
+  assert.equal(await line(page), "2 Dinge brauchen Aufmerksamkeit");
   await accessible(page, "German");
   await fits(page, "storm in German");
   await picture(page, "storm-de-360-light");
@@ -267,6 +267,24 @@ test("without scripts the page says what the box has, and how to add it", async 
     await picture(page, `plain-${size.width}-${theme}`);
     await page.context().close();
   }
+});
+
+test("a box without channels says where they come from, and one that is merely full is not ill", async () => {
+  mock.state("new");
+  Object.assign(mock.session, { claimed: true, signed_in: true, scope: "admin" });
+  mock.status.channels_len = 0;
+  mock.status.level = "ill";
+  const page = await visit(browser, `${mock.url}/`, { size: PHONE });
+  await page.getByText("There are no channels yet").waitFor();
+  await accessible(page, "no channels");
+  await picture(page, "home-empty-360-light");
+  mock.state("well");
+  for (const tuner of [2, 3]) mock.status.tuners[tuner] = { ...mock.status.tuners[0], tuner };
+  Object.assign(mock.status, { level: "busy", problems: [{ topic: "pool_pressure", level: "warning", text: "all tuners are in use", since: null, count: 1 }] });
+  mock.tell();
+  await page.getByText("It works, and all 4 tuners are in use").waitFor();
+  assert.equal(await page.locator("#nav .badge").count(), 0);
+  await clean(page);
 });
 
 test("fields that an older or smaller box does not tell are left out quietly", async () => {

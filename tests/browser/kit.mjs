@@ -19,7 +19,7 @@ export const startBrowser = () => chromium.launch({
 });
 
 /** A page of its own, with nothing remembered. `page.wrongs` collects errors, refusals by the policy, and failed modules. */
-export async function visit(browser, url, { size = DESK, theme = "light", language = "en", scripts = true, offline = false } = {}) {
+export async function visit(browser, url, { size = DESK, theme = "light", language = "en", scripts = true, cache = false } = {}) {
   const context = await browser.newContext({
     viewport: size, colorScheme: theme, locale: language, javaScriptEnabled: scripts, reducedMotion: "reduce",
     deviceScaleFactor: 1, bypassCSP: false,
@@ -33,13 +33,12 @@ export async function visit(browser, url, { size = DESK, theme = "light", langua
     const text = message.text();
     if (message.type() === "error" && !/Failed to load resource|net::ERR/.test(text)) page.wrongs.push(text);
   });
-  // Nothing may come from elsewhere.
-  await context.route((asked) => asked.origin !== new URL(url).origin && asked.protocol.startsWith("http"), (route) => {
+  // Nothing may come from elsewhere. Who looks so closely has no cache.
+  if (!cache) await context.route((asked) => asked.origin !== new URL(url).origin && asked.protocol.startsWith("http"), (route) => {
     page.wrongs.push(`asked elsewhere: ${route.request().url()}`);
     return route.abort();
   });
   await page.goto(url);
-  if (offline) await context.setOffline(true);
   return page;
 }
 

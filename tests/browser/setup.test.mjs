@@ -110,7 +110,7 @@ test("what a password must be is said before, and why one was refused, after", a
 });
 
 test("whoever comes too late is told what to do", async () => {
-  mock.session.claim_left_s = 0;
+  mock.session.claim_left_s = null;
   const page = await visit(browser, mock.url);
   await page.getByText("It was not claimed in time").waitFor();
   assert.equal(await page.locator("input[type=password]").count(), 0);
@@ -180,7 +180,7 @@ test("a login, a file, another tuner and the demo channels do as well", async ()
   assert.deepEqual(mock.asked.slice(-2).map(({ method, path }) => `${method} ${path}`), ["POST /subscriptions", "PUT /subscriptions/2/playlist"]);
   assert.equal(mock.asked.at(-1).body, "#EXTM3U\n");
 
-  mock.neighbours = [{ name: "HDHomeRun FLEX", address: "http://192.168.1.9" }];
+  mock.neighbours = [{ device_id: "10A4B2C6", address: "http://192.168.1.9" }];
   await page.goto(`${mock.url}/#/setup/channels`);
   await page.getByText("1 found in this home").click();
   assert.equal(await page.getByLabel("Address of the tuner").inputValue(), "http://192.168.1.9");

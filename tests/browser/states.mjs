@@ -26,6 +26,11 @@ const CLIENTS = [
   { address: "192.168.1.40", name: "Jellyfin", user_agent: "Jellyfin/10.10", asked: "lineup", asked_s_ago: 4000, lineup_s_ago: 4000, requests: 90 },
 ];
 
+const ENCODERS = [
+  { name: "h264_v4l2m2m", codec: "h264_v4l2m2m", hardware: true, state: "works", speed_percent: 320, start_ms: 400, says: null, rests_s: null, failures: 0, streams: 1 },
+  { name: "software", codec: "libx264", hardware: false, state: "works", speed_percent: 92, start_ms: 172, says: null, rests_s: null, failures: 0, streams: 0 },
+];
+
 const base = "http://192.168.1.20";
 const status = () => ({
   name: "Living room box", version: "0.6.0", device_id: "10A4B2C6", board: BOARD.model, model: "HDHR5-4US", uptime_s: 183_642,
@@ -41,7 +46,7 @@ const status = () => ({
   ],
   channels_len: 412, channels_ill: [], channels_ill_len: 0,
   playlist: { in_use: true, in_progress: false, found: 412, skipped: 3, first_skipped: null, loaded_at: at(7200) },
-  clients: CLIENTS, encoders: [], board_health: BOARD,
+  clients: CLIENTS, encoders: ENCODERS, board_health: BOARD,
   sources: [
     { id: 1, name: "Good Provider", kind: "xtream", state: "ok", error: null, entries: 9120, refreshed_at: at(7200), next_refresh_in_s: 21600, expires_at: at(-86400 * 41), streams: { used: 1, max: 2 } },
     { id: 2, name: "Roof aerial", kind: "hdhomerun", state: "ok", error: null, entries: 32, refreshed_at: at(3600), next_refresh_in_s: 80000, expires_at: null, streams: { used: 1, max: 4 } },

@@ -25,6 +25,7 @@ async function once(method, path, { body, headers = {}, raw, ms = ANSWER_MS_MAX,
   const sent = { accept: "application/json", ...headers };
   if (match && seen.has(match)) sent["if-match"] = seen.get(match);
   if (body !== undefined) sent["content-type"] = "application/json";
+  else if (raw !== undefined) sent["content-type"] ??= "application/octet-stream";
   try {
     const answer = await fetch(base + path, {
       method, headers: sent, body: body === undefined ? raw : JSON.stringify(body),

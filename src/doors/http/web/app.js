@@ -19,7 +19,7 @@
 
 import { api, onSignIn } from "./api.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
-import { status } from "./status.js";
+import { status, urgent } from "./status.js";
 import { LANGUAGES, currentLanguage, rich, sentence, span, t, useLanguage } from "./texts.js";
 
 const VIEWS = {
@@ -272,7 +272,7 @@ function showLife() {
     if (by("offline").textContent !== text) by("offline").textContent = text;
     silenceTimer = setTimeout(showLife, 5000);
   }
-  if (status.now) badge("home", (status.now.problems ?? []).length + (status.now.channels_ill_len ?? 0));
+  if (status.now) badge("home", urgent(status.now));
 }
 
 // ---- Which view

@@ -4,16 +4,19 @@ import { h } from "./dom.js";
 
 const round = (value) => Math.round(value * 100) / 100;
 
-/** A line of the last values, without axes: is it steady? `label` says so in words. */
+/** A line of the last values, without axes: is it steady? `label` says so in words. What is not known is null, at the left. */
 export function sparkline(values, label) {
   const [width, height] = [120, 28];
-  const most = Math.max(...values, 1);
+  // What does not change is no line along the edge.
+  const most = Math.max(...values, 1) * 1.2;
   const step = width / Math.max(values.length - 1, 1);
-  const points = values.map((value, at) => `${round(at * step)} ${round(height - 2 - (value / most) * (height - 4))}`);
+  const points = values.map((value, at) => [value, round(at * step), round(height - 2 - (value / most) * (height - 4))])
+    .filter(([value]) => value !== null).map(([, x, y]) => `${x} ${y}`);
+  const from = points[0]?.split(" ")[0];
   return h("svg", {
     class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label,
   },
-  points.length > 1 && h("path", { class: "area", d: `M0 ${height}L${points.join("L")}L${width} ${height}z` }),
+  points.length > 1 && h("path", { class: "area", d: `M${from} ${height}L${points.join("L")}L${width} ${height}z` }),
   points.length > 1 && h("path", { class: "line", d: `M${points.join("L")}`, "vector-effect": "non-scaling-stroke" }));
 }
 

@@ -4,8 +4,9 @@
 
 import { addresses, programs } from "./add.js";
 import { h, icon, morph } from "./dom.js";
-import { unfinished } from "./setup.js";
 import { bars, meter, sparkline } from "./graph.js";
+import { unfinished } from "./setup.js";
+import { urgent } from "./status.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, sentence, span, t } from "./texts.js";
 
 export const title = "home.title";
@@ -62,7 +63,7 @@ function view(context, slow) {
     tuners(context),
     h("div", { class: "home-columns" },
       h("div", { class: "column" }, hour(slow.history, now), events(slow.logs), clientsOf(now)),
-      h("div", { class: "column" }, reach(context, now), sourcesOf(context, sources), board(now))),
+      h("div", { class: "column" }, reach(context, now), sourcesOf(context, sources), board(now), encoders(context, now))),
     h("p", { class: "about soft small-text" }, t("home.about", {
       device: now.device_id ?? "", version: now.version ?? "", span: span((now.uptime_s ?? 0) + late(context)),
     })),
@@ -74,7 +75,7 @@ function view(context, slow) {
 const isFree = (tuner) => tuner.state === "free";
 
 function levelOf(now, soon) {
-  if (now.level === "ill") return "ill";
+  if (now.level === "ill" || urgent(now) > 0) return "ill";
   return now.level === "busy" || soon.length > 0 ? "busy" : "good";
 }
 
@@ -82,7 +83,7 @@ function hero(now, soon) {
   const problems = now.problems ?? [];
   const all = (now.tuners ?? []).length;
   const free = (now.tuners ?? []).filter(isFree).length;
-  const critical = problems.filter(({ level }) => level === "critical").length;
+  const critical = urgent(now);
   const ill = now.channels_ill_len ?? 0;
   const level = levelOf(now, soon);
   let sentence = t("home.good");
@@ -204,7 +205,7 @@ function illRow(context, channel) {
     context.say(t("ill.retry.said", { name }));
     context.status.refresh();
   }, event.currentTarget) }, icon("retry"), t("act.retry"), h("span", { class: "unseen" }, ` ${name}`));
-  const edit = h("a", { class: channel.needs_help ? "button small primary" : "button small", href: `#/channels?id=${channel.channel_id}` },
+  const edit = h("a", { class: channel.needs_help ? "button small primary" : "button small", href: channel.name ? `#/channels?search=${encodeURIComponent(channel.name)}` : "#/channels" },
     t("act.edit"), h("span", { class: "unseen" }, ` ${name}`));
   return h("li", { class: "trouble-row", "data-level": channel.state === "resting" ? "ill" : "warning", key: `ill-${channel.channel_id}-${channel.source}` },
     icon("ill"),
@@ -333,7 +334,7 @@ function hour(history, now) {
   return h("section", { class: "section", "aria-labelledby": "hour" }, h("h2", { id: "hour" }, t("hour.title")),
     h("div", { class: "card pad hour" },
       part(t("hour.used"), t("hour.peak", { n: peak, all: most }), bars(used, most, t("hour.used.words", { peak, all: most, n: known.at(-1).tuners_used ?? 0 }))),
-      part(t("hour.flow"), t("hour.flow.most", { rate: rate(flowMost) }), sparkline(flow, t("hour.flow.words", { rate: rate(flowMost), now: rate(flow.at(-1)) }))),
+      part(t("hour.flow"), t("hour.flow.most", { rate: rate(flowMost) }), sparkline([...missing.map(() => null), ...flow], t("hour.flow.words", { rate: rate(flowMost), now: rate(flow.at(-1)) }))),
       part(t("hour.ill"), illMinutes ? t("hour.ill.minutes", { n: illMinutes }) : t("hour.ill.none"),
         bars(ill, Math.max(illMost, 9), illMinutes ? t("hour.ill.words", { n: illMinutes, most: illMost }) : t("hour.ill.none")), true)));
 }
@@ -439,4 +440,25 @@ function board(now) {
   return h("section", { class: "section", "aria-labelledby": "board" },
     h("div", { class: "section-head" }, h("h2", { id: "board" }, t("board.title")), name && name !== "generic" && h("p", { class: "soft small-text" }, name)),
     h("dl", { class: "card pad facts" }, facts.flatMap(([key, text]) => [h("dt", {}, t(`board.${key}`)), h("dd", {}, text)])));
+}
+
+/** Who makes smaller pictures for clients that ask for them, and how fast. */
+function encoders(context, now) {
+  const list = now.encoders ?? [];
+  if (list.length === 0) return null;
+  const state = (encoder) => {
+    const speed = t("encoder.speed", { speed: number((encoder.speed_percent ?? 0) / 100, 1) });
+    if (encoder.state === "untried") return t("encoder.untried");
+    if (encoder.state === "fails") return `${t("encoder.fails")} ${encoder.says ? sentence(encoder.says) : ""}`;
+    if (encoder.state === "rests") return `${t("encoder.rests", { span: span(encoder.rests_s ?? 0) })} ${encoder.says ? sentence(encoder.says) : ""}`;
+    return encoder.streams > 0 ? `${speed} ${t("encoder.busy", { n: encoder.streams })}` : speed;
+  };
+  return h("details", { class: "card program section" },
+    h("summary", {}, h("span", {}, t("encoder.title")), icon("down")),
+    h("div", { class: "pad stack" }, h("p", { class: "soft" }, (now.model ?? "").includes("HDTC") ? t("encoder.promised") : t("encoder.not")),
+      h("ul", {}, list.map((encoder) => h("li", { key: encoder.name }, h("strong", {}, encoder.name), " ", state(encoder)))),
+      context.signedIn && h("p", {}, h("button", { class: "small", type: "button", onclick: (event) => context.attempt(async () => {
+        await context.api.post("/encoders/try");
+        context.say(t("encoder.said"));
+      }, event.currentTarget) }, icon("retry"), t("encoder.try")))));
 }

@@ -98,7 +98,7 @@ async function submit(context, fields, button, work) {
 
 function claim(root, context) {
   const left = context.session.claim_left_s;
-  if (left === 0) {
+  if (!left) {
     fill(root, h("div", { class: "gate card" }, h("img", { src: "icon.svg", width: 56, height: 56, alt: "" }), h("h2", {}, t("claim.late")), h("p", {}, t("claim.late.how"))));
     return;
   }
@@ -134,7 +134,7 @@ function claim(root, context) {
       location.hash = "#/setup/name";
       await context.begin();
     } }, user, password.element, rules, look, h("div", { class: "actions" }, button)),
-    left > 0 && h("p", { class: "soft small-text" }, t("claim.left", { span: span(left) }))));
+    h("p", { class: "soft small-text" }, t("claim.left", { span: span(left) }))));
   password.element.querySelector(".hint").remove();
   draw();
 }
@@ -168,9 +168,14 @@ const KINDS = ["demo", "playlist", "xtream", "hdhomerun"];
 async function channelsStep(body, context) {
   let kind = store.get("setup.kind") ?? "playlist";
   if (!KINDS.includes(kind)) kind = "playlist";
-  const neighbours = await context.api.get("/neighbours", { signal: context.signal, quiet: true }).catch(() => []);
-  const found = (Array.isArray(neighbours) ? neighbours : neighbours.items ?? []).filter((one) => one.address);
-  if (found.length > 0 && store.get("setup.kind") === null) kind = "hdhomerun";
+  // That takes a second; nobody waits for it.
+  let found = [];
+  context.api.get("/neighbours", { signal: context.signal, quiet: true }).then((neighbours) => {
+    found = neighbours;
+    const input = body.querySelector("[name=tuner]");
+    if (found.length > 0 && input && !input.value) draw();
+    else if (found.length > 0 && !context.signal.aborted) body.querySelector("[data-found]").textContent = t("kind.hdhomerun.found", { n: found.length });
+  }).catch(() => null);
   const draw = () => {
     store.set("setup.kind", kind);
     const fields = fieldsOf(kind, found);
@@ -187,7 +192,7 @@ async function channelsStep(body, context) {
           draw();
           body.querySelector(`[value=${one}]`).focus();
         } }),
-        h("span", {}, h("strong", {}, t(`kind.${one}`)), h("span", { class: "soft small-text" }, one === "hdhomerun" && found.length ? t("kind.hdhomerun.found", { n: found.length }) : t(`kind.${one}.what`)))))),
+        h("span", {}, h("strong", {}, t(`kind.${one}`)), h("span", { class: "soft small-text", "data-found": one === "hdhomerun" }, one === "hdhomerun" && found.length ? t("kind.hdhomerun.found", { n: found.length }) : t(`kind.${one}.what`)))))),
       Object.values(fields).map((one) => one.element), progress, foot(context, "channels", button)));
   };
   draw();
@@ -205,7 +210,12 @@ function fieldsOf(kind, found) {
       password: field("login", { type: "password", autocomplete: "off" }),
     };
   }
-  if (kind === "hdhomerun") return { address: field("tuner", { ...url, placeholder: "http://192.168.1.9", value: found[0] ? found[0].address : "" }) };
+  if (kind === "hdhomerun") {
+    const list = unique("found");
+    const tuner = field("tuner", { ...url, placeholder: "http://192.168.1.9", value: found[0] ? found[0].address : "", list: found.length > 1 ? list : null });
+    if (found.length > 1) tuner.element.append(h("datalist", { id: list }, found.map((one) => h("option", { value: one.address }, one.device_id))));
+    return { address: tuner };
+  }
   return {};
 }
 

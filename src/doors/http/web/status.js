@@ -33,6 +33,10 @@ export const status = {
   refresh: () => poll(),
 };
 
+/** How many things wait for a person: what keeps pictures away, and channels that only a change can help. */
+export const urgent = (now) => (now.problems ?? []).filter(({ level }) => level === "critical").length
+  + (now.channels_ill ?? []).filter((channel) => channel.needs_help).length;
+
 function tell() {
   for (const reader of [...readers]) {
     try { reader(status); } catch (error) { console.error(error); }
