@@ -134,6 +134,11 @@
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
+//! **I am the page.** `doors::http::page` gives me out, packed, as a dozen small files that a test weighs. `index.html` is my
+//! frame and says the most without scripts; `app.js` finds out who looks and shows one of my views; `status.js` listens to
+//! `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what somebody has focused or
+//! typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a made-up box and a real one.
+//!
 //! **I am a face.** Somebody posts my name to `/api/v1/faces`; the store gives me an id, a device id and a place for
 //! life. `doors::http` opens the port of my place, discovery and SSDP speak for me from then on, and whoever asks there is
 //! told my name, my tuners, and of the lineup what `pure::model::face` cuts for me. My viewers are asked for my share in

@@ -11,12 +11,14 @@ use crate::doors::http::{App, Device};
 use crate::doors::interfaces::Links;
 use crate::observe::problems::Topic;
 use nix::libc;
-use pure::limits::{DATAGRAM_BATCH, PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN, TWIN_EVERY_MS, TWIN_WAIT_MS};
+use pure::limits::{DATAGRAM_BATCH, NEIGHBOURS_MAX, PORT_RETRY_MS_MAX, PORT_RETRY_MS_MIN, TWIN_EVERY_MS, TWIN_WAIT_MS};
+use pure::model::device_id::DeviceId;
 use pure::rules::clients::Asked;
 use pure::rules::replies::may_be_answered;
 use pure::wire::hdhr::{
     DiscoverReply, DiscoverRequest, LINEUP_URL_BYTES_MAX, Neighbour, PORT, REPLY_BYTES_MAX, REQUEST_BYTES,
 };
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -203,10 +205,27 @@ async fn look_for_twins(app: Rc<App>, only: Option<Ipv4Addr>) {
 
 /// Another box that answers to our id.
 async fn twin(app: &App, only: Option<Ipv4Addr>) -> io::Result<Option<IpAddr>> {
+    let socket = ask_everybody(app, only, Some(app.device_id))?;
+    let hearing = async {
+        let mut datagram = [0; BYTES_MAX];
+        loop {
+            let (len, from) = socket.recv_from(&mut datagram).await?;
+            let neighbour = Neighbour::parse(datagram.get(..len).unwrap_or_default());
+            let is_us = app.interfaces.now().is_own(from.ip());
+            if neighbour.is_some_and(|neighbour| neighbour.device_id == app.device_id.get()) && !is_us {
+                return Ok(Some(from.ip()));
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(TWIN_WAIT_MS), hearing).await.unwrap_or(Ok(None))
+}
+
+/// Asks every network for the tuner of this id, or for all; whoever has the socket hears the answers.
+fn ask_everybody(app: &App, only: Option<Ipv4Addr>, wanted: Option<DeviceId>) -> io::Result<UdpSocket> {
     let socket = datagram::open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0, false)?;
     socket.set_broadcast(true)?;
     let mut request = [0; REQUEST_BYTES];
-    let request = DiscoverRequest::write(Some(app.device_id), &mut request);
+    let request = DiscoverRequest::write(wanted, &mut request);
     let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, PORT));
     let interfaces = app.interfaces.now();
     for interface in interfaces.list().iter().filter(|interface| !interface.is_loopback) {
@@ -220,16 +239,70 @@ async fn twin(app: &App, only: Option<Ipv4Addr>) -> io::Result<Option<IpAddr>> {
             datagram::send(&socket, request, everybody, interface.index, from).unwrap_or_default();
         }
     }
+    Ok(socket)
+}
+
+/// Another tuner, and where it can be reached.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Found {
+    device_id: String,
+    address: String,
+}
+
+impl Found {
+    /// A port is taken from what it says, but nobody may send us to somebody else.
+    fn new(neighbour: &Neighbour<'_>, from: IpAddr) -> Self {
+        let plain = format!("http://{from}");
+        let port = neighbour.base_url.strip_prefix(&plain).and_then(|rest| rest.strip_prefix(':'));
+        let port = port.and_then(|port| port.trim_end_matches('/').parse::<u16>().ok()).filter(|port| *port != 80);
+        let address = port.map_or_else(|| plain.clone(), |port| format!("{plain}:{port}"));
+        Self { device_id: format!("{:08X}", neighbour.device_id), address }
+    }
+}
+
+/// The other tuners of this network, for an owner who wants to take channels from one. Somebody on this very box is told
+/// of none: he may be a test.
+pub(super) async fn neighbours(app: &App, peer: IpAddr) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    if peer.to_canonical().is_loopback() {
+        return found;
+    }
     let hearing = async {
+        let socket = ask_everybody(app, None, None)?;
         let mut datagram = [0; BYTES_MAX];
-        loop {
+        while found.len() < NEIGHBOURS_MAX {
             let (len, from) = socket.recv_from(&mut datagram).await?;
-            let neighbour = Neighbour::parse(datagram.get(..len).unwrap_or_default());
-            let is_us = app.interfaces.now().is_own(from.ip());
-            if neighbour.is_some_and(|neighbour| neighbour.device_id == app.device_id.get()) && !is_us {
-                return Ok(Some(from.ip()));
+            let Some(neighbour) = Neighbour::parse(datagram.get(..len).unwrap_or_default()) else { continue };
+            let new = Found::new(&neighbour, from.ip());
+            if !app.interfaces.now().is_own(from.ip()) && !found.contains(&new) {
+                found.push(new);
             }
         }
+        io::Result::Ok(())
     };
-    tokio::time::timeout(Duration::from_millis(TWIN_WAIT_MS), hearing).await.unwrap_or(Ok(None))
+    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(TWIN_WAIT_MS), hearing).await {
+        tracing::debug!(%error, "the network could not be asked for other tuners");
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbour_is_where_its_answer_came_from_whatever_it_says() {
+        let from = IpAddr::from([192, 168, 1, 9]);
+        let address = |base_url| Found::new(&Neighbour { device_id: 0x10A4_B2C6, base_url }, from).address;
+        for (told, wanted) in [
+            ("http://192.168.1.9:80", "http://192.168.1.9"),
+            ("http://192.168.1.9:5004/", "http://192.168.1.9:5004"),
+            ("http://192.168.1.90:5004", "http://192.168.1.9"),
+            ("http://10.0.0.1:5004", "http://192.168.1.9"),
+            ("http://192.168.1.9@10.0.0.1", "http://192.168.1.9"),
+            ("", "http://192.168.1.9"),
+        ] {
+            assert_eq!(address(told), wanted, "{told}");
+        }
+    }
 }

@@ -826,6 +826,8 @@ pub const FAREWELL_MS: u64 = 1_000;
 pub const TWIN_EVERY_MS: u64 = 3_600_000;
 /// How long an answer to that is waited for.
 pub const TWIN_WAIT_MS: u64 = 1_000;
+/// Other tuners that the page offers as sources: more are no home.
+pub const NEIGHBOURS_MAX: usize = 16;
 
 /// Documents for clients that are kept as they went out: a few clients ask for the same few again and again.
 pub const DOCUMENTS_MAX: usize = 8;

@@ -61,7 +61,7 @@ pub(super) async fn xmltv(app: &App, asked: &Asked, form: Form, headers: &Header
 }
 
 /// Source: RFC 9110, section 12.5.3; what nobody writes, such as `*`, is taken for no.
-fn accepts_gzip(asked: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(asked: &HeaderMap) -> bool {
     let values = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));

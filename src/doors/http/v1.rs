@@ -8,6 +8,7 @@ use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
 use super::{App, access, api, backup, faces, guides, settings};
+use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, ETAG, HeaderMap, HeaderValue, IF_MATCH};
@@ -29,6 +30,8 @@ const OPENAPI: &[u8] = include_bytes!("openapi.json");
 enum Act {
     /// The document that says all this to programs.
     Describe,
+    /// The other tuners of this network.
+    Neighbours,
     Access(access::Ask),
     Home(api::Ask),
     Owner(owner::Ask),
@@ -47,7 +50,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Faces, Guides, Home, Owner, Settings};
+use Act::{Access, Backup, Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -70,6 +73,7 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/logs/{log_id}", Read, Home(api::Ask::Log)),
     Operation(POST, "/channels/{id}/retry", Admin, Home(api::Ask::Retry)),
     Operation(POST, "/encoders/try", Admin, Home(api::Ask::TryEncoders)),
+    Operation(GET, "/neighbours", Admin, Neighbours),
     Operation(GET, "/subscriptions", Read, Owner(owner::Ask::List)),
     Operation(POST, "/subscriptions", Admin, Owner(owner::Ask::Add)),
     Operation(POST, "/subscriptions/refresh", Admin, Home(api::Ask::RefreshAll)),
@@ -235,6 +239,7 @@ pub(super) async fn respond(
     let call = Call { parts, query, asked, headers };
     let answer: Answer = match *act {
         Describe => Ok(answer::plain(StatusCode::OK, answer::JSON, OPENAPI)),
+        Neighbours => Ok(api::fresh(&discovery::neighbours(app, asked.peer.ip()).await)),
         Access(ask) => access::respond(app, ask, &call, body).await,
         Home(ask) => api::respond(app, ask, &call),
         Owner(ask) => owner::respond(app, ask, &call, body).await,
