@@ -25,8 +25,9 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 /// Pause between two reads of a running child: writes of 1.3 KiB cost eight times those of 20 KiB, and this takes
 /// most of that back, for a delay nobody sees.
 pub const COALESCE_MS: u64 = 40;
-/// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and at this pace a
-/// channel of 8 Mbit/s takes half a thousandth of a processor. A viewer's own buffer is many times as long.
+/// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and all pulls are
+/// looked at together. At this pace a channel of 8 Mbit/s takes a third of a thousandth of a processor. A viewer's own
+/// buffer is many times as long.
 pub const PULL_COALESCE_MS: u64 = 250;
 /// How long a child is read without pauses after its first packet, so that a tune is quick.
 pub const COALESCE_AFTER_MS: u64 = 1_000;

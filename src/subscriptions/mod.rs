@@ -29,16 +29,19 @@ use bytes::Bytes;
 use document::Asking;
 use intake::{Intake, M3u};
 use pure::limits::{CHANNELS_MAX, FETCH_MS_MAX, PLEX_CHANNELS_MAX};
-use pure::model::lineup::{ChannelId, Mark};
+use pure::model::lineup::{ChannelId, Lineup, Mark};
 use pure::model::subscription::{Facts, Kind, Listing, Refreshed, Subscription, SubscriptionId};
 use pure::rules::timetable;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
+/// How often it is looked whether anybody still reads an old lineup.
+const DISCARD_MS: u64 = 100;
 /// How much of a refresh is done once all is read.
 const READ_PERCENT: u64 = 95;
 
@@ -676,21 +679,32 @@ async fn show_demo(handle: &Handle) {
     publish(handle, handle.0.rooms.store.lineup(Origin::Demo).await);
 }
 
-fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::StoreError>) {
+fn publish(handle: &Handle, lineup: Result<Lineup, store::StoreError>) {
     let Rooms { store, engine, problems, metrics, .. } = &handle.0.rooms;
     match lineup {
         Ok(lineup) => {
             let old = engine.lineup();
-            engine.set_lineup(Rc::new(lineup));
+            engine.set_lineup(Arc::new(lineup));
             faces::show(handle);
             handle.0.guides.make_anew();
-            if let Some(old) = old.and_then(Rc::into_inner) {
-                store.discard(old);
+            if let Some(old) = old {
+                tokio::task::spawn_local(discard(store.clone(), old));
             }
             metrics.rebuilt(Rebuilt::Lineup);
             problems.clear(Topic::Lineup);
         }
         Err(error) => problems.set(Topic::Lineup, format!("The lineup could not be stored or read: {error}")),
+    }
+}
+
+/// Has a lineup freed where that holds nobody up: a large one takes its time. Somebody may still read it.
+async fn discard(store: store::Handle, mut old: Arc<Lineup>) {
+    loop {
+        match Arc::try_unwrap(old) {
+            Ok(old) => return store.discard(old),
+            Err(shared) => old = shared,
+        }
+        clock::pause(DISCARD_MS).await;
     }
 }
 

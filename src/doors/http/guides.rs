@@ -141,7 +141,7 @@ fn list(app: &App) -> Response<Body> {
         without_episode: served.published.report.without_episode,
         overlaps_cut: served.published.repairs.cut,
         doubles_dropped: served.published.repairs.dropped,
-        matched: served.published.matches.iter().filter(|matched| matched.guide.is_some()).count(),
+        matched: served.published.matches.len(),
     });
     fresh(&GuidesView { guides: views, served, refused: guides.refused() })
 }
@@ -194,10 +194,10 @@ fn matches(app: &App, asked: &str) -> Answer {
                 (None, 0) => None,
                 (None, _) => Some("playlist"),
             },
-            guide: found.and_then(|found| found.guide).map(|guide| guide.0),
+            guide: found.map(|found| found.guide.0),
             guide_channel: found.and_then(|found| text(&found.guide_channel)),
             guide_name: found.and_then(|found| text(&found.guide_name)),
-            reason: found.and_then(|found| found.reason).map(pure::rules::guide_match::Reason::name),
+            reason: found.map(|found| found.reason.name()),
             confidence: found.map_or(0, |found| found.confidence),
             now_airing: found.and_then(|found| found.now.clone()),
             programmes: found.map_or(0, |found| found.programmes),

@@ -22,6 +22,7 @@ use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use pure::wire::percent;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Who asks, and how he reaches us.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ impl Asked {
     }
 
     /// What he sees of a lineup; `None`: everything.
-    pub(super) fn cut(&self, app: &App, lineup: &Rc<Lineup>) -> Option<Rc<Cut>> {
+    pub(super) fn cut(&self, app: &App, lineup: &Arc<Lineup>) -> Option<Rc<Cut>> {
         let marks = app.subscriptions.marks();
         self.face.as_ref().map(|face| app.subscriptions.cut(face, lineup, &marks))
     }
