@@ -10,6 +10,7 @@ mod access;
 mod blank;
 mod chaos;
 mod clients;
+mod contract;
 mod control;
 mod device;
 mod discovery;
