@@ -182,7 +182,11 @@ async fn backup(remote: &Remote, file: &Path) -> Result<(), Failure> {
         out.sync_all()
     };
     write().map_err(|error| Failure::Unavailable(format!("{} cannot be written: {error}", file.display())))?;
-    print(&format!("{} bytes are in {}. Keep the password: without it they are nothing.\n", bytes.len(), file.display()));
+    print(&format!(
+        "{} bytes are in {}. Keep the password: without it they are nothing.\n",
+        bytes.len(),
+        file.display()
+    ));
     Ok(())
 }
 

@@ -199,7 +199,11 @@ mod tests {
             ("channel 7 retry", "POST /channels/7/retry", None),
             ("channel 7 hide", "PATCH /channels", Some(json!({"channels": [7], "mark": "hidden"}))),
             ("channel 7 rename", "PATCH /channels", Some(json!({"channels": [7], "name": null}))),
-            ("source add http://x/l", "POST /subscriptions", Some(json!({"kind": "playlist", "address": "http://x/l"}))),
+            (
+                "source add http://x/l",
+                "POST /subscriptions",
+                Some(json!({"kind": "playlist", "address": "http://x/l"})),
+            ),
             ("source 2 undo", "POST /subscriptions/2/undo", None),
             ("guide 3 remove", "DELETE /guides/3", None),
             ("put /x [1]", "PUT /x", Some(json!([1]))),
@@ -210,7 +214,16 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told() {
-        for line in ["nonsense", "channel x hide", "channel 7", "source 1 explode", "put /x {", "status -f", "--x", "logs --level x"] {
+        for line in [
+            "nonsense",
+            "channel x hide",
+            "channel 7",
+            "source 1 explode",
+            "put /x {",
+            "status -f",
+            "--x",
+            "logs --level x",
+        ] {
             let words = line.split(' ').map(OsString::from).collect();
             assert!(matches!(parse(words), Err(Failure::Usage(_))), "{line}");
         }

@@ -124,7 +124,8 @@ impl Remote {
                     write!(all, "%{byte:02X}").unwrap_or_default();
                     all
                 });
-                request = request.header(CONTENT_TYPE, "application/octet-stream").header("x-backup-password", password);
+                request =
+                    request.header(CONTENT_TYPE, "application/octet-stream").header("x-backup-password", password);
                 bytes
             }
         };

@@ -62,8 +62,11 @@ fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     all
 }
 
+/// What a column is called, and what stands in it.
+type Column<'a> = (&'a str, fn(&Value) -> String);
+
 /// A table of some fields of each item.
-fn fields(items: &Value, columns: &[(&str, fn(&Value) -> String)]) -> String {
+fn fields(items: &Value, columns: &[Column<'_>]) -> String {
     let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
     let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
     table(&headings, items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect()))
@@ -82,16 +85,16 @@ fn lasting(seconds: &Value) -> String {
 
 pub(super) fn status(status: &Value) -> String {
     let problems = status["problems"].as_array().into_iter().flatten();
-    let problems: String = problems.map(|problem| format!("! {}\n", text(&problem["text"]))).collect();
+    let problems = problems.map(|problem| format!("! {}\n", text(&problem["text"])));
     let ill = status["channels_ill"].as_array().into_iter().flatten();
     let ill = ill.map(|ill| {
         format!("! {} {} is {}: {}\n", text(&ill["number"]), text(&ill["name"]), text(&ill["state"]), text(&ill["why"]))
     });
     let addresses = &status["addresses"];
     format!(
-        "{}\n{problems}{}\n{} {} on {}, device {}, up {}\npage   {}\nlineup {}\nguide  {}\n",
+        "{}\n{}\n{} {} on {}, device {}, up {}\npage   {}\nlineup {}\nguide  {}\n",
         text(&status["sentence"]),
-        ill.collect::<String>(),
+        problems.chain(ill).collect::<String>(),
         text(&status["name"]),
         text(&status["version"]),
         text(&status["board"]),
@@ -225,7 +228,9 @@ mod tests {
 
     #[test]
     fn times_are_told_roughly() {
-        for (seconds, told) in [(json!(0), "0 s"), (json!(119), "119 s"), (json!(120), "2 min"), (json!(200_000), "2 d")] {
+        for (seconds, told) in
+            [(json!(0), "0 s"), (json!(119), "119 s"), (json!(120), "2 min"), (json!(200_000), "2 d")]
+        {
             assert_eq!(lasting(&seconds), told);
         }
         assert_eq!(lasting(&Value::Null), "-");

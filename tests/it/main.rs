@@ -12,6 +12,7 @@ mod chaos;
 mod clients;
 mod contract;
 mod control;
+mod ctl;
 mod device;
 mod discovery;
 mod faces;
