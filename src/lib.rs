@@ -26,7 +26,8 @@
 //!    imports point downwards only; tests/it/house.rs holds the exact table
 //! ```
 //!
-//! [`settings`] and [`board`] say how to start and are read once. Each room shows the others one small `Handle`.
+//! [`settings`] and [`board`] say how to start and are read once. [`ctl`] is another program in the same file: a client of
+//! the API, for people in a shell. Each room shows the others one small `Handle`.
 //!
 //! # Words
 //!
@@ -169,6 +170,7 @@
 pub mod access;
 pub mod board;
 pub mod clock;
+pub mod ctl;
 pub mod doors;
 pub mod engine;
 pub mod fetch;

@@ -307,4 +307,35 @@ mod tests {
         }
         assert!(number("99999999999").is_err());
     }
+
+    #[test]
+    fn the_document_has_each_operation_with_its_scope_and_no_other() {
+        use std::collections::BTreeSet;
+        let document: serde_json::Value = serde_json::from_slice(OPENAPI).unwrap();
+        let mut told = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let named: Vec<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
+            let listed = item["parameters"].as_array().into_iter().flatten();
+            let listed: Vec<&str> =
+                listed.map(|one| one["$ref"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+            assert_eq!(listed, named, "what stands in {path}");
+            for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
+                let scope = operation["x-scope"].as_str().unwrap();
+                assert_eq!(operation.get("security").is_some(), scope == "open", "{method} {path}: who may");
+                assert!(operation["responses"].get("405").is_none(), "{method} {path}: it is known here");
+                assert_eq!(operation["responses"].get("401").is_some(), scope != "open", "{method} {path}: 401");
+                told.insert(format!("{} {path} {scope}", method.to_uppercase()));
+            }
+        }
+        let scope = |scope| match scope {
+            Open => "open",
+            Read => "read",
+            Admin => "admin",
+        };
+        let done = TABLE.iter().map(|Operation(method, path, who, _)| format!("{method} {path} {}", scope(*who)));
+        let done: BTreeSet<String> = done.collect();
+        let only = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
+        assert_eq!(only(&done, &told), Vec::<String>::new(), "the document lacks these");
+        assert_eq!(only(&told, &done), Vec::<String>::new(), "nobody answers these");
+    }
 }
