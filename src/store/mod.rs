@@ -12,6 +12,7 @@ pub mod guide;
 pub mod guides;
 mod listing;
 mod logos;
+mod notifications;
 mod owner;
 mod schema;
 

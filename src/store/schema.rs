@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -142,6 +142,22 @@ const STEPS: [&str; 8] = [
     ALTER TABLE subscription ADD COLUMN headers TEXT NOT NULL DEFAULT '';
     ALTER TABLE subscription ADD COLUMN proxy TEXT;
     ALTER TABLE subscription ADD COLUMN hosts TEXT NOT NULL DEFAULT '';
+",
+    "
+    -- Who is told what happens.
+    CREATE TABLE notification (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,      -- with its secrets
+        events TEXT NOT NULL,       -- their names, one a word
+        enabled INTEGER NOT NULL
+    ) STRICT;
+    -- What was told of subscriptions and is still so: no start tells it again.
+    CREATE TABLE notice_told (
+        subscription_id INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (subscription_id, event)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 
