@@ -5,9 +5,11 @@
 
 use pure::limits::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX, MULTICAST_TTL_MAX,
-    NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
+    NAME_BYTES_MAX, NOTICE_AFTER_S, NOTICE_COLLECT_S, NOTICE_QUIET_S, NOTICE_S_MAX, RING_MIB_MAX, RING_MIB_MIN,
+    SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
+use pure::rules::notices::Timing;
 use serde::Deserialize;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub keyring: PathBuf,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
     pub reboot: Option<bool>,
+    /// How patient the box is before anybody is told what happens.
+    pub notices: Timing,
     /// Most verbose level that is logged.
     pub log_level: Level,
 }
@@ -230,6 +234,7 @@ struct File {
     health: HealthTable,
     update: UpdateTable,
     ladder: LadderTable,
+    notifications: NotificationsTable,
     log: LogTable,
 }
 
@@ -293,6 +298,29 @@ struct HealthTable {
     probe: Option<bool>,
     slates: Option<bool>,
     glance: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "as the owner writes them, with their unit")]
+struct NotificationsTable {
+    after_s: Option<i64>,
+    collect_s: Option<i64>,
+    quiet_s: Option<i64>,
+}
+
+impl NotificationsTable {
+    fn check(self) -> Result<Timing, SettingsError> {
+        let ms = |key: &str, found: Option<i64>, usual: usize| {
+            let seconds = check_range(key, found.unwrap_or(widen(usual)), 0, NOTICE_S_MAX)?;
+            Ok(seconds as u64 * 1_000)
+        };
+        Ok(Timing {
+            after_ms: ms("notifications.after_s", self.after_s, NOTICE_AFTER_S)?,
+            collect_ms: ms("notifications.collect_s", self.collect_s, NOTICE_COLLECT_S)?,
+            quiet_ms: ms("notifications.quiet_s", self.quiet_s, NOTICE_QUIET_S)?,
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -446,6 +474,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
         keyring,
         reboot: file.ladder.reboot,
+        notices: file.notifications.check()?,
         log_level,
     })
 }

@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("update", &["clock", "observe", "engine"]),
-    ("doors", &["clock", "observe", "engine", "subscriptions", "update"]),
+    ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
+    ("doors", &["clock", "observe", "engine", "subscriptions", "update", "notices"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

@@ -22,6 +22,7 @@ mod inputs;
 mod kit;
 mod ladder;
 mod network;
+mod notices;
 mod observe;
 mod play;
 mod playlist;

@@ -13,6 +13,7 @@ mod guides;
 pub mod identity;
 mod lineup;
 mod media;
+mod notifications;
 mod owner;
 mod page;
 mod pages;
@@ -22,6 +23,7 @@ use crate::clock;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
+use crate::notices;
 use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
@@ -83,6 +85,8 @@ pub struct App {
     pub engine: engine::Handle,
     /// Playlists.
     pub subscriptions: subscriptions::Handle,
+    /// Who is told what happens.
+    pub notices: notices::Handle,
     /// Log lines.
     pub logs: Logs,
     /// Counters.

@@ -5,7 +5,7 @@ use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::owner::Ask;
-use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
+use super::{App, Playing, Reach, api, device, faces, guide, notifications, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
@@ -88,6 +88,7 @@ enum Route<'a> {
     LogEntry { id: &'a str },
     Owner(Ask),
     Faces(faces::Ask),
+    Notifications(notifications::Place),
     Logo { channel: u32, fingerprint: u64 },
     Stream { tuner: Option<SlotIndex>, what: Tuned<'a> },
 }
@@ -210,6 +211,7 @@ fn route(path: &str) -> Option<Route<'_>> {
         .or_else(|| page::asset(path).map(Route::Asset))
         .or_else(|| log_entry(path))
         .or_else(|| logo(path))
+        .or_else(|| notifications::place(path).map(Route::Notifications))
         .or_else(|| stream(path))
 }
 
@@ -288,6 +290,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::LogEntries
         | Route::Owner(_)
         | Route::Faces(_)
+        | Route::Notifications(_)
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
@@ -350,6 +353,8 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
     };
     let is_change = is_ours || route == Route::LineupPost;
     let answer = match route {
+        Route::Notifications(_) if is_foreign(&request) => answer::forbidden(),
+        Route::Notifications(place) => notifications::respond(app, asked, place, request.method(), body).await,
         _ if is_change && *request.method() != Method::POST => answer::wrong_method("POST"),
         _ if !is_change && !is_read => answer::wrong_method("GET, HEAD"),
         Route::LineupPost if is_browser(&request) => answer::forbidden(),
