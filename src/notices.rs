@@ -5,6 +5,7 @@
 //! and what waits is bounded, so that a place that never answers costs nothing but its own messages.
 
 mod deliver;
+mod smtp;
 mod texts;
 
 use crate::clock;
@@ -213,6 +214,9 @@ pub async fn run(handle: Handle, identity: impl Fn() -> Identity) {
             for message in watch.look(&handle, &identity).await {
                 tell(&handle, &Rc::new(message));
             }
+        } else {
+            // Whoever comes later is not told old news.
+            handle.0.happened.borrow_mut().clear();
         }
         while sending.try_join_next().is_some() {}
         start_sending(&handle, &mut sending);

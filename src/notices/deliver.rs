@@ -29,7 +29,7 @@ pub(super) async fn deliver(
         Way::Discord(url) => (url, discord(message, &text)),
         Way::Ntfy { url, topic } => (url, ntfy(message, &text, topic)),
         Way::Telegram { url, chat } => (url, telegram(message, &text, chat)),
-        Way::Mail(_) => return Err((Sent::Never, "mail cannot be sent yet".to_owned())),
+        Way::Mail(route) => return super::smtp::send(fetcher, route, message, &text).await,
     };
     match fetcher.post(url, body.to_string().into_bytes()).await {
         Ok(()) => Ok(DELIVERED.to_owned()),
@@ -38,7 +38,7 @@ pub(super) async fn deliver(
 }
 
 /// Whether it may go better later.
-fn judge(error: &FetchError) -> Sent {
+pub(super) fn judge(error: &FetchError) -> Sent {
     match error.kind {
         Kind::Status(408 | 425 | 429 | 500..=599, retry_ms) => Sent::Later(retry_ms),
         Kind::Status(..) | Kind::Policy => Sent::Never,
