@@ -10,6 +10,8 @@
 //!    ┌───────────────┐
 //!    │     doors     │  http · control · discovery · ssdp · mdns    (listening sockets)
 //!    ├───────────────┤
+//!    │    notices    │  tells people elsewhere what happens
+//!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
 //!    │ update access │  takes bundles in, and has their signature verified · passwords, sessions, tokens
 //!    ├───────────────┤
@@ -75,6 +77,8 @@
 //! | backup | the same with all channels, in a file that only a password opens |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
+//! | event, notice | what happens that somebody elsewhere may want to know; one event of several things, worth a message |
+//! | target, notification | where messages go, as one address; a target with a name and the events that it is told |
 //!
 //! # Walks
 //!
@@ -161,6 +165,11 @@
 //! overlap, and `pure::wire::xmltv::check` reads the document with other eyes than wrote it. Only then does
 //! `doors::http::guide` give it out, from a file, to whoever asks.
 //!
+//! **I am a notice.** A channel's sources all rest. [`notices`] shows `pure::rules::notices` everything that is wrong, each
+//! second; when I have been wrong for a minute, with others of my provider, I am taken out once. `notices/texts.rs` finds
+//! words for me, each place that wants to hear of me gets me into its outbox, and `notices/deliver.rs` or `smtp.rs` takes
+//! me there, through [`fetch::post`], where the owner's addresses are judged as all others.
+//!
 //! # Reading order
 //!
 //! `main.rs` · `pure/limits.rs` · `pure/rules/pool.rs` with its `tests.rs` · `engine/supervisor.rs` ·
@@ -176,6 +185,7 @@ pub mod engine;
 pub mod fetch;
 pub mod guardian;
 pub mod ladder;
+pub mod notices;
 pub mod observe;
 pub mod settings;
 pub mod store;

@@ -28,7 +28,7 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{access, board, clock, engine, ladder, store, subscriptions, update};
+use tunerd::{access, board, clock, engine, ladder, notices, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -226,7 +226,7 @@ async fn run(
         guide: guide.handle,
         engine: engine.clone(),
         problems: problems.clone(),
-        fetcher,
+        fetcher: fetcher.clone(),
         metrics: Rc::clone(&metrics),
     };
     let guides = subscriptions::guides::Handle::new(guide_options(settings));
@@ -238,6 +238,14 @@ async fn run(
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
+    let rooms = notices::Rooms {
+        store: store.clone(),
+        engine: engine.clone(),
+        subscriptions: subscriptions.clone(),
+        problems: problems.clone(),
+        fetcher,
+    };
+    let notices = notices::Handle::new(rooms, settings.notices);
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         settings_name: RefCell::new(settings.name.clone()),
@@ -256,6 +264,7 @@ async fn run(
         ffmpeg: settings.ffmpeg.clone(),
         engine: engine.clone(),
         subscriptions: subscriptions.clone(),
+        notices: notices.clone(),
         logs: logs.clone(),
         metrics: Rc::clone(&metrics),
         problems: problems.clone(),
@@ -289,6 +298,13 @@ async fn run(
         tokio::task::spawn_local(subscriptions::run(subscriptions.clone()))
     };
     announce(&app, settings);
+    let telling = tokio::task::spawn_local(notices::run(notices, {
+        let (app, address) = (Rc::clone(&app), settings.address);
+        move || notices::Identity {
+            name: app.name(),
+            address: app.base_url(IpAddr::V4(reached_at(address))).to_string(),
+        }
+    }));
     let trials = tokio::task::spawn_local({
         let engine = engine.clone();
         async move { engine.try_encoders().await }
@@ -322,10 +338,12 @@ async fn run(
     };
     tokio::join!(draining, announced.leave());
     trials.abort();
+    telling.abort();
     loading.abort();
     guardian.abort();
     guardian.await.map(drop).unwrap_or_default();
     loading.await.unwrap_or_default();
+    telling.await.unwrap_or_default();
     // Its thread writes what is left and ends.
     store.stop();
     if store_thread.join().is_err() {
@@ -475,12 +493,16 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
 /// Tells systemd and people that we are there, and where.
 fn announce(app: &Rc<http::App>, settings: &Settings) {
     guardian::tell_ready();
-    let local = if settings.address.is_unspecified() { own_address() } else { settings.address };
-    let base = app.base_url(IpAddr::V4(local));
+    let base = app.base_url(IpAddr::V4(reached_at(settings.address)));
     let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
     tracing::info!("tunerd {} is ready as device {id} with {tuners_len} tuners", env!("CARGO_PKG_VERSION"));
     tracing::info!("its page: {base}/");
     tracing::info!("in Plex, type {}, and for the guide {base}/xmltv.xml", base.trim_start_matches("http://"));
+}
+
+/// Where others in the house reach what listens on `address`.
+fn reached_at(address: Ipv4Addr) -> Ipv4Addr {
+    if address.is_unspecified() { own_address() } else { address }
 }
 
 /// The address that others in the house most likely reach us at.

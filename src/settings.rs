@@ -5,11 +5,12 @@
 
 use pure::limits::{
     ACCESS_NAMES_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX,
-    MULTICAST_TTL_MAX, NAME_BYTES_MAX, RING_MIB_MAX, RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT,
-    UPLOAD_MIB_MAX,
+    MULTICAST_TTL_MAX, NAME_BYTES_MAX, NOTICE_AFTER_S, NOTICE_COLLECT_S, NOTICE_QUIET_S, NOTICE_S_MAX, RING_MIB_MAX,
+    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use pure::model::wishes;
+use pure::rules::notices::Timing;
 use serde::Deserialize;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -90,6 +91,8 @@ pub struct Settings {
     pub access_open: bool,
     /// Names by which the box may be asked besides its own, in small letters.
     pub access_names: Vec<String>,
+    /// How patient the box is before anybody is told what happens.
+    pub notices: Timing,
     /// Most verbose level that is logged.
     pub log_level: Level,
 }
@@ -249,6 +252,7 @@ struct File {
     update: UpdateTable,
     ladder: LadderTable,
     access: AccessTable,
+    notifications: NotificationsTable,
     log: LogTable,
 }
 
@@ -312,6 +316,29 @@ struct HealthTable {
     probe: Option<bool>,
     slates: Option<bool>,
     glance: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "as the owner writes them, with their unit")]
+struct NotificationsTable {
+    after_s: Option<i64>,
+    collect_s: Option<i64>,
+    quiet_s: Option<i64>,
+}
+
+impl NotificationsTable {
+    fn check(self) -> Result<Timing, SettingsError> {
+        let ms = |key: &str, found: Option<i64>, usual: usize| {
+            let seconds = check_range(key, found.unwrap_or(widen(usual)), 0, NOTICE_S_MAX)?;
+            Ok(seconds as u64 * 1_000)
+        };
+        Ok(Timing {
+            after_ms: ms("notifications.after_s", self.after_s, NOTICE_AFTER_S)?,
+            collect_ms: ms("notifications.collect_s", self.collect_s, NOTICE_COLLECT_S)?,
+            quiet_ms: ms("notifications.quiet_s", self.quiet_s, NOTICE_QUIET_S)?,
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -474,6 +501,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         reboot: file.ladder.reboot,
         access_open: file.access.open.unwrap_or(false),
         access_names: check_names(file.access.names.unwrap_or_default())?,
+        notices: file.notifications.check()?,
         log_level,
     })
 }

@@ -3,9 +3,10 @@
 //! A name is resolved here and nowhere else, each of its addresses is judged by [`pure::rules::reach`], and only those
 //! that passed are connected to: what a resolver says later changes nothing. That holds for every redirect, every
 //! segment and every key anew. What is read is for others: playlists and guides for the subscriptions, streams for
-//! the engine.
+//! the engine. What is sent, which is little: [`post`].
 
 mod names;
+pub mod post;
 pub mod proxy;
 mod socket;
 mod tls;
@@ -253,7 +254,7 @@ impl Fetcher {
         let pace = Pace::default();
         let stream = Socket::new(stream, Rc::clone(&pace));
         let (sender, driver) = match url.scheme() {
-            Scheme::Https => shake_hands(Box::new(self.0.trust.connect(url, stream).await?)).await?,
+            Scheme::Https => shake_hands(Box::new(self.0.trust.connect(url.host(), stream).await?)).await?,
             Scheme::Http => shake_hands(Box::new(stream)).await?,
             _ => return Err(FetchError::new(Kind::Policy, "only what speaks HTTP can be fetched")),
         };

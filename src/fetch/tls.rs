@@ -1,15 +1,14 @@
 //! TLS for what is fetched: whom we trust, and what a refused certificate means.
 
-use super::socket::Socket;
 use super::{FetchError, Kind};
 use crate::clock;
 use pure::limits::{CONNECT_MS_MAX, TRUST_MS};
-use pure::model::source_url::SourceUrl;
 use pure::time::Mono;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -20,8 +19,10 @@ use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto::ring};
 pub(super) struct Trust(RefCell<Option<(Mono, Arc<ClientConfig>)>>);
 
 impl Trust {
-    pub(super) async fn connect(&self, url: &SourceUrl, stream: Socket) -> Result<TlsStream<Socket>, FetchError> {
-        let host = url.host();
+    pub(super) async fn connect<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, FetchError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let connect = |text| FetchError::new(Kind::Connect, text);
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| connect(format!("{host} cannot have a certificate")))?;

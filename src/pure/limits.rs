@@ -882,6 +882,56 @@ pub const TOKEN_USED_S: i64 = 86_400;
 /// Further names by which the box may be asked.
 pub const ACCESS_NAMES_MAX: usize = 16;
 
+// ---- Notifications ----------------------------------------------------------------------------------------------
+
+/// Places that are told what happens: each member of a large family, and some machines.
+pub const NOTIFICATIONS_MAX: usize = 16;
+/// To how many addresses one mail goes.
+pub const MAIL_RECIPIENTS_MAX: usize = 8;
+/// Things that are ill, or were told to be, which are remembered one by one: more are counted.
+pub const NOTICE_SUBJECTS_MAX: usize = 1_024;
+/// Names that a message lists; of the others it says how many there are.
+pub const NOTICE_NAMES_MAX: usize = 10;
+/// How long something must be ill before anybody is told, where the settings do not say otherwise: a source that comes
+/// back by itself is nobody's business.
+pub const NOTICE_AFTER_S: usize = 60;
+/// The longest that settings may ask for, of each of these.
+pub const NOTICE_S_MAX: usize = 86_400;
+/// How long others are waited for that fall ill together, likewise: sources of one provider fail within seconds.
+pub const NOTICE_COLLECT_S: usize = 15;
+/// For how long nobody is told anything after a start, likewise: routers take two minutes to come back with the box.
+pub const NOTICE_QUIET_S: usize = 120;
+/// How many times longer a refresh may fail before that is told: the channels of the last one are there.
+pub const NOTICE_REFRESH_TIMES: u64 = 10;
+/// From one message about a thing to the next that says the same of it.
+pub const NOTICE_REPEAT_MS: u64 = 3_600_000;
+/// From one message to the next of its kind about the same provider.
+pub const NOTICE_GROUP_MS: u64 = 300_000;
+/// Messages that may be made at once.
+pub const NOTICES_BURST: u32 = 10;
+/// And one more in this time.
+pub const NOTICES_PERIOD_MS: u64 = 60_000;
+/// Messages that one place may get at once, and then one each [`NOTICES_PERIOD_MS`].
+pub const NOTICES_TARGET_BURST: u32 = 5;
+/// Messages that wait for one place; the oldest are left out, and the next one says how many.
+pub const NOTICE_QUEUE_MAX: usize = 16;
+/// How often a message is tried. With the pauses between them that is half an hour.
+pub const NOTICE_TRIES_MAX: u8 = 6;
+/// The pause after the first try; each is three times as long as the one before.
+pub const NOTICE_RETRY_MS_MIN: u64 = 15_000;
+/// The longest one.
+pub const NOTICE_RETRY_MS_MAX: u64 = 900_000;
+/// How long one try may take, from the name to the answer.
+pub const NOTICE_SEND_MS: u64 = 15_000;
+/// How often the box is looked at for what to tell.
+pub const NOTICE_LOOK_MS: u64 = 1_000;
+/// An account that ends sooner than this is told.
+pub const EXPIRES_SOON_S: i64 = 7 * 86_400;
+/// Bytes of a line that a mail server says (RFC 5321, 4.5.3.1.5), with room for those who do not count.
+pub const SMTP_LINE_BYTES_MAX: usize = 1_000;
+/// Lines of one answer of a mail server: those that list all they can have some twenty.
+pub const SMTP_LINES_MAX: usize = 64;
+
 // ---- Inboxes ----------------------------------------------------------------------------------------------------
 
 /// Questions waiting for the supervisor: one for each viewer, and as many again from people.

@@ -16,6 +16,7 @@ pub mod guides;
 mod history;
 mod listing;
 mod logos;
+mod notifications;
 mod owner;
 mod schema;
 mod wishes;

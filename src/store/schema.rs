@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -162,6 +162,22 @@ const STEPS: [&str; 11] = [
         number TEXT NOT NULL,
         sources TEXT NOT NULL           -- subscription:key, with spaces between them
     ) STRICT;
+",
+    "
+    -- Who is told what happens.
+    CREATE TABLE notification (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,      -- with its secrets
+        events TEXT NOT NULL,       -- their names, one a word
+        enabled INTEGER NOT NULL
+    ) STRICT;
+    -- What was told of subscriptions and is still so: no start tells it again.
+    CREATE TABLE notice_told (
+        subscription_id INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (subscription_id, event)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

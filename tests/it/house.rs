@@ -20,7 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("update", &["clock", "observe", "engine"]),
     ("access", &["clock", "store"]),
-    ("doors", &["clock", "board", "observe", "engine", "subscriptions", "update", "access"]),
+    ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
+    ("doors", &["clock", "board", "observe", "engine", "subscriptions", "update", "access", "notices"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

@@ -27,6 +27,7 @@ mod kit;
 mod ladder;
 mod live;
 mod network;
+mod notices;
 mod observe;
 mod play;
 mod playlist;

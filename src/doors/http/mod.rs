@@ -16,6 +16,7 @@ pub mod identity;
 mod lineup;
 mod live;
 mod media;
+mod notifications;
 mod owner;
 mod page;
 mod pages;
@@ -29,6 +30,7 @@ use crate::clock;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
+use crate::notices;
 use crate::observe::history::History;
 use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
@@ -99,6 +101,8 @@ pub struct App {
     pub engine: engine::Handle,
     /// Playlists.
     pub subscriptions: subscriptions::Handle,
+    /// Who is told what happens.
+    pub notices: notices::Handle,
     /// Log lines.
     pub logs: Logs,
     /// Counters.

@@ -7,7 +7,7 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, backup, faces, guides, settings};
+use super::{App, access, api, backup, faces, guides, notifications, settings};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
@@ -39,6 +39,7 @@ enum Act {
     Faces(faces::Ask),
     Settings(settings::Ask),
     Backup(backup::Ask),
+    Notifications(notifications::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -50,7 +51,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
+use Act::{Access, Backup, Describe, Faces, Guides, Home, Neighbours, Notifications, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -108,6 +109,11 @@ const TABLE: &[Operation] = &[
     Operation(PATCH, "/settings", Admin, Settings(settings::Ask::Edit)),
     Operation(GET, "/update", Read, Settings(settings::Ask::Update)),
     Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
+    Operation(GET, "/notifications", Read, Notifications(notifications::Ask::List)),
+    Operation(POST, "/notifications", Admin, Notifications(notifications::Ask::Add)),
+    Operation(PATCH, "/notifications/{id}", Admin, Notifications(notifications::Ask::Edit)),
+    Operation(DELETE, "/notifications/{id}", Admin, Notifications(notifications::Ask::Remove)),
+    Operation(POST, "/notifications/{id}/test", Admin, Notifications(notifications::Ask::Test)),
     Operation(GET, "/faces", Read, Faces(faces::Ask::List)),
     Operation(POST, "/faces", Admin, Faces(faces::Ask::Add)),
     Operation(PATCH, "/faces/{id}", Admin, Faces(faces::Ask::Edit)),
@@ -244,6 +250,7 @@ pub(super) async fn respond(
         Home(ask) => api::respond(app, ask, &call),
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,
+        Notifications(ask) => notifications::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,
         Backup(ask) => backup::respond(app, ask, &call, body).await,

@@ -8,6 +8,7 @@ pub mod guide;
 pub mod guide_number;
 pub mod headers;
 pub mod lineup;
+pub mod notification;
 pub mod password;
 pub mod pid_filter;
 pub mod profile;

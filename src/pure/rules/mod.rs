@@ -33,6 +33,7 @@ pub mod gate;
 pub mod guide_match;
 pub mod guide_shift;
 pub mod health;
+pub mod notices;
 pub mod outage;
 pub mod pace;
 pub mod pool;

@@ -9,6 +9,7 @@ pub mod markup;
 pub mod percent;
 pub mod proxy;
 pub mod rtp;
+pub mod smtp;
 pub mod socks;
 pub mod ssdp;
 pub mod ts;
