@@ -12,6 +12,8 @@
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
 //!
+//! [`doctor`] judges what clients would see.
+//!
 //! For the guide: [`guide_match`] finds whose guide it is, [`timeline`] what is on, and [`guide_shift`] whether a guide's
 //! clock is wrong.
 pub mod acquire;
@@ -23,6 +25,7 @@ pub mod bucket;
 pub mod clients;
 pub mod constants;
 pub mod control;
+pub mod doctor;
 pub mod encoders;
 pub mod escalation;
 pub mod failure;
