@@ -12,6 +12,7 @@
 //!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
 //!    │    update     │  takes bundles in, and has their signature verified
+//!    │    doctor     │  does with the box what clients do, over real sockets, and says what to do
 //!    ├───────────────┤
 //!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
 //!    ├───────────────┤
@@ -69,6 +70,7 @@
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | problem | what stays wrong until somebody does something; the page shows it |
+//! | examination, check | what the doctor does with the box, as clients would; one of its steps, which passes, fails or is skipped |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!
 //! # Walks
@@ -154,6 +156,7 @@
 
 pub mod board;
 pub mod clock;
+pub mod doctor;
 pub mod doors;
 pub mod engine;
 pub mod fetch;

@@ -112,6 +112,8 @@ pub enum Request {
     Help,
     /// `--version`
     Version,
+    /// `doctor`: to examine the box at this address, or this one.
+    Doctor(Option<String>),
     /// To run, or to check and end.
     Run(CommandLine),
 }
@@ -131,6 +133,7 @@ pub const HELP: &str = "\
 tunerd turns this box into a network tuner that Plex, Jellyfin, Kodi and VLC find as an HDHomeRun.
 
 Usage: tunerd [OPTION]...
+       tunerd doctor [--address HOST[:PORT]]
 
   --config FILE            settings to read (default: /etc/tunerd.toml, if it is there)
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
@@ -141,6 +144,9 @@ Usage: tunerd [OPTION]...
   --version                print the version and end
   --help                   print this and end
 
+tunerd doctor does with a box what Plex, Jellyfin, Kodi, Channels and VLC do with it, prints what works, and what to do
+about what does not; it ends with 0 when all is well and with 1 otherwise. Without an address it examines this box.
+
 Every setting is explained in tools/tunerd.toml.example.
 ";
 
@@ -149,12 +155,15 @@ Every setting is explained in tools/tunerd.toml.example.
 /// # Errors
 /// An option that is unknown, has no value, or stands twice.
 pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, SettingsError> {
-    use lexopt::Arg::{Long, Short};
+    use lexopt::Arg::{Long, Short, Value};
     let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut typed = CommandLine::default();
+    let mut is_first = true;
     while let Some(argument) = parser.next().map_err(explain)? {
+        let was_first = std::mem::take(&mut is_first);
         match argument {
+            Value(word) if was_first && word == "doctor" => return doctor(parser),
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("version") | Short('V') => return Ok(Request::Version),
             Long("check") => typed.check = true,
@@ -171,6 +180,24 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
         }
     }
     Ok(Request::Run(typed))
+}
+
+/// What stands behind `doctor`.
+fn doctor(mut parser: lexopt::Parser) -> Result<Request, SettingsError> {
+    let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
+    let mut address = None;
+    while let Some(argument) = parser.next().map_err(explain)? {
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Request::Help),
+            lexopt::Arg::Long("address") => {
+                let value = parser.value().map_err(explain)?;
+                let text = value.into_string().map_err(|_| SettingsError("--address is not UTF-8".to_owned()))?;
+                address = Some(text);
+            }
+            other => return Err(explain(other.unexpected())),
+        }
+    }
+    Ok(Request::Doctor(address))
 }
 
 /// Where settings are looked for when nobody says.

@@ -14,10 +14,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("engine", &["clock", "observe", "fetch"]),
     ("ladder", &["clock"]),
+    ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("update", &["clock", "observe", "engine"]),
-    ("doors", &["clock", "observe", "engine", "subscriptions", "update"]),
+    ("doors", &["clock", "doctor", "observe", "engine", "subscriptions", "update"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

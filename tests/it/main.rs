@@ -12,6 +12,7 @@ mod clients;
 mod control;
 mod device;
 mod discovery;
+mod doctor;
 mod faces;
 mod failover;
 mod fake;

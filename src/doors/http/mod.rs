@@ -7,6 +7,7 @@
 mod answer;
 mod api;
 mod device;
+mod doctor;
 mod faces;
 mod guide;
 mod guides;
@@ -19,6 +20,7 @@ mod pages;
 mod route;
 
 use crate::clock;
+use crate::doctor::Handle as Doctor;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
@@ -81,6 +83,8 @@ pub struct App {
     pub ffmpeg: std::path::PathBuf,
     /// Slots and lineup.
     pub engine: engine::Handle,
+    /// Plays as clients do.
+    pub doctor: Doctor,
     /// Playlists.
     pub subscriptions: subscriptions::Handle,
     /// Log lines.

@@ -5,7 +5,7 @@ use super::guides::{self, Change};
 use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::owner::Ask;
-use super::{App, Playing, Reach, api, device, faces, guide, owner, page, pages};
+use super::{App, Playing, Reach, api, device, doctor, faces, guide, owner, page, pages};
 use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
@@ -84,6 +84,7 @@ enum Route<'a> {
     ChannelRetry,
     PlaylistRefresh,
     EncodersTry,
+    Doctor,
     LogEntries,
     LogEntry { id: &'a str },
     Owner(Ask),
@@ -122,7 +123,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 52] = [
+const TABLE: [(&str, Route<'static>); 53] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -153,6 +154,7 @@ const TABLE: [(&str, Route<'static>); 52] = [
     ("/api/guides/offset", Route::GuideChange(Change::Offset)),
     ("/api/guides/choose", Route::GuideChange(Change::Choose)),
     ("/api/encoders/try", Route::EncodersTry),
+    ("/api/v1/doctor", Route::Doctor),
     ("/api/logs/entries", Route::LogEntries),
     ("/api/subscriptions", Route::Owner(Ask::List)),
     ("/api/subscriptions/add", Route::Owner(Ask::Add)),
@@ -285,6 +287,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         | Route::ChannelRetry
         | Route::PlaylistRefresh
         | Route::EncodersTry
+        | Route::Doctor
         | Route::LogEntries
         | Route::Owner(_)
         | Route::Faces(_)
@@ -346,6 +349,7 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::ChannelRetry | Route::PlaylistRefresh | Route::EncodersTry | Route::GuideChange(_) => true,
         Route::Owner(ask) => ask.is_change(),
         Route::Faces(ask) => ask != faces::Ask::List,
+        Route::Doctor => *request.method() == Method::POST,
         _ => false,
     };
     let is_change = is_ours || route == Route::LineupPost;
@@ -359,6 +363,8 @@ pub(super) async fn respond(app: &App, asked: &Asked, request: Request<Incoming>
         Route::ChannelRetry => api::channel_retry(app, query),
         Route::PlaylistRefresh => api::playlist_refresh(app),
         Route::EncodersTry => api::encoders_try(app),
+        Route::Doctor if is_change => doctor::start(app).await,
+        Route::Doctor => doctor::show(app),
         Route::Logo { channel, fingerprint } => lineup::serve_logo(app, channel, fingerprint).await,
         Route::Owner(ask) => owner::respond(app, ask, query, body).await,
         Route::Faces(ask) => faces::respond(app, ask, query, body).await,
