@@ -14,6 +14,7 @@
 //!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
 //!    │ update access │  takes bundles in, and has their signature verified · passwords, sessions, tokens
+//!    │    doctor     │  does with the box what clients do, over real sockets, and says what to do
 //!    ├───────────────┤
 //!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
 //!    ├───────────────┤
@@ -76,6 +77,7 @@
 //! | revision | what the owner chose, as it was after one of his writes; the last fifty can be had back |
 //! | backup | the same with all channels, in a file that only a password opens |
 //! | problem | what stays wrong until somebody does something; the page shows it |
+//! | examination, check | what the doctor does with the box, as clients would; one of its steps, which passes, fails or is skipped |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //! | event, notice | what happens that somebody elsewhere may want to know; one event of several things, worth a message |
 //! | target, notification | where messages go, as one address; a target with a name and the events that it is told |
@@ -180,6 +182,7 @@ pub mod access;
 pub mod board;
 pub mod clock;
 pub mod ctl;
+pub mod doctor;
 pub mod doors;
 pub mod engine;
 pub mod fetch;

@@ -7,7 +7,7 @@ use pure::rules::control::Policy;
 use pure::rules::escalation::Decision;
 use pure::rules::replies::Replies;
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{access, board, clock, engine, ladder, notices, store, subscriptions, update};
+use tunerd::{access, board, clock, doctor, engine, ladder, notices, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     let request = settings::command_line(std::env::args_os().skip(1));
     let typed = match request {
         Ok(Request::Run(typed)) => typed,
+        Ok(Request::Doctor(address)) => return examine(address.as_deref()),
         Ok(Request::Help) => return say(settings::HELP),
         Ok(Request::Ctl(words)) => return tunerd::ctl::run(words),
         Ok(Request::Version) => return say(concat!("tunerd ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -70,6 +71,24 @@ fn main() -> ExitCode {
         }
         Err(error) if typed.safe_mode => start(&typed, &settings::fallback(&typed), Some(&error)),
         Err(error) => refuse(&error),
+    }
+}
+
+/// `tunerd doctor`: examines a box from here.
+fn examine(address: Option<&str>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let examined = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(doctor::outside::examine(address, |text| {
+            say(text);
+        }))
+    });
+    match examined {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            complain(&why);
+            ExitCode::from(EXIT_USAGE)
+        }
     }
 }
 
@@ -263,6 +282,10 @@ async fn run(
         interfaces: links,
         ffmpeg: settings.ffmpeg.clone(),
         engine: engine.clone(),
+        doctor: doctor::Handle::new(
+            settings.address,
+            doctor::Off { discovery: !settings.discovery, ssdp: !settings.ssdp, mdns: !settings.mdns },
+        ),
         subscriptions: subscriptions.clone(),
         notices: notices.clone(),
         logs: logs.clone(),
@@ -502,18 +525,7 @@ fn announce(app: &Rc<http::App>, settings: &Settings) {
 
 /// Where others in the house reach what listens on `address`.
 fn reached_at(address: Ipv4Addr) -> Ipv4Addr {
-    if address.is_unspecified() { own_address() } else { address }
-}
-
-/// The address that others in the house most likely reach us at.
-fn own_address() -> Ipv4Addr {
-    // Connecting a datagram socket sends nothing; it only asks the kernel for a way out.
-    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()));
-    match asked.map(|address| address.ip()) {
-        Ok(IpAddr::V4(address)) => address,
-        _ => Ipv4Addr::LOCALHOST,
-    }
+    if address.is_unspecified() { doctor::own_address() } else { address }
 }
 
 fn guide_options(settings: &Settings) -> subscriptions::guides::Options {

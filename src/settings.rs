@@ -126,6 +126,8 @@ pub enum Request {
     Version,
     /// `ctl`, and what stands behind it, which is not read here.
     Ctl(Vec<std::ffi::OsString>),
+    /// `doctor`: to examine the box at this address, or this one.
+    Doctor(Option<String>),
     /// To run, or to check and end.
     Run(CommandLine),
 }
@@ -146,6 +148,7 @@ tunerd turns this box into a network tuner that Plex, Jellyfin, Kodi and VLC fin
 
 Usage: tunerd [OPTION]...
        tunerd ctl COMMAND       ask a box that runs, or tell it what to do: see tunerd ctl --help
+       tunerd doctor [--address HOST[:PORT]]
 
   --config FILE            settings to read (default: /etc/tunerd.toml, if it is there)
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
@@ -156,6 +159,9 @@ Usage: tunerd [OPTION]...
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
   --version                print the version and end
   --help                   print this and end
+
+tunerd doctor does with a box what Plex, Jellyfin, Kodi, Channels and VLC do with it, prints what works, and what to do
+about what does not; it ends with 0 when all is well and with 1 otherwise. Without an address it examines this box.
 
 Every setting is explained in tools/tunerd.toml.example.
 ";
@@ -169,8 +175,11 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
     let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut typed = CommandLine::default();
+    let mut is_first = true;
     while let Some(argument) = parser.next().map_err(explain)? {
+        let was_first = std::mem::take(&mut is_first);
         match argument {
+            Value(word) if was_first && word == "doctor" => return doctor(parser),
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("version") | Short('V') => return Ok(Request::Version),
             Long("check") => typed.check = true,
@@ -192,6 +201,24 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
         }
     }
     Ok(Request::Run(typed))
+}
+
+/// What stands behind `doctor`.
+fn doctor(mut parser: lexopt::Parser) -> Result<Request, SettingsError> {
+    let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
+    let mut address = None;
+    while let Some(argument) = parser.next().map_err(explain)? {
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Request::Help),
+            lexopt::Arg::Long("address") => {
+                let value = parser.value().map_err(explain)?;
+                let text = value.into_string().map_err(|_| SettingsError("--address is not UTF-8".to_owned()))?;
+                address = Some(text);
+            }
+            other => return Err(explain(other.unexpected())),
+        }
+    }
+    Ok(Request::Doctor(address))
 }
 
 /// Where settings are looked for when nobody says.

@@ -368,6 +368,19 @@ pub const CHECK_MS_MAX: u64 = 30_000;
 pub const CHECK_WORDS_BYTES_MAX: usize = 16 * 1024;
 /// How long the page tells of an upload that was refused.
 pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
+
+// ---- The doctor -----------------------------------------------------------------------------------------------------
+
+/// The longest examination: nobody looks at a page for longer.
+pub const DOCTOR_MS_MAX: u64 = 90_000;
+/// How long a client waits for a picture. Source: Channels gives up after six seconds (truecharts' issue 10071).
+pub const DOCTOR_PATIENCE_MS: u64 = 6_000;
+/// Subscriptions of which the doctor plays a channel: each takes a stream of its account for some seconds.
+pub const DOCTOR_SOURCES_MAX: usize = 3;
+/// The longest document that the doctor reads, unpacked; a lineup of all channels has some 16 MiB.
+pub const DOCTOR_DOCUMENT_BYTES_MAX: u64 = 64 * MIB;
+/// The longest refusal that it reads: there should be no text at all.
+pub const DOCTOR_BODY_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(CHECK_MS_MAX + CONTROL_STALL_MS <= 40_000, "the answer comes while somebody waits for it");
 const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4_096, "offsets have 32 bits");
 

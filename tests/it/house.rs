@@ -16,12 +16,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("engine", &["clock", "observe", "fetch"]),
     ("ladder", &["clock"]),
+    ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
     ("update", &["clock", "observe", "engine"]),
     ("access", &["clock", "store"]),
     ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
-    ("doors", &["clock", "board", "observe", "engine", "subscriptions", "update", "access", "notices"]),
+    ("doors", &["clock", "board", "doctor", "observe", "engine", "subscriptions", "update", "access", "notices"]),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

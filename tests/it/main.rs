@@ -16,6 +16,7 @@ mod control;
 mod ctl;
 mod device;
 mod discovery;
+mod doctor;
 mod faces;
 mod failover;
 mod fake;

@@ -297,8 +297,10 @@ fn targets_are_kept_changed_tried_and_removed_and_no_secret_is_ever_shown() {
         assert_eq!((answer.status, &said["field"]), (422, &json!(field)), "{body}: {said}");
         assert!(!answer.text().contains("SECRET42"), "{}", answer.text());
     }
-    let foreign =
-        format!("DELETE /api/v1/notifications/{} HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n", ids[0]);
+    let foreign = format!(
+        "DELETE /api/v1/notifications/{} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n",
+        ids[0]
+    );
     assert_eq!(http::ask(daemon.address(), 8080, &format!("{foreign}Connection: close\r\n\r\n")).status, 403);
     for (method, target, status) in [
         ("PUT", "", 405),
@@ -313,7 +315,7 @@ fn targets_are_kept_changed_tried_and_removed_and_no_secret_is_ever_shown() {
     }
     assert_eq!(ask(&daemon, "DELETE", &format!("/{}", ids[0]), &Value::Null).status, 204);
     assert_eq!(list(&daemon).len(), 4);
-    for target in ["/", "/api/status", "/api/logs/entries?limit=1024", "/metrics", "/api/v1/notifications"] {
+    for target in ["/", "/api/v1/status", "/api/logs/entries?limit=1024", "/metrics", "/api/v1/notifications"] {
         assert!(!daemon.get(target).text().contains("SECRET42"), "{target}");
     }
     assert!(!daemon.log().contains("SECRET42"), "{}", daemon.log());

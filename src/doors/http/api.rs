@@ -317,7 +317,8 @@ pub(super) fn client_views(app: &App) -> Vec<ClientView> {
 /// Those of them whom the page names: people who look at it know that themselves.
 fn clients_shown(app: &App, now: Mono) -> Vec<ClientView> {
     let list = app.clients.list();
-    let wanted = list.iter().filter(|client| client.kind != ClientKind::Browser && client.asked != Wish::Page);
+    let is_wanted = |kind| !matches!(kind, ClientKind::Browser | ClientKind::Doctor);
+    let wanted = list.iter().filter(|client| is_wanted(client.kind) && client.asked != Wish::Page);
     wanted.take(CLIENTS_SHOWN).map(|client| ClientView::new(client, now)).collect()
 }
 

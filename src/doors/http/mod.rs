@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod backup;
 mod device;
+mod doctor;
 mod faces;
 mod guide;
 mod guides;
@@ -27,6 +28,7 @@ mod v1;
 use crate::access as accounts;
 use crate::board::vitals::Vitals;
 use crate::clock;
+use crate::doctor::Handle as Doctor;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
 use crate::engine::{self, Viewer};
@@ -99,6 +101,8 @@ pub struct App {
     pub ffmpeg: std::path::PathBuf,
     /// Slots and lineup.
     pub engine: engine::Handle,
+    /// Plays as clients do.
+    pub doctor: Doctor,
     /// Playlists.
     pub subscriptions: subscriptions::Handle,
     /// Who is told what happens.

@@ -19,13 +19,11 @@ pub(super) struct Asset {
     body: &'static [u8],
 }
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 macro_rules! script {
     ($name:literal) => {
-        Asset {
-            path: concat!("/", $name),
-            content_type: "text/javascript; charset=utf-8",
-            body: include_bytes!(concat!("web/", $name)),
-        }
+        Asset { path: concat!("/", $name), content_type: SCRIPT, body: include_bytes!(concat!("web/", $name)) }
     };
 }
 
@@ -92,7 +90,7 @@ fn packed(asset: &'static Asset) -> Option<&'static [u8]> {
 /// What is packed: of a script no indentation, and no line that is nothing but comment. Lines stay lines, so a browser
 /// that complains names the right one.
 fn bare(asset: &'static Asset) -> Cow<'static, [u8]> {
-    let Some(script) = asset.path.ends_with(".js").then(|| std::str::from_utf8(asset.body).ok()).flatten() else {
+    let Some(script) = (asset.content_type == SCRIPT).then(|| std::str::from_utf8(asset.body).ok()).flatten() else {
         return Cow::Borrowed(asset.body);
     };
     let (mut bare, mut in_comment) = (String::with_capacity(script.len()), false);

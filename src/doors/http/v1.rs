@@ -7,7 +7,7 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, backup, faces, guides, notifications, settings};
+use super::{App, access, api, backup, doctor, faces, guides, notifications, settings};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
@@ -40,6 +40,7 @@ enum Act {
     Settings(settings::Ask),
     Backup(backup::Ask),
     Notifications(notifications::Ask),
+    Doctor(doctor::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -51,7 +52,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Faces, Guides, Home, Neighbours, Notifications, Owner, Settings};
+use Act::{Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -109,6 +110,8 @@ const TABLE: &[Operation] = &[
     Operation(PATCH, "/settings", Admin, Settings(settings::Ask::Edit)),
     Operation(GET, "/update", Read, Settings(settings::Ask::Update)),
     Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
+    Operation(GET, "/doctor", Read, Doctor(doctor::Ask::Show)),
+    Operation(POST, "/doctor", Admin, Doctor(doctor::Ask::Start)),
     Operation(GET, "/notifications", Read, Notifications(notifications::Ask::List)),
     Operation(POST, "/notifications", Admin, Notifications(notifications::Ask::Add)),
     Operation(PATCH, "/notifications/{id}", Admin, Notifications(notifications::Ask::Edit)),
@@ -250,6 +253,7 @@ pub(super) async fn respond(
         Home(ask) => api::respond(app, ask, &call),
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,
+        Doctor(ask) => doctor::respond(app, ask).await,
         Notifications(ask) => notifications::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,

@@ -43,6 +43,8 @@ pub enum Kind {
     Ffmpeg,
     /// A browser.
     Browser,
+    /// Our own doctor, who does as the others do.
+    Doctor,
 }
 
 impl Kind {
@@ -63,12 +65,14 @@ impl Kind {
             Self::Library => "HDHomeRun library",
             Self::Ffmpeg => "FFmpeg",
             Self::Browser => "browser",
+            Self::Doctor => "the doctor",
         }
     }
 
     /// What a user agent says. The order matters: many call themselves a browser, too.
     fn of_user_agent(agent: &str) -> Self {
-        const WORDS: [(&str, Kind); 21] = [
+        const WORDS: [(&str, Kind); 22] = [
+            ("tunerd-doctor", Kind::Doctor),
             ("plex", Kind::Plex),
             ("jellyfin", Kind::Jellyfin),
             ("emby", Kind::Emby),

@@ -13,6 +13,7 @@
 //! [`clients`] remembers who asked.
 //!
 //! [`access`] says who may manage the box.
+//! [`doctor`] judges what clients would see.
 //!
 //! For the guide: [`guide_match`] finds whose guide it is, [`timeline`] what is on, and [`guide_shift`] whether a guide's
 //! clock is wrong.
@@ -26,6 +27,7 @@ pub mod bucket;
 pub mod clients;
 pub mod constants;
 pub mod control;
+pub mod doctor;
 pub mod encoders;
 pub mod escalation;
 pub mod failure;

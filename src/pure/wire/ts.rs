@@ -585,6 +585,19 @@ const fn is_key_unit(codec: Codec, unit: u8) -> bool {
     }
 }
 
+/// PAT and PMT, then pictures of H.264, each a key frame in one packet with a clock.
+#[cfg(test)]
+pub(crate) fn sample(pictures: u8) -> std::vec::Vec<u8> {
+    let mut packets = std::vec![build::packet(0, 0, true, &[&[0], build::pat(&[(1, 0x100)]).as_slice()].concat())];
+    packets.push(build::packet(0x100, 0, true, &[&[0], build::pmt(1, &[(0x1B, 0x101, &[])]).as_slice()].concat()));
+    for at in 0..pictures {
+        // A key frame may be joined at; the clock is 0.1 s further on each time.
+        let field = [0x50, 0, 0, at * 0x11, 0x94, 0x7E, 0];
+        packets.push(build::with_adaptation(0x101, at & 15, true, &field, &[0, 0, 1, 0xE0, 0, 0, 0x80, 0, 0]));
+    }
+    packets.concat()
+}
+
 #[cfg(test)]
 mod build {
     //! Packets and sections by hand.

@@ -72,6 +72,9 @@ pub fn write_channel(out: &mut dyn Write, channel: &Channel, icon: &str) -> fmt:
     out.write_str("  </channel>\n")
 }
 
+/// What is said of a programme of which nothing is known.
+pub const NO_GUIDE: &str = "No guide is known for this channel.";
+
 /// Writes what a channel shows of which no guide is known, from the hour that `now` lies in, for [`GUIDE_HOURS`]: a
 /// programme an hour for a test card, and one a day (of UTC) otherwise, which says so. Gives how many there are.
 ///
@@ -90,7 +93,7 @@ pub fn write_placeholders(out: &mut dyn Write, channel: &Channel, now: Wall) -> 
             writeln!(out, "    <desc lang=\"en\">{}</desc>", Escaped(demo.description))?;
         } else {
             writeln!(out, "    <title>{}</title>", Escaped(&channel.name))?;
-            out.write_str("    <desc lang=\"en\">No guide is known for this channel.</desc>\n")?;
+            writeln!(out, "    <desc lang=\"en\">{NO_GUIDE}</desc>")?;
         }
         out.write_str(PROGRAMME_TAIL)?;
         start = start.plus_s(block_s);
