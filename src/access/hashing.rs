@@ -2,11 +2,17 @@
 
 use super::Refusal;
 use crate::store::access::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use pure::limits::{PASSWORD_INBOX, PASSWORD_MEMORY_KIB, PASSWORD_PASSES};
 use std::io;
 use std::sync::mpsc;
 use tokio::sync::oneshot;
+
+/// What is asked of the allocator, most of which is never touched: the C library gives back at once only what is larger
+/// than 32 MiB, and keeps the rest for later, a few times over.
+/// Source: `DEFAULT_MMAP_THRESHOLD_MAX` in glibc's malloc.
+const ROOM_BYTES: usize = 33 * 1024 * 1024;
+const _: () = assert!(ROOM_BYTES > PASSWORD_MEMORY_KIB as usize * 1_024, "it holds what a hash takes");
 
 /// The thread.
 pub(super) struct Hasher(mpsc::SyncSender<Job>);
@@ -61,13 +67,12 @@ fn work(password: &str, salt: &[u8; 16], memory_kib: u32, passes: u32) -> Option
         return None;
     }
     let params = Params::new(memory_kib, passes, 1, Some(32)).ok()?;
+    let mut blocks: Vec<Block> = Vec::new();
+    blocks.try_reserve_exact(ROOM_BYTES / Block::SIZE).ok()?;
+    blocks.resize(params.block_count(), Block::new());
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = [0; 32];
-    let made = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
-        password.as_bytes(),
-        salt,
-        &mut hash,
-    );
-    made.ok().map(|()| hash)
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut blocks).ok().map(|()| hash)
 }
 
 #[cfg(test)]

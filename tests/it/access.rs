@@ -242,21 +242,24 @@ fn s03_twenty_guesses_are_five_and_a_pause_and_a_wrong_one_takes_as_long_as_the_
         let answer = Client::browser(&daemon).password("POST /api/v1/session", password);
         (answer.status, begun.elapsed().as_secs_f64(), answer.header("retry-after").map(str::to_owned))
     };
-    let right: Vec<f64> = (0..5)
-        .map(|_| guess(PASSWORD))
-        .map(|(status, took, _)| {
-            assert_eq!(status, 204);
-            took
-        })
-        .collect();
-    let guesses: Vec<_> = (0..20).map(|n| guess(&format!("a wrong password {n}"))).collect();
-    for (status, took, retry) in &guesses[..5] {
-        assert_eq!((*status, retry.as_deref()), (401, None));
-        assert!(*took > 0.005, "it was looked at: {took} s");
+    // The fastest of a few, by turns: how fast this machine is changes.
+    let mut fastest = [f64::MAX; 2];
+    for _ in 0..5 {
+        for (fastest, (password, wanted)) in fastest.iter_mut().zip([("a wrong password", 401), (PASSWORD, 204)]) {
+            let (status, took, _) = guess(password);
+            assert_eq!(status, wanted);
+            *fastest = fastest.min(took);
+        }
     }
-    let fastest = |took: &mut dyn Iterator<Item = f64>| took.fold(f64::MAX, f64::min);
-    let (right, wrong) = (fastest(&mut right.into_iter()), fastest(&mut guesses[..5].iter().map(|guess| guess.1)));
-    assert!((0.5..2.0).contains(&(wrong / right)), "{wrong} s and {right} s");
+    let [wrong, right] = fastest;
+    assert!(
+        (0.25..4.0).contains(&(wrong / right)),
+        "{wrong} s and {right} s; one that is not hashed takes a hundredth"
+    );
+    let guesses: Vec<_> = (0..20).map(|n| guess(&format!("a wrong password {n}"))).collect();
+    for (status, _, retry) in &guesses[..5] {
+        assert_eq!((*status, retry.as_deref()), (401, None));
+    }
     for (status, _, retry) in &guesses[5..] {
         let wait: u64 = retry.as_ref().unwrap().parse().unwrap();
         assert!(*status == 429 && (30..=60).contains(&wait), "{status} {wait}");
