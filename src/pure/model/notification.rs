@@ -586,6 +586,8 @@ mod tests {
             ("smtp://host/?from=a@b&cc=c@d", MAIL),
             ("smtp://host/?from=a@b&to=%3Cc@d%3E", MAIL),
             ("smtp://host/?from=a@b&to=c@d%20x", MAIL),
+            ("smtp://host/?from=a@b&to=x%3Cc@d", MAIL),
+            ("smtp://host/?from=a@b&to=c%20x@d", MAIL),
             ("smtp://host/?from=a@b&to=c@d%0D%0ADATA", CHARACTERS),
             ("smtp://host/?from=a..b@c", MAIL),
             ("smtp://host/?from=a@-b", MAIL),

@@ -487,7 +487,7 @@ mod tests {
         assert!(story.notices.left_out > 0);
         let mut notices = Notices::new(Mono(0), TIMING);
         let mut told = 0;
-        for second in 0..4_000 {
+        for second in 0..1_000 {
             // Each provider has a channel that falls ill, all the time.
             let id = |n: u64| u32::try_from(n).unwrap();
             let wrong = (0..200).map(|n| (channel(id(n + second / 600 * 200)), Some(SubscriptionId(id(n))))).collect();
@@ -498,7 +498,7 @@ mod tests {
             }
             assert!(notices.groups.len() <= 400 && notices.conditions.len() <= NOTICE_SUBJECTS_MAX);
         }
-        assert!((60..=10 + 4_000 / 60 + 1).contains(&told), "one a minute: {told}");
+        assert!((20..=10 + 1_000 / 60 + 1).contains(&told), "one a minute: {told}");
     }
 
     #[test]
@@ -551,7 +551,10 @@ mod tests {
             outbox.push(message);
         }
         assert_eq!(outbox.len(), NOTICE_QUEUE_MAX);
+        outbox.tried(now, Sent::Later(None));
+        let now = outbox.next_try().unwrap();
+        assert_eq!(outbox.start(now), Some((&0, 84)));
         outbox.tried(now, Sent::Done);
-        assert_eq!(outbox.start(now), Some((&85, 84)), "it says what is missing");
+        assert_eq!(outbox.start(now), Some((&85, 0)), "the one before has said what is missing");
     }
 }
