@@ -312,7 +312,7 @@ impl Handle {
     }
 
     /// Whether this is the password; takes as long for a wrong one as for the right one.
-    async fn prove(&self, from: IpAddr, password: String) -> Result<(), Refusal> {
+    pub async fn prove(&self, from: IpAddr, password: String) -> Result<(), Refusal> {
         let known = {
             let mut state = self.0.state.borrow_mut();
             let Password::Set(known) = state.password.clone() else { return Err(Refusal::Unclaimed) };

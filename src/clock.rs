@@ -102,24 +102,31 @@ pub async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-/// A moment that is set again and again, without taking new memory.
+/// A moment that comes again and again, without taking new memory. Alarms of the same period ring together, so that the
+/// executor wakes up once for all of them.
 pub struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
-    /// Rings after `ms` milliseconds.
-    pub fn after(ms: u64) -> Self {
-        Self(Box::pin(tokio::time::sleep(Duration::from_millis(ms))))
+    /// Rings next when the time is a whole multiple of `period_ms`.
+    pub fn new(period_ms: u64) -> Self {
+        Self(Box::pin(tokio::time::sleep_until(next(period_ms))))
     }
 
-    /// Rings `ms` milliseconds from now, and not when it was set to before.
-    pub fn set(&mut self, ms: u64) {
-        self.0.as_mut().reset(Instant::now() + Duration::from_millis(ms));
+    /// As a new one, and not when it was to ring before.
+    pub fn set(&mut self, period_ms: u64) {
+        self.0.as_mut().reset(next(period_ms));
     }
 
     /// Whether it rings.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(context)
     }
+}
+
+fn next(period_ms: u64) -> Instant {
+    let start = start();
+    let periods = millis(start.at.elapsed()) / period_ms.max(1) + 1;
+    start.at + Duration::from_millis(periods * period_ms)
 }
 
 /// Waits `ms` milliseconds and says how many microseconds more it became: time in which nothing else of ours ran
@@ -134,6 +141,7 @@ pub async fn late_us_after(ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
 
     #[test]
     fn time_counts_from_the_start_of_the_board_and_never_runs_back() {
@@ -151,6 +159,22 @@ mod tests {
         let date = std::process::Command::new("date").arg(format!("--date=@{}", now.0)).arg("+%T").output().unwrap();
         let TimeOfDay { hour, minute, second } = time_of_day(now).unwrap();
         assert_eq!(format!("{hour:02}:{minute:02}:{second:02}\n").as_bytes(), date.stdout);
+    }
+
+    #[tokio::test]
+    async fn alarms_ring_together_whenever_they_were_set() {
+        let late = || mono().ms_since(started()) % 200;
+        // In the middle of a period, which is not the first of this process.
+        let periods = mono().ms_since(started()) / 200 + 1;
+        until(Some(started().plus_ms(periods * 200 + 120))).await;
+        let mut alarm = Alarm::new(200);
+        poll_fn(|context| alarm.poll(context)).await;
+        assert!(late() < 100, "it rang {} ms late", late());
+        let before = mono();
+        pause(120).await;
+        alarm.set(200);
+        poll_fn(|context| alarm.poll(context)).await;
+        assert!(late() < 100 && mono() > before.plus_ms(100), "it rang {} ms late", late());
     }
 
     #[tokio::test]

@@ -26,7 +26,8 @@
 //!    imports point downwards only; tests/it/house.rs holds the exact table
 //! ```
 //!
-//! [`settings`] and [`board`] say how to start and are read once. Each room shows the others one small `Handle`.
+//! [`settings`] and [`board`] say how to start and are read once. [`ctl`] is another program in the same file: a client of
+//! the API, for people in a shell. Each room shows the others one small `Handle`.
 //!
 //! # Words
 //!
@@ -70,6 +71,8 @@
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |
 //! | scope | what somebody may: none, look, or change everything |
+//! | revision | what the owner chose, as it was after one of his writes; the last fifty can be had back |
+//! | backup | the same with all channels, in a file that only a password opens |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
 //!
@@ -167,6 +170,7 @@
 pub mod access;
 pub mod board;
 pub mod clock;
+pub mod ctl;
 pub mod doors;
 pub mod engine;
 pub mod fetch;

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     let typed = match request {
         Ok(Request::Run(typed)) => typed,
         Ok(Request::Help) => return say(settings::HELP),
+        Ok(Request::Ctl(words)) => return tunerd::ctl::run(words),
         Ok(Request::Version) => return say(concat!("tunerd ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => return refuse(&error),
     };

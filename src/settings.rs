@@ -121,6 +121,8 @@ pub enum Request {
     Help,
     /// `--version`
     Version,
+    /// `ctl`, and what stands behind it, which is not read here.
+    Ctl(Vec<std::ffi::OsString>),
     /// To run, or to check and end.
     Run(CommandLine),
 }
@@ -140,6 +142,7 @@ pub const HELP: &str = "\
 tunerd turns this box into a network tuner that Plex, Jellyfin, Kodi and VLC find as an HDHomeRun.
 
 Usage: tunerd [OPTION]...
+       tunerd ctl COMMAND       ask a box that runs, or tell it what to do: see tunerd ctl --help
 
   --config FILE            settings to read (default: /etc/tunerd.toml, if it is there)
   --playlist FILE-OR-URL   channels to offer instead of the demo channels
@@ -159,7 +162,7 @@ Every setting is explained in tools/tunerd.toml.example.
 /// # Errors
 /// An option that is unknown, has no value, or stands twice.
 pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, SettingsError> {
-    use lexopt::Arg::{Long, Short};
+    use lexopt::Arg::{Long, Short, Value};
     let explain = |error: lexopt::Error| SettingsError(format!("{error}; see tunerd --help"));
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut typed = CommandLine::default();
@@ -177,6 +180,10 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
                 let value = parser.value().map_err(explain)?;
                 let text = value.into_string().map_err(|_| SettingsError("--playlist is not UTF-8".to_owned()))?;
                 typed.playlist = Some(text);
+            }
+            // The daemon has options only, so whatever stands in front of this word has been for nothing.
+            Value(word) if word == "ctl" => {
+                return Ok(Request::Ctl(parser.raw_args().map_err(explain)?.collect()));
             }
             other => return Err(explain(other.unexpected())),
         }

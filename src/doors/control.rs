@@ -30,6 +30,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -49,7 +50,7 @@ pub struct Door {
     peers: RefCell<Vec<IpAddr>>,
     next_connection: Cell<u64>,
     /// The lineup that was last looked at.
-    lineup: RefCell<Option<Rc<Lineup>>>,
+    lineup: RefCell<Option<Arc<Lineup>>>,
     /// Something has a new deadline.
     changed: Rc<Notify>,
 }
@@ -139,7 +140,7 @@ impl Door {
     fn look_at_lineup(&self, changes: &mut Changes) {
         let now = self.app.engine.lineup();
         let is_same = match (&*self.lineup.borrow(), &now) {
-            (Some(one), Some(two)) => Rc::ptr_eq(one, two),
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
             (None, None) => true,
             _ => false,
         };

@@ -49,6 +49,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::net::unix::pipe;
 use tokio::process::ChildStderr;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -165,7 +166,7 @@ struct Shared {
     inbox: mpsc::Sender<Command>,
     leavers: Rc<Leavers>,
     relays: Vec<Rc<Relay>>,
-    lineup: RefCell<Option<Rc<Lineup>>>,
+    lineup: RefCell<Option<Arc<Lineup>>>,
     known: RefCell<Known>,
     lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
@@ -391,7 +392,7 @@ impl Handle {
     }
 
     /// The lineup; `None` while none was loaded yet.
-    pub fn lineup(&self) -> Option<Rc<Lineup>> {
+    pub fn lineup(&self) -> Option<Arc<Lineup>> {
         self.0.lineup.borrow().clone()
     }
 
@@ -406,7 +407,7 @@ impl Handle {
     }
 
     /// Replaces the lineup. Who watches a channel that is gone keeps his feed.
-    pub fn set_lineup(&self, lineup: Rc<Lineup>) {
+    pub fn set_lineup(&self, lineup: Arc<Lineup>) {
         self.0.known.borrow_mut().formats.retain(|channel, _| lineup.by_id(*channel).is_some());
         *self.0.lineup.borrow_mut() = Some(lineup);
         self.0.lineup_changed.notify_waiters();

@@ -149,8 +149,8 @@ impl Ring {
         let mut arrived = Arrived::default();
         self.written += len as u64;
         self.reached = self.reached.max(self.written);
+        let mut from = self.place(self.head);
         while self.pending() >= PACKET_BYTES {
-            let from = self.place(self.head);
             let Some(packet) = self.bytes.get_mut(from..).and_then(<[u8]>::first_chunk_mut::<PACKET_BYTES>) else {
                 unreachable!("the ring's length is a multiple of a packet's");
             };
@@ -158,6 +158,7 @@ impl Ring {
                 if !self.resync() {
                     break;
                 }
+                from = self.place(self.head);
                 continue;
             }
             if let Some(seam) = &mut self.seam {
@@ -173,6 +174,7 @@ impl Ring {
                 self.mark(now);
             }
             self.head += PACKET_BYTES as u64;
+            from += PACKET_BYTES;
         }
         arrived
     }

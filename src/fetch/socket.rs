@@ -1,5 +1,5 @@
 //! A server's socket. Once a stream is under way it is looked at a few times a second, in place of at every packet that
-//! arrives: the kernel keeps what comes meanwhile, and the executor sleeps.
+//! arrives, and all of them are looked at together: the kernel keeps what comes meanwhile, and the executor sleeps.
 
 use crate::clock::Alarm;
 use std::cell::Cell;
@@ -36,7 +36,7 @@ impl Socket {
     fn fall_asleep(&mut self, pace_ms: u64) -> io::Result<()> {
         if let State::Awake(_) = self.state {
             if let State::Awake(stream) = std::mem::replace(&mut self.state, State::Lost) {
-                let alarm = Alarm::after(pace_ms);
+                let alarm = Alarm::new(pace_ms);
                 self.state = State::Asleep { stream: stream.into_std()?, alarm, is_empty: false };
             }
         }

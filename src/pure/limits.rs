@@ -25,8 +25,9 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 /// Pause between two reads of a running child: writes of 1.3 KiB cost eight times those of 20 KiB, and this takes
 /// most of that back, for a delay nobody sees.
 pub const COALESCE_MS: u64 = 40;
-/// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and at this pace a
-/// channel of 8 Mbit/s takes half a thousandth of a processor. A viewer's own buffer is many times as long.
+/// The same for a pull, which the kernel keeps meanwhile: each look costs the same whatever it finds, and all pulls are
+/// looked at together. At this pace a channel of 8 Mbit/s takes a third of a thousandth of a processor. A viewer's own
+/// buffer is many times as long.
 pub const PULL_COALESCE_MS: u64 = 250;
 /// How long a child is read without pauses after its first packet, so that a tune is quick.
 pub const COALESCE_AFTER_MS: u64 = 1_000;
@@ -369,6 +370,31 @@ pub const CHECK_WORDS_BYTES_MAX: usize = 16 * 1024;
 pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
 const _: () = assert!(CHECK_MS_MAX + CONTROL_STALL_MS <= 40_000, "the answer comes while somebody waits for it");
 const _: () = assert!(UPLOAD_MIB_DEFAULT <= UPLOAD_MIB_MAX && UPLOAD_MIB_MAX < 4_096, "offsets have 32 bits");
+
+// ---- Backup and undo --------------------------------------------------------------------------------------------
+
+/// What the owner did that can be taken back: more steps than anybody remembers.
+pub const REVISIONS_MAX: u32 = 50;
+/// Bytes of all these: who changed little has some kilobytes, and the copy of the database has them as well.
+pub const REVISIONS_BYTES_MAX: u64 = 2 * MIB;
+/// Bytes of a backup: 250,000 channels.
+pub const BACKUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of what is packed in it; it is never in memory as a whole.
+pub const BACKUP_UNPACKED_BYTES_MAX: u64 = 128 * MIB;
+/// Bytes of one row of it: the longest have an address and headers.
+pub const BACKUP_ROW_BYTES_MAX: u64 = 64 * 1024;
+/// Ignored things that are told one by one.
+pub const BACKUP_IGNORED_MAX: usize = 50;
+/// Characters of the password of a backup.
+pub const PASSWORD_CHARS_MIN: usize = 10;
+/// And at most.
+pub const PASSWORD_CHARS_MAX: usize = 128;
+/// Memory that making the key of a password may take; we ask for half of it.
+pub const BACKUP_KIB_MAX: u32 = 40 * 1024;
+/// How often it may be gone through.
+pub const BACKUP_PASSES_MAX: u32 = 8;
+/// And in how many lanes.
+pub const BACKUP_LANES_MAX: u32 = 4;
 
 // ---- Lineup -----------------------------------------------------------------------------------------------------
 

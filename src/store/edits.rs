@@ -3,6 +3,7 @@
 //! Only this file changes a channel that is there. Which numbers are free is strict: one that was ever another channel's
 //! is not, also on request.
 
+use super::history::touch;
 use super::listing::LIVE;
 use super::owner::field;
 use super::{EditError, StoreError};
@@ -70,6 +71,7 @@ pub(super) fn edit(owner: &mut Connection, channels: &[ChannelId], edit: &Edit) 
         Edit::Merge => merge(&transaction, *first, channels.get(1..).unwrap_or_default())?,
         Edit::Split => {
             for id in channels {
+                touch(&transaction, id.0.into())?;
                 transaction.execute(
                     "DELETE FROM channel_source WHERE channel_id = ?1 AND position > (SELECT min(position)
                      FROM channel_source WHERE channel_id = ?1)",
@@ -157,6 +159,7 @@ fn number(transaction: &Transaction<'_>, channels: &[ChannelId], from: GuideNumb
     }
     // Out of the way first: among themselves they may swap.
     for id in channels {
+        touch(transaction, id.0.into())?;
         transaction
             .prepare_cached("INSERT OR IGNORE INTO retired SELECT number, id FROM channel WHERE id = ?1")?
             .execute([id.0])?;
@@ -182,7 +185,9 @@ fn merge(transaction: &Transaction<'_>, into: ChannelId, others: &[ChannelId]) -
     if others.is_empty() {
         return Err(field("channels", "two channels or more"));
     }
+    touch(transaction, into.0.into())?;
     for other in others {
+        touch(transaction, other.0.into())?;
         transaction.execute(
             "UPDATE channel_source SET position = position + (SELECT 1 + coalesce(max(position), -1)
                  FROM channel_source WHERE channel_id = ?1), channel_id = ?1 WHERE channel_id = ?2",
@@ -205,6 +210,7 @@ fn reorder(transaction: &Transaction<'_>, id: ChannelId, order: &[u32]) -> Resul
     if !sorted.iter().copied().eq(0..u32::try_from(sources.len()).unwrap_or(0)) {
         return Err(field("source_order", format!("each place from 0 to {} once", sources.len().saturating_sub(1))));
     }
+    touch(transaction, id.0.into())?;
     transaction.execute("DELETE FROM channel_source WHERE channel_id = ?1", [id.0])?;
     for (position, place) in order.iter().enumerate() {
         if let Some((subscription, key)) = sources.get(*place as usize) {

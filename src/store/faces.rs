@@ -25,7 +25,7 @@ impl Handle {
     /// # Errors
     /// There are enough, or nothing was changed.
     pub async fn add_face(&self, terms: Terms) -> Result<FaceId, EditError> {
-        self.ask(move |database| {
+        self.write(format!("face added: {}", terms.name), move |database| {
             let id = add(&mut database.owner, &terms)?;
             schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
             Ok(id)
@@ -38,7 +38,7 @@ impl Handle {
     /// # Errors
     /// There is none with this id, or nothing was changed.
     pub async fn change_face(&self, id: FaceId, terms: Terms) -> Result<(), EditError> {
-        self.ask(move |database| {
+        self.write(format!("face changed: {}", terms.name), move |database| {
             change(&mut database.owner, id, &terms)?;
             schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
             Ok(())
@@ -51,7 +51,7 @@ impl Handle {
     /// # Errors
     /// There is none with this id, or nothing was changed.
     pub async fn remove_face(&self, id: FaceId) -> Result<(), EditError> {
-        self.ask(move |database| {
+        self.write("face removed", move |database| {
             let removed =
                 database.owner.execute("UPDATE face SET present = 0 WHERE id = ?1 AND present = 1", [id.0])?;
             if removed == 0 {
@@ -64,7 +64,7 @@ impl Handle {
     }
 }
 
-fn faces(database: &Connection) -> Result<Vec<Face>, StoreError> {
+pub(super) fn faces(database: &Connection) -> Result<Vec<Face>, StoreError> {
     let mut groups = database.prepare_cached("SELECT grouping FROM face_group WHERE face_id = ?1 ORDER BY grouping")?;
     let mut statement = database.prepare_cached(
         "SELECT id, place, device_id, name, tuners, slice, first FROM face WHERE present = 1 ORDER BY place",
@@ -109,7 +109,7 @@ fn add(database: &mut Connection, terms: &Terms) -> Result<FaceId, EditError> {
 }
 
 /// A device id that neither the box nor any face has, or ever had.
-fn free_id(database: &Connection) -> Result<DeviceId, StoreError> {
+pub(super) fn free_id(database: &Connection) -> Result<DeviceId, StoreError> {
     for _ in 0..THROWS_MAX {
         let id = random_id()?;
         let known = database.query_row(

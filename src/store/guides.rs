@@ -55,7 +55,11 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn name_guides(&self, namer: Namer, addresses: Vec<(String, Reach)>) -> Result<Vec<Guide>, StoreError> {
-        self.ask(move |database| name_guides(&mut database.owner, namer, &addresses)).await
+        if namer != Namer::Owner {
+            return self.ask(move |database| name_guides(&mut database.owner, namer, &addresses)).await;
+        }
+        let what = "other guides named";
+        self.write(what, move |database| name_guides(&mut database.owner, namer, &addresses)).await
     }
 
     /// All guides, the best first.
@@ -71,7 +75,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn move_guide(&self, id: GuideId, offset_s: i64) -> Result<(), StoreError> {
-        self.ask(move |database| {
+        self.write("guide moved in time", move |database| {
             database.owner.execute("UPDATE guide SET offset_s = ?2 WHERE id = ?1", params![id.0, offset_s])?;
             Ok(())
         })
@@ -91,7 +95,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn choose_guide(&self, channel: ChannelId, choice: Choice) -> Result<(), StoreError> {
-        self.ask(move |database| choose(&database.owner, channel, &choice)).await
+        self.write("guide chosen for a channel", move |database| choose(&database.owner, channel, &choice)).await
     }
 }
 

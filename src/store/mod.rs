@@ -7,16 +7,21 @@
 //! has no copy, and one that is damaged is begun anew.
 
 pub mod access;
+mod backup;
+mod document;
 mod edits;
 mod faces;
 pub mod guide;
 pub mod guides;
+mod history;
 mod listing;
 mod logos;
 mod owner;
 mod schema;
 mod wishes;
 
+pub use document::Restored;
+pub use history::Revision;
 use listing::Import;
 use owner::Adoption;
 use pure::limits::{CHANNELS_MAX, STORE_INBOX};
@@ -37,7 +42,8 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::sync::mpsc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 /// Why the store cannot do what was asked. The text is for people.
@@ -142,7 +148,11 @@ pub enum Pulse {
 
 /// The store, as others see it.
 #[derive(Clone)]
-pub struct Handle(mpsc::SyncSender<Request>);
+pub struct Handle {
+    inbox: mpsc::SyncSender<Request>,
+    /// The number of what the owner chose.
+    revision: Arc<AtomicU64>,
+}
 
 /// What was found when the store was opened.
 pub struct Opened {
@@ -168,6 +178,9 @@ pub fn open(folder: &Path) -> Result<Opened, StoreError> {
     if let Err(error) = schema::keep_copy(&database.owner, folder) {
         problem.get_or_insert(format!("No copy of the database could be made in {}: {error}", folder.display()));
     }
+    let revision = Arc::new(AtomicU64::new(0));
+    // The way back from the first write; and what was done past us has to be in one, too.
+    history::keep(&database.owner, "as it was at the start", &revision);
     let (sender, inbox) = mpsc::sync_channel(STORE_INBOX);
     let thread = std::thread::Builder::new()
         .name("store".to_owned())
@@ -178,7 +191,7 @@ pub fn open(folder: &Path) -> Result<Opened, StoreError> {
             }
         })
         .map_err(|error| StoreError(format!("no thread for the database: {error}")))?;
-    Ok(Opened { handle: Handle(sender), device_id, problem, thread })
+    Ok(Opened { handle: Handle { inbox: sender, revision }, device_id, problem, thread })
 }
 
 impl Handle {
@@ -207,7 +220,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn set_marks(&self, channels: Vec<ChannelId>, mark: Mark) -> Result<(), StoreError> {
-        self.ask(move |database| {
+        self.write(history::told_mark(mark, channels.len()), move |database| {
             let transaction = database.owner.transaction()?;
             for channel in channels {
                 set_mark(&transaction, channel, mark)?;
@@ -240,7 +253,10 @@ impl Handle {
         playlist: Option<String>,
         groups: Option<Vec<String>>,
     ) -> Result<Option<SubscriptionId>, EditError> {
-        self.ask(move |database| owner::follow_settings(database, playlist.as_deref(), groups.as_deref())).await
+        self.write("the settings were read", move |database| {
+            owner::follow_settings(database, playlist.as_deref(), groups.as_deref())
+        })
+        .await
     }
 
     /// Keeps a subscription that was checked, a new one if its id is 0.
@@ -248,7 +264,8 @@ impl Handle {
     /// # Errors
     /// There are too many, or nothing was changed.
     pub async fn put(&self, subscription: Subscription) -> Result<SubscriptionId, EditError> {
-        self.ask(move |database| {
+        let done = if subscription.id.0 == 0 { "added" } else { "changed" };
+        self.write(format!("subscription {done}: {}", subscription.name), move |database| {
             let before = owner::subscription(&database.owner, subscription.id);
             if before.is_err() && subscription.id.0 != 0 {
                 return Err(EditError::NotFound);
@@ -271,7 +288,9 @@ impl Handle {
     /// # Errors
     /// There is none with this id, or nothing was changed.
     pub async fn remove(&self, id: SubscriptionId) -> Result<(), EditError> {
-        self.ask(move |database| owner::remove(&mut database.owner, id)).await?;
+        let name = self.ask(move |database| Ok::<_, EditError>(owner::subscription(&database.owner, id)?.name)).await?;
+        self.write(format!("subscription removed: {name}"), move |database| owner::remove(&mut database.owner, id))
+            .await?;
         while self.ask(move |database| listing::forget(&mut database.listings, id)).await? {}
         Ok(())
     }
@@ -281,7 +300,12 @@ impl Handle {
     /// # Errors
     /// There would be too many channels, or nothing was changed.
     pub async fn tick(&self, id: SubscriptionId, groups: Option<Vec<String>>) -> Result<(), EditError> {
-        self.ask(move |database| owner::tick(&mut database.owner, id, groups.as_deref())).await
+        let what = match &groups {
+            Some(groups) if groups.len() == 1 => "1 group ticked".to_owned(),
+            Some(groups) => format!("{} groups ticked", groups.len()),
+            None => "all groups ticked".to_owned(),
+        };
+        self.write(what, move |database| owner::tick(&mut database.owner, id, groups.as_deref())).await
     }
 
     /// From which number on new channels of a group are numbered; `None`: like others.
@@ -289,7 +313,8 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn set_range(&self, id: SubscriptionId, group: String, from: Option<u32>) -> Result<(), EditError> {
-        self.ask(move |database| owner::set_range(&database.owner, id, &group, from)).await
+        let what = format!("numbers chosen for the group {group}");
+        self.write(what, move |database| owner::set_range(&database.owner, id, &group, from)).await
     }
 
     /// The groups that a subscription lists.
@@ -462,7 +487,7 @@ impl Handle {
     /// # Errors
     /// There is none to decide on, or nothing was changed.
     pub async fn decide(&self, id: SubscriptionId, decision: Decision) -> Result<(), EditError> {
-        self.ask(move |database| {
+        self.write("changes of a subscription undone", move |database| {
             let mut subscription = owner::subscription(&database.owner, id)?;
             if !listing::decide(&mut database.listings, id, decision)? {
                 return Err(EditError::NotFound);
@@ -481,7 +506,7 @@ impl Handle {
     /// # Errors
     /// What is wrong with it, or nothing was changed.
     pub async fn edit(&self, channels: Vec<ChannelId>, edit: Edit) -> Result<(), EditError> {
-        self.ask(move |database| {
+        self.write(history::told(&edit, channels.len()), move |database| {
             edits::edit(&mut database.owner, &channels, &edit)?;
             schema::keep_copy(&database.owner, &database.folder).unwrap_or_default();
             Ok(())
@@ -519,7 +544,7 @@ impl Handle {
     pub async fn ping(&self) -> Pulse {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |_| answer.send(()).unwrap_or_default());
-        match self.0.try_send(Request::Work(work)) {
+        match self.inbox.try_send(Request::Work(work)) {
             Ok(()) if answered.await.is_ok() => Pulse::Alive,
             Ok(()) | Err(mpsc::TrySendError::Disconnected(_)) => Pulse::Stopped,
             Err(mpsc::TrySendError::Full(_)) => Pulse::Busy,
@@ -528,13 +553,13 @@ impl Handle {
 
     /// Has the thread end after what was asked so far. Waits for room if there is none: it is for the end only.
     pub fn stop(&self) {
-        self.0.send(Request::Stop).unwrap_or_default();
+        self.inbox.send(Request::Stop).unwrap_or_default();
     }
 
     /// Frees a lineup where it disturbs nobody: a large one takes its time.
     pub fn discard(&self, lineup: Lineup) {
         // If the thread has too much to do, it is freed here.
-        self.0.try_send(Request::Work(Box::new(move |_| drop(lineup)))).unwrap_or_default();
+        self.inbox.try_send(Request::Work(Box::new(move |_| drop(lineup)))).unwrap_or_default();
     }
 
     async fn ask<T, E>(&self, work: impl FnOnce(&mut Database) -> Result<T, E> + Send + 'static) -> Result<T, E>
@@ -545,7 +570,7 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         // Who asked may have given up; that is his business.
         let work: Work = Box::new(move |database| drop(answer.send(work(database))));
-        self.0.try_send(Request::Work(work)).map_err(|_| StoreError::busy())?;
+        self.inbox.try_send(Request::Work(work)).map_err(|_| StoreError::busy())?;
         answered.await.unwrap_or_else(|_| Err(StoreError("the database has stopped".to_owned()).into()))
     }
 }

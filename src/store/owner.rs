@@ -361,11 +361,11 @@ impl Adoption {
     }
 }
 
-fn next_number(transaction: &Transaction<'_>, next: &mut u32) -> Result<GuideNumber, StoreError> {
+pub(super) fn next_number(owner: &Connection, next: &mut u32) -> Result<GuideNumber, StoreError> {
     loop {
         let number = GuideNumber::whole(*next);
         *next = next.saturating_add(1);
-        if *next == u32::MAX || is_free(transaction, &number)? {
+        if *next == u32::MAX || is_free(owner, &number)? {
             return Ok(number);
         }
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Each step leads from one schema to the next. Steps only add, so that an older release can read a newer file.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     -- A row stays for ever, so that neither id nor number is ever given to another channel.
@@ -148,6 +148,21 @@ const STEPS: [&str; 10] = [
     CREATE TABLE wish (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ",
     super::access::STEP,
+    "
+    -- What the owner chose, as it was after each of his writes; the newest ones.
+    CREATE TABLE revision (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT;
+    -- Number and sources of a channel, as they were before the owner changed them for the first time.
+    CREATE TABLE first_state (
+        channel_id INTEGER PRIMARY KEY REFERENCES channel (id),
+        number TEXT NOT NULL,
+        sources TEXT NOT NULL           -- subscription:key, with spaces between them
+    ) STRICT;
+",
 ];
 
 /// The oldest schema whose release can still read what this release writes. It is written into the file, so that a

@@ -585,7 +585,7 @@ fn a_way_to_a_provider_is_kept_and_shared_and_never_left_out() {
         .filter_map(|source| if let Source::Url { provider, .. } = source { provider.as_ref() } else { None })
         .collect();
     assert_eq!(providers.len(), 2);
-    assert!(std::sync::Arc::ptr_eq(providers[0], providers[1]), "once, and not once for each channel");
+    assert!(Arc::ptr_eq(providers[0], providers[1]), "once, and not once for each channel");
     assert_eq!((&providers[0].proxy, &providers[0].hosts), (&wanted.proxy, &wanted.hosts));
     database.owner.execute("UPDATE subscription SET proxy = 'quic://a:1'", []).unwrap();
     assert_eq!(owner::lineup(&database.owner).unwrap().channels().len(), 0);

@@ -22,7 +22,7 @@ impl Handle {
     /// # Errors
     /// Nothing was changed.
     pub async fn set_wishes(&self, wishes: Wishes) -> Result<(), EditError> {
-        self.ask(move |database| {
+        self.write("name or place of the box changed", move |database| {
             let transaction = database.owner.transaction()?;
             for (key, value) in [("name", wishes.name), ("time_zone", wishes.time_zone)] {
                 match value {

@@ -355,7 +355,7 @@ impl Handle {
     }
 
     /// Shows what changed.
-    async fn settle(&self, adopting: Option<SubscriptionId>) {
+    pub(super) async fn settle(&self, adopting: Option<SubscriptionId>) {
         reload(self).await;
         if let Some(id) = adopting {
             adopt(self, id).await;

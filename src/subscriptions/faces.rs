@@ -13,7 +13,8 @@ use pure::model::lineup::Lineup;
 use pure::model::subscription::FieldError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 
 /// A cut, and everything that it was made of.
@@ -59,18 +60,18 @@ impl Handle {
     }
 
     /// The channels of a face.
-    pub fn cut(&self, face: &Rc<Face>, lineup: &Rc<Lineup>, marks: &Marks) -> Rc<Cut> {
+    pub fn cut(&self, face: &Rc<Face>, lineup: &Arc<Lineup>, marks: &Marks) -> Rc<Cut> {
         let mut cuts = self.0.faces.cuts.borrow_mut();
         let kept = cuts.get(&face.id).filter(|kept| {
             Rc::ptr_eq(&kept.face, face)
-                && Weak::as_ptr(&kept.lineup) == Rc::as_ptr(lineup)
+                && Weak::as_ptr(&kept.lineup) == Arc::as_ptr(lineup)
                 && kept.marks == marks.revision
         });
         if let Some(kept) = kept {
             return Rc::clone(&kept.cut);
         }
         let cut = Rc::new(face.terms.slice.cut(lineup, |id| marks.of(id)));
-        let (face, lineup) = (Rc::clone(face), Rc::downgrade(lineup));
+        let (face, lineup) = (Rc::clone(face), Arc::downgrade(lineup));
         cuts.insert(face.id, Kept { face, lineup, marks: marks.revision, cut: Rc::clone(&cut) });
         cut
     }

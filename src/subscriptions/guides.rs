@@ -18,7 +18,7 @@ use pure::limits::{
     GUIDE_RETRY_MS_MAX, GUIDE_RETRY_MS_MIN, GUIDE_WAIT_MS, GUIDES_MAX,
 };
 use pure::model::face::{Cut, FaceId};
-use pure::model::guide::{Choice, GuideId, Listed};
+use pure::model::guide::{Choice, GuideId};
 use pure::model::guide_number::GuideNumber;
 use pure::model::lineup::{Channel, ChannelId, Lineup, Mark};
 use pure::model::provider::Provider;
@@ -29,8 +29,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Deref;
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -80,8 +80,6 @@ pub struct Served {
     lineup: Weak<Lineup>,
     marks: u64,
     revision: u64,
-    /// The channels of the box itself and of its other faces.
-    numbers: BTreeMap<FaceId, Vec<GuideNumber>>,
     /// When it was made.
     pub made_at: Mono,
     /// What is in it.
@@ -97,6 +95,7 @@ enum Command {
     Name { addresses: Vec<String>, done: Done<()> },
     Offered { id: GuideId, text: String, done: Done<Vec<Offered>> },
     Window { rows: Vec<Row>, from: Wall, to: Wall, done: Done<Vec<Vec<Shown>>> },
+    Recall { done: Done<()> },
 }
 
 /// The error is for people.
@@ -209,7 +208,7 @@ impl Handle {
     /// There is none, for people.
     pub async fn fitting(
         &self,
-        lineup: &Rc<Lineup>,
+        lineup: &Arc<Lineup>,
         marks: &super::Marks,
         face: Option<(FaceId, &Cut)>,
     ) -> Result<Rc<Served>, &'static str> {
@@ -227,8 +226,8 @@ impl Handle {
         }
     }
 
-    fn is_fresh(&self, served: &Served, lineup: &Rc<Lineup>, marks: u64) -> bool {
-        Weak::as_ptr(&served.lineup) == Rc::as_ptr(lineup)
+    fn is_fresh(&self, served: &Served, lineup: &Arc<Lineup>, marks: u64) -> bool {
+        Weak::as_ptr(&served.lineup) == Arc::as_ptr(lineup)
             && served.marks == marks
             && served.revision == self.0.revision.get()
     }
@@ -242,11 +241,11 @@ impl Handle {
     ) -> Result<Rc<Served>, &'static str> {
         let (id, cut) = face.map_or((FaceId::BOX, None), |(id, cut)| (id, Some(cut)));
         let (served, numbers) = served
-            .and_then(|served| Some((served, served.numbers.get(&id)?)))
+            .and_then(|served| Some((served, served.published.numbers.get(&id)?)))
             .ok_or("The guide is still being made.\n")?;
         let is_in = |position: usize| cut.is_none_or(|cut| cut.has(position));
         let listed = listed(lineup, marks).filter(|(position, _)| is_in(*position));
-        let listed = sorted(listed.map(|(_, channel)| channel.number));
+        let listed: Vec<GuideNumber> = listed.map(|(_, channel)| channel.number).collect();
         let common = listed.iter().filter(|number| numbers.binary_search(number).is_ok()).count();
         let mismatches = listed.len() + numbers.len() - 2 * common;
         if cut.is_none() {
@@ -344,6 +343,12 @@ impl Handle {
         self.command(|done| Command::Window { rows, from, to, done }).await
     }
 
+    /// Takes what the owner chose as it is stored.
+    pub(super) async fn recall(&self) {
+        // Who is too busy to be told now has it at the next start.
+        self.command(|done| Command::Recall { done }).await.unwrap_or_default();
+    }
+
     async fn command<T>(&self, command: impl FnOnce(Done<T>) -> Command) -> Result<T, String> {
         let (done, is_done) = oneshot::channel();
         let busy = || "the box is busy; try again".to_owned();
@@ -355,12 +360,6 @@ impl Handle {
 /// The channels that a lineup lists, and where they stand in it.
 fn listed<'a>(lineup: &'a Lineup, marks: &'a super::Marks) -> impl Iterator<Item = (usize, &'a Channel)> {
     lineup.channels().iter().enumerate().filter(|(_, channel)| marks.of(channel.id) != Mark::Hidden)
-}
-
-fn sorted(numbers: impl Iterator<Item = GuideNumber>) -> Vec<GuideNumber> {
-    let mut numbers: Vec<GuideNumber> = numbers.collect();
-    numbers.sort_unstable();
-    numbers
 }
 
 /// Whom the guides' tasks talk to.
@@ -393,16 +392,21 @@ impl Deref for Rooms<'_> {
 /// Fetches guides where that `may` be done, keeps what the owner wants, and makes the guide for clients; never ends.
 pub(super) async fn run(subscriptions: &super::Handle, may_fetch: bool) {
     let rooms = &Rooms { subscriptions };
-    match rooms.store.guide_choices().await {
-        Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
-        Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
-    }
-    name(rooms).await;
+    recall(rooms).await;
     tokio::join!(obey(rooms), make(rooms), async {
         if may_fetch {
             fetch_all(rooms).await;
         }
     });
+}
+
+/// Takes what the owner chose as it is stored.
+async fn recall(rooms: &Rooms<'_>) {
+    match rooms.store.guide_choices().await {
+        Ok(choices) => *rooms.shared().choices.borrow_mut() = choices,
+        Err(error) => rooms.problems.set(Topic::Guide, format!("What was chosen for channels is not known: {error}")),
+    }
+    name(rooms).await;
 }
 
 // ---- What the owner wants -------------------------------------------------------------------------------------------
@@ -445,6 +449,12 @@ async fn obey(rooms: &Rooms<'_>) {
                     rooms.shared().wanted.notify_one();
                 }
                 done.send(named.map(drop)).unwrap_or_default();
+            }
+            Command::Recall { done } => {
+                recall(rooms).await;
+                rooms.handle().bump();
+                rooms.shared().wanted.notify_one();
+                done.send(Ok(())).unwrap_or_default();
             }
             Command::Offered { id, text, done } => {
                 let offered = rooms.guide.offered(id, text, clock::wall()).await;
@@ -661,7 +671,7 @@ const REFUSED: &str = "";
 /// What a guide is made for.
 #[derive(Clone)]
 struct Aim {
-    lineup: Rc<Lineup>,
+    lineup: Arc<Lineup>,
     marks: Rc<super::Marks>,
     revision: u64,
 }
@@ -681,7 +691,7 @@ async fn make(rooms: &Rooms<'_>) {
             (None, _) => Some(now.plus_ms(GUIDE_WAIT_MS)),
             (Some(_), None) => None,
             (Some(aim), Some((lineup, marks, revision, went_well, at))) => {
-                let is_same = Weak::as_ptr(lineup) == Rc::as_ptr(&aim.lineup)
+                let is_same = Weak::as_ptr(lineup) == Arc::as_ptr(&aim.lineup)
                     && (*marks, *revision) == (aim.marks.revision, aim.revision);
                 Some(at.plus_ms(match (is_same, went_well) {
                     (false, _) => GUIDE_PAUSE_MS,
@@ -695,7 +705,7 @@ async fn make(rooms: &Rooms<'_>) {
                 let is_new_data = std::mem::replace(&mut data, shared.data.get()) != shared.data.get();
                 let went_well = make_one(rooms, &aim, is_new_data).await;
                 let Aim { lineup, marks, revision } = aim;
-                last = Some((Rc::downgrade(&lineup), marks.revision, revision, went_well, clock::mono()));
+                last = Some((Arc::downgrade(&lineup), marks.revision, revision, went_well, clock::mono()));
                 shared.made.notify_waiters();
             }
             _ => tokio::select! {
@@ -714,7 +724,8 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
         let options = shared.options.borrow();
         let guides = shared.guides.borrow();
         Wanted {
-            lineup: listed(&aim.lineup, &aim.marks).map(|(_, channel)| Listed::from(channel)).collect(),
+            lineup: Arc::clone(&aim.lineup),
+            listed: listed(&aim.lineup, &aim.marks).filter_map(|(position, _)| u32::try_from(position).ok()).collect(),
             faces: faces_wanted(rooms, aim),
             choices: shared.choices.borrow().clone(),
             guides: guides.iter().map(|state| (state.guide.id, state.guide.offset_s)).collect(),
@@ -723,7 +734,6 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
             episodes_required: options.episodes_required,
         }
     };
-    let numbers = numbers(&wanted);
     let made = rooms.guide.publish(wanted).await;
     let published = match made {
         Ok(published) => published,
@@ -751,16 +761,15 @@ async fn make_one(rooms: &Rooms<'_>, aim: &Aim, is_new_data: bool) -> bool {
     if is_new_data && rooms.handle().served().is_some_and(|served| served.data_from.is_some()) {
         show_drift(rooms, before, gauges);
     }
-    let used = |state: &&GuideState| published.matches.iter().any(|matched| matched.guide == Some(state.guide.id));
+    let used = |state: &&GuideState| published.matches.values().any(|matched| matched.guide == state.guide.id);
     let data_from = shared.guides.borrow().iter().filter(used).filter_map(|state| state.known.fetched_at).min();
     rooms.metrics.rebuilt(Rebuilt::Guide);
     rooms.problems.clear(Topic::GuideMade);
     *shared.refused.borrow_mut() = None;
     *shared.served.borrow_mut() = Some(Rc::new(Served {
-        lineup: Rc::downgrade(&aim.lineup),
+        lineup: Arc::downgrade(&aim.lineup),
         marks: aim.marks.revision,
         revision: aim.revision,
-        numbers,
         made_at: clock::mono(),
         published,
         data_from,
@@ -778,13 +787,6 @@ fn faces_wanted(rooms: &Rooms<'_>, aim: &Aim) -> Vec<FaceWanted> {
     });
     // One without channels has nothing on.
     wanted.filter(|face| face.shows.contains(&true)).collect()
-}
-
-/// The channels of the box itself and of its other faces.
-fn numbers(wanted: &Wanted) -> BTreeMap<FaceId, Vec<GuideNumber>> {
-    let faces = wanted.faces.iter().map(|face| (face.face, sorted(face.numbers(&wanted.lineup))));
-    let own = sorted(wanted.lineup.iter().map(|channel| channel.number));
-    faces.chain([(FaceId::BOX, own)]).collect()
 }
 
 fn refuse(rooms: &Rooms<'_>, why: &str) {
@@ -820,5 +822,5 @@ fn show_drift(rooms: &Rooms<'_>, before: GuideGauges, after: GuideGauges) {
 
 /// What is known of the guide of a channel.
 pub fn matched(served: &Served, channel: ChannelId) -> Option<&Matched> {
-    served.published.matches.iter().find(|matched| matched.channel == channel)
+    served.published.matches.get(&channel)
 }

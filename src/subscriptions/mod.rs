@@ -10,10 +10,12 @@ mod document;
 mod faces;
 pub mod guides;
 mod intake;
+mod keep;
 mod logos;
 mod wishes;
 mod xtream;
 
+pub use crate::store::{Restored, Revision};
 pub use desk::{Error, View};
 
 use crate::clock;
@@ -27,16 +29,19 @@ use bytes::Bytes;
 use document::Asking;
 use intake::{Intake, M3u};
 use pure::limits::{CHANNELS_MAX, FETCH_MS_MAX, PLEX_CHANNELS_MAX};
-use pure::model::lineup::{ChannelId, Mark};
+use pure::model::lineup::{ChannelId, Lineup, Mark};
 use pure::model::subscription::{Facts, Kind, Listing, Refreshed, Subscription, SubscriptionId};
 use pure::rules::timetable;
 use pure::time::{Mono, Wall};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
+/// How often it is looked whether anybody still reads an old lineup.
+const DISCARD_MS: u64 = 100;
 /// How much of a refresh is done once all is read.
 const READ_PERCENT: u64 = 95;
 
@@ -358,7 +363,10 @@ async fn refresh(handle: &Handle) {
 async fn recall_marks(handle: &Handle) {
     let Rooms { store, problems, .. } = &handle.0.rooms;
     match store.marks().await {
-        Ok(by_channel) => *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision: 1 }),
+        Ok(by_channel) => {
+            let revision = handle.marks().revision + 1;
+            *handle.0.marks.borrow_mut() = Rc::new(Marks { by_channel, revision });
+        }
         Err(error) => problems.set(Topic::Lineup, format!("Favourites could not be read: {error}")),
     }
 }
@@ -586,7 +594,8 @@ async fn adopt(handle: &Handle, id: SubscriptionId) -> u32 {
             Topic::Groups,
             format!(
                 "New channels of {name} are not offered: that would make {wanted} channels, and this box offers at most \
-                 {CHANNELS_MAX}. Tick fewer of its groups on the page, below Sources."
+                 {CHANNELS_MAX}. Tick fewer of its groups on the page, below Sources, or choose them with \
+                 groups = [\"…\"] below [lineup] in the settings."
             ),
         ),
     }
@@ -670,21 +679,32 @@ async fn show_demo(handle: &Handle) {
     publish(handle, handle.0.rooms.store.lineup(Origin::Demo).await);
 }
 
-fn publish(handle: &Handle, lineup: Result<pure::model::lineup::Lineup, store::StoreError>) {
+fn publish(handle: &Handle, lineup: Result<Lineup, store::StoreError>) {
     let Rooms { store, engine, problems, metrics, .. } = &handle.0.rooms;
     match lineup {
         Ok(lineup) => {
             let old = engine.lineup();
-            engine.set_lineup(Rc::new(lineup));
+            engine.set_lineup(Arc::new(lineup));
             faces::show(handle);
             handle.0.guides.make_anew();
-            if let Some(old) = old.and_then(Rc::into_inner) {
-                store.discard(old);
+            if let Some(old) = old {
+                tokio::task::spawn_local(discard(store.clone(), old));
             }
             metrics.rebuilt(Rebuilt::Lineup);
             problems.clear(Topic::Lineup);
         }
         Err(error) => problems.set(Topic::Lineup, format!("The lineup could not be stored or read: {error}")),
+    }
+}
+
+/// Has a lineup freed where that holds nobody up: a large one takes its time. Somebody may still read it.
+async fn discard(store: store::Handle, mut old: Arc<Lineup>) {
+    loop {
+        match Arc::try_unwrap(old) {
+            Ok(old) => return store.discard(old),
+            Err(shared) => old = shared,
+        }
+        clock::pause(DISCARD_MS).await;
     }
 }
 

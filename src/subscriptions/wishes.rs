@@ -49,7 +49,9 @@ impl Handle {
 /// Takes what is stored, and has everybody know.
 pub(super) async fn recall(handle: &Handle) {
     match handle.0.rooms.store.wishes().await {
+        // What came out of a backup was never asked for.
         Ok(wishes) => {
+            let wishes = Some(wishes).filter(|wishes| wishes.check().is_ok()).unwrap_or_default();
             *handle.0.said.now.borrow_mut() = wishes;
             handle.0.said.changed.send_replace(());
         }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use tunerd::engine::{self, Options, Progress};
 use tunerd::fetch::Fetcher;
 use tunerd::observe::black_box::BlackBox;
@@ -117,7 +118,7 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
             tvg_shift_min: 0,
             sources: vec![source],
         };
-        engine.set_lineup(Rc::new(Lineup::new(vec![channel]).unwrap()));
+        engine.set_lineup(Arc::new(Lineup::new(vec![channel]).unwrap()));
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
         let mut viewer = engine.watch(ChannelId(1), Profile::None, None, Share::BOX, peer).await.unwrap();
         // The first packets find the memory that all others use again.

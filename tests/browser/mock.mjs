@@ -81,7 +81,18 @@ async function respond(mock, question, answer) {
     return;
   }
   answer.writeHead(200, { "content-type": kind, "content-security-policy": POLICY, "x-content-type-options": "nosniff" });
-  answer.end(body);
+  answer.end(name.endsWith(".js") ? bare(body.toString()) : body);
+}
+
+/** A script as src/doors/http/page.rs packs it. */
+export function bare(script) {
+  let inComment = false;
+  return script.split("\n").map((written) => {
+    const line = written.trim();
+    const isComment = inComment || line.startsWith("//") || line.startsWith("/*");
+    inComment = (inComment || line.startsWith("/*")) && !line.endsWith("*/");
+    return isComment ? "" : line;
+  }).join("\n");
 }
 
 async function api(mock, question, answer, path, query) {

@@ -101,21 +101,21 @@ fn token(owner: &Client<'_>, scope: &str) -> (u64, String) {
 
 /// What takes the owner, and what is read by him only.
 const WRITES: [&str; 7] = [
-    "POST /api/channels/edit",
-    "POST /api/subscriptions/remove?id=1",
-    "POST /api/faces/add",
-    "POST /api/guides/add?address=http://x.example/g.xml",
-    "POST /api/encoders/try",
-    "PUT /api/channels/1",
+    "PATCH /api/v1/channels",
+    "DELETE /api/v1/subscriptions/1",
+    "POST /api/v1/faces",
+    "POST /api/v1/guides",
+    "POST /api/v1/encoders/try",
+    "PUT /api/v1/channels/1/guide",
     "DELETE /api/v1/tokens/99",
 ];
 const READS: [&str; 6] = [
-    "GET /api/status",
-    "GET /api/alarms",
-    "GET /api/clients",
-    "GET /api/subscriptions",
-    "GET /api/faces",
-    "GET /api/x",
+    "GET /api/v1/status",
+    "GET /api/v1/alarms",
+    "GET /api/v1/clients",
+    "GET /api/v1/subscriptions",
+    "GET /api/v1/faces",
+    "GET /api/v1/x",
 ];
 
 #[test]
@@ -160,7 +160,7 @@ fn s01_a_fresh_box_gives_strangers_nothing_until_its_owner_has_set_a_password() 
     let session = client.session();
     assert_eq!((&session["claimed"], &session["claim_left_s"]), (&json!(true), &Value::Null));
     assert_eq!((&session["signed_in"], &session["scope"]), (&json!(true), &json!("admin")));
-    assert_eq!(client.status("GET /api/status"), 200);
+    assert_eq!(client.status("GET /api/v1/status"), 200);
     // Nobody claims it a second time, and it stays claimed.
     assert_eq!(Client::browser(&daemon).password("POST /api/v1/claim", OTHER).status, 409);
     let setup = daemon.setup.clone();
@@ -168,9 +168,9 @@ fn s01_a_fresh_box_gives_strangers_nothing_until_its_owner_has_set_a_password() 
     let daemon = setup.start();
     let mut client = Client::browser(&daemon);
     assert_eq!(client.session()["claimed"], true);
-    assert_eq!(client.status("GET /api/status"), 401);
+    assert_eq!(client.status("GET /api/v1/status"), 401);
     assert_eq!(client.password("POST /api/v1/session", PASSWORD).status, 204);
-    assert_eq!(client.status("GET /api/status"), 200);
+    assert_eq!(client.status("GET /api/v1/status"), 200);
     let log = daemon.log();
     let kept = std::fs::read(daemon.setup.state_dir().join("tunerd.db")).unwrap();
     assert!(!log.contains(PASSWORD) && !kept.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()));
@@ -203,7 +203,7 @@ fn s02_a_session_is_a_cookie_that_no_script_reads_and_a_new_password_ends_it() {
 
     let (old, mut second) = (client.cookie.clone(), Client::browser(&daemon));
     second.cookie = Some(pair.to_owned());
-    assert_eq!((client.status("GET /api/status"), second.status("GET /api/status")), (200, 200));
+    assert_eq!((client.status("GET /api/v1/status"), second.status("GET /api/v1/status")), (200, 200));
     let change = |client: &mut Client<'_>, old: &str, new: &str| {
         let answer = client.ask("PUT /api/v1/password", Some(&json!({ "old": old, "new": new })));
         client.keep(&answer);
@@ -214,22 +214,22 @@ fn s02_a_session_is_a_cookie_that_no_script_reads_and_a_new_password_ends_it() {
     assert_eq!(change(&mut client, "not the password", OTHER), (422, json!("old")));
     assert_eq!(change(&mut client, PASSWORD, "password123"), (422, json!("new")));
     assert_eq!(change(&mut client, PASSWORD, OTHER), (204, Value::Null));
-    assert_eq!(client.status("GET /api/status"), 200, "who changed it stays");
+    assert_eq!(client.status("GET /api/v1/status"), 200, "who changed it stays");
     assert_ne!(client.cookie, old);
     for stale in [old, second.cookie] {
         let replay = Client { cookie: stale, ..Client::browser(&daemon) };
-        assert_eq!(replay.status("GET /api/status"), 401);
+        assert_eq!(replay.status("GET /api/v1/status"), 401);
     }
     assert_eq!(Client::browser(&daemon).password("POST /api/v1/session", PASSWORD).status, 401);
     assert_eq!(Client::browser(&daemon).password("POST /api/v1/session", OTHER).status, 204);
     // And signing out ends one.
     let out = client.ask("DELETE /api/v1/session", None);
     assert!(out.status == 204 && out.header("set-cookie").unwrap().ends_with("Max-Age=0"));
-    assert_eq!(client.status("GET /api/status"), 401);
+    assert_eq!(client.status("GET /api/v1/status"), 401);
     // Nobody makes his own.
     for invented in ["tunerd_session=", "tunerd_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         let client = Client { cookie: Some(invented.to_owned()), ..Client::browser(&daemon) };
-        assert_eq!(client.status("GET /api/status"), 401);
+        assert_eq!(client.status("GET /api/v1/status"), 401);
     }
 }
 
@@ -262,7 +262,7 @@ fn s03_twenty_guesses_are_five_and_a_pause_and_a_wrong_one_takes_as_long_as_the_
         assert!(*status == 429 && (30..=60).contains(&wait), "{status} {wait}");
     }
     assert_eq!(guess(PASSWORD).0, 429, "even the right one");
-    assert_eq!(owner.status("GET /api/status"), 200, "who is signed in does not notice");
+    assert_eq!(owner.status("GET /api/v1/status"), 200, "who is signed in does not notice");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn s04_tokens_are_shown_once_do_what_they_are_for_and_end_when_they_are_revoked(
     // A wrong one is not made up for by a cookie.
     let confused =
         Client { token: Some("tunerd_x".to_owned()), cookie: owner.cookie.clone(), ..Client::browser(&daemon) };
-    assert_eq!(confused.status("GET /api/status"), 401);
+    assert_eq!(confused.status("GET /api/v1/status"), 401);
     // They outlive the daemon, as digests only, and a change of the password; revoked they end at once.
     let database = std::fs::read(daemon.setup.state_dir().join("tunerd.db")).unwrap();
     assert!([&read, &admin].iter().all(|token| !database.windows(token.len()).any(|part| part == token.as_bytes())));
@@ -311,11 +311,11 @@ fn s04_tokens_are_shown_once_do_what_they_are_for_and_end_when_they_are_revoked(
     drop(daemon);
     let daemon = setup.start();
     let (reads, writes) = (Client::with(&daemon, &read), Client::with(&daemon, &admin));
-    assert_eq!(reads.status("GET /api/status"), 200);
+    assert_eq!(reads.status("GET /api/v1/status"), 200);
     assert_eq!(writes.status(&format!("DELETE /api/v1/tokens/{read_id}")), 204);
     assert_eq!(writes.status(&format!("DELETE /api/v1/tokens/{read_id}")), 404);
-    assert_eq!(reads.status("GET /api/status"), 401);
-    assert_eq!(writes.status("GET /api/status"), 200);
+    assert_eq!(reads.status("GET /api/v1/status"), 401);
+    assert_eq!(writes.status("GET /api/v1/status"), 200);
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn s04_metrics_and_logs_are_for_tokens_and_for_who_is_on_the_box() {
         let target = line.strip_prefix("GET ").unwrap();
         assert_eq!(http::get(Ipv4Addr::LOCALHOST, 8080, target).status, 200, "{line}: on the box");
     }
-    assert_eq!(http::get(Ipv4Addr::LOCALHOST, 8080, "/api/status").status, 401, "that is for the owner there, too");
+    assert_eq!(http::get(Ipv4Addr::LOCALHOST, 8080, "/api/v1/status").status, 401, "that is for the owner there, too");
 }
 
 #[test]
@@ -391,12 +391,12 @@ fn a_forgotten_password_takes_a_shell_on_the_box_and_takes_the_tokens_with_it() 
     let (settings, setup) = (daemon.setup.write_settings(), daemon.setup.clone());
     let (done, said) = run(TUNERD, &["--config", settings.to_str().unwrap(), "--forget-password"]);
     assert!(done.success() && said.contains("Restart tunerd"), "{said}");
-    assert_eq!(owner.status("GET /api/status"), 200, "it knows nothing of it yet");
+    assert_eq!(owner.status("GET /api/v1/status"), 200, "it knows nothing of it yet");
     drop(daemon);
     let daemon = setup.start();
     let client = Client::browser(&daemon);
     assert_eq!(
-        (&client.session()["claimed"], Client::with(&daemon, &admin).status("GET /api/status")),
+        (&client.session()["claimed"], Client::with(&daemon, &admin).status("GET /api/v1/status")),
         (&json!(false), 401)
     );
     assert_eq!(Client::browser(&daemon).password("POST /api/v1/claim", OTHER).status, 201);
@@ -458,7 +458,7 @@ fn s10_only_names_of_the_box_are_answered() {
         let absolute = format!("http://evil.example{target}");
         assert_eq!(ask(&[&own], &absolute, "1.1").status, 421, "{absolute}");
     }
-    for target in ["/api/status", "/metrics", "/auto/v1.1", "/nothing"] {
+    for target in ["/api/v1/status", "/metrics", "/auto/v1.1", "/nothing"] {
         assert_eq!(ask(&["evil.example"], target, "1.1").status, 421, "{target}");
     }
     // Very old programs do not say whom they ask; browsers do.
@@ -482,7 +482,7 @@ fn s11_pages_of_others_change_nothing() {
     let origin = |origin: &str| format!("Origin: {origin}\r\n");
     let own = origin(&format!("http://{address}:8080"));
     let json = "Content-Type: application/json\r\nContent-Length: 2\r\n";
-    let write = "POST /api/encoders/try";
+    let write = "POST /api/v1/encoders/try";
     for (more, status) in [
         (format!("{cookie}{own}"), 200),
         (format!("{cookie}{own}Sec-Fetch-Site: same-origin\r\n"), 200),
@@ -505,7 +505,7 @@ fn s11_pages_of_others_change_nothing() {
         assert!(said == status || status == 200 && said < 300, "{said} {more}");
     }
     // Looking is not for them either, except at a page that somebody typed.
-    let read = "GET /api/status";
+    let read = "GET /api/v1/status";
     assert_eq!(ask(read, &cookie), 200);
     assert_eq!(ask(read, &format!("{cookie}Sec-Fetch-Site: none\r\n")), 200);
     assert_eq!(ask(read, &format!("{cookie}Sec-Fetch-Site: cross-site\r\n")), 403);
@@ -516,14 +516,14 @@ fn s11_pages_of_others_change_nothing() {
         [("text/plain", true), ("application/x-www-form-urlencoded", true), ("application/json", false)]
     {
         let body = format!("{cookie}{own}Content-Type: {kind}\r\nContent-Length: 2\r\n");
-        for line in ["POST /api/channels/edit", "POST /api/v1/session", "PUT /api/v1/password", "POST /api/v1/tokens"] {
+        for line in ["PATCH /api/v1/channels", "POST /api/v1/session", "PUT /api/v1/password", "POST /api/v1/tokens"] {
             assert_eq!(ask(line, &body) == 415, refused, "{line} {kind}");
         }
     }
     let foreign = format!("{}{json}", origin("http://evil.example"));
     assert_eq!((ask("POST /api/v1/session", &foreign), ask("POST /api/v1/claim", &foreign)), (403, 403));
     // What changes is never asked by GET, and clients' commands are not for browsers.
-    for path in ["/api/channels/edit", "/api/encoders/try", "/api/v1/claim", "/api/v1/password"] {
+    for path in ["/api/v1/channels/1/retry", "/api/v1/encoders/try", "/api/v1/claim", "/api/v1/password"] {
         assert_eq!(ask(&format!("GET {path}"), &cookie), 405, "{path}");
     }
     for more in [own.as_str(), "Sec-Fetch-Site: same-origin\r\n"] {
@@ -535,7 +535,7 @@ fn s11_pages_of_others_change_nothing() {
 fn s12_and_s14_no_page_from_elsewhere_may_read_what_is_the_owners() {
     let daemon = fresh();
     let owner = owner(&daemon);
-    for line in ["GET /api/status", "GET /", "GET /api/v1/session", "GET /api/x", "POST /api/v1/claim"] {
+    for line in ["GET /api/v1/status", "GET /", "GET /api/v1/session", "GET /api/v1/x", "POST /api/v1/claim"] {
         let answer = owner.ask(line, None);
         let csp = answer.header("content-security-policy").unwrap();
         assert!(csp.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{line}: {csp}");
@@ -546,9 +546,9 @@ fn s12_and_s14_no_page_from_elsewhere_may_read_what_is_the_owners() {
     }
     let address = daemon.address();
     for (target, private) in [
-        ("/api/status", ""),
+        ("/api/v1/status", ""),
         ("/api/v1/session", ""),
-        ("/api/x", ""),
+        ("/api/v1/x", ""),
         ("/", "Access-Control-Request-Private-Network: true\r\n"),
     ] {
         let answer = http::ask(
@@ -573,11 +573,11 @@ fn a_box_that_is_open_has_an_owner_in_everybody_near_but_not_in_foreign_pages() 
         (&session["open"], &session["scope"], &session["claimed"]),
         (&json!(true), &json!("admin"), &json!(false))
     );
-    assert_eq!((client.status("GET /api/status"), client.status("POST /api/encoders/try") / 100), (200, 2));
+    assert_eq!((client.status("GET /api/v1/status"), client.status("POST /api/v1/encoders/try") / 100), (200, 2));
     let address = daemon.address();
     for more in ["Host: evil.example\r\n", "Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
         let host = if more.starts_with("Host") { String::new() } else { format!("Host: {address}\r\n") };
-        let head = format!("POST /api/encoders/try HTTP/1.1\r\n{host}{more}Connection: close\r\n\r\n");
+        let head = format!("POST /api/v1/encoders/try HTTP/1.1\r\n{host}{more}Connection: close\r\n\r\n");
         assert!([403, 421].contains(&http::ask(address, 8080, &head).status), "{more}");
     }
 }

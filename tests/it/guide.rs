@@ -2,6 +2,7 @@
 
 use crate::kit::source::{Manner, Source};
 use crate::kit::{Daemon, Folder, Setup, http, run, wait_until};
+use pure::model::lineup::{Channel, ChannelId, Lineup};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -745,16 +746,26 @@ fn ten_thousand_mutated_guides_never_make_a_bad_one() {
     let folder = Folder::new();
     let opened = tunerd::store::guide::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let channel = |id: u32, name: &str, tvg_id: &str| pure::model::guide::Listed {
-        id: pure::model::lineup::ChannelId(id),
+    let source = pure::model::lineup::Source::Url {
+        url: "http://h/1.ts".parse().unwrap(),
+        user_agent: None,
+        headers: pure::model::headers::Headers::default(),
+        account: None,
+        reach: pure::rules::reach::Reach::Public,
+        provider: None,
+    };
+    let channel = |id: u32, name: &str, tvg_id: &str| Channel {
+        id: ChannelId(id),
         number: id.to_string().parse().unwrap(),
         name: name.to_owned(),
+        group: String::new(),
         logo: String::new(),
         tvg_id: tvg_id.to_owned(),
         tvg_shift_min: i16::try_from(id).unwrap() * 45 - 90,
-        demo: None,
+        sources: vec![source.clone()],
     };
     let lineup = vec![channel(1, "One & <All>", "one.de"), channel(2, "Zwei", ""), channel(3, "Three", "")];
+    let lineup = Arc::new(Lineup::new(lineup).unwrap());
     let now = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
     let now = pure::time::Wall(now.unwrap());
     let (mut read, mut programmes) = (0, 0);
@@ -768,7 +779,8 @@ fn ten_thousand_mutated_guides_never_make_a_bad_one() {
             importing.push(mutated(seed).into()).await.unwrap_or_default();
             read += u32::from(importing.finish(tunerd::store::guide::Validators::default()).await.is_ok());
             let wanted = tunerd::store::guide::Wanted {
-                lineup: lineup.clone(),
+                lineup: Arc::clone(&lineup),
+                listed: vec![0, 1, 2],
                 guides: vec![(id, 0)],
                 now,
                 ahead_s: 14 * 86_400,
@@ -777,7 +789,7 @@ fn ten_thousand_mutated_guides_never_make_a_bad_one() {
             opened.handle.publish(wanted).await.unwrap()
         });
         assert_eq!((published.report.errors, published.report.mismatches), (0, 0), "seed {seed}: {published:?}");
-        programmes += published.matches.iter().map(|matched| matched.programmes).sum::<u32>();
+        programmes += published.matches.values().map(|matched| matched.programmes).sum::<u32>();
         std::fs::copy(opened.folder.join("xmltv.xml"), out.join(format!("{seed}.xml"))).unwrap();
         if seed % 500 == 499 {
             validate_all(&out);

@@ -9,6 +9,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("observe", &["clock"]),
     ("settings", &[]),
+    // A client of another box as well as of this one: it knows no more than any other.
+    ("ctl", &["clock"]),
     ("fetch", &["clock"]),
     ("board", &["clock"]),
     ("store", &["clock"]),

@@ -7,10 +7,13 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the executor")]
 
 mod access;
+mod backup;
 mod blank;
 mod chaos;
 mod clients;
+mod contract;
 mod control;
+mod ctl;
 mod device;
 mod discovery;
 mod faces;

@@ -7,11 +7,11 @@ use crate::engine::{Tuner, facts};
 use pure::model::lineup::Lineup;
 use pure::rules::control::{Board, Counters, Device, Scan, ScanState, Seen, World};
 use pure::rules::pool::{SlotIndex, SlotState};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Everything that an answer may need.
 pub(super) struct Snapshot {
-    lineup: Option<Rc<Lineup>>,
+    lineup: Option<Arc<Lineup>>,
     tuners: Vec<Tuner>,
     /// By tuner: what its stream shows.
     streams: Vec<Option<Shown>>,

@@ -270,6 +270,20 @@ async fn claim(app: &App, asked: &Asked, body: Incoming) -> Answer {
     Ok(answer)
 }
 
+/// Whether somebody knows the password, where there is one: what is worth more than a session asks again.
+///
+/// # Errors
+/// The answer to give instead.
+pub(super) async fn prove(app: &App, asked: &Asked, password: &str) -> Result<(), No> {
+    if !app.access.view().claimed {
+        return Ok(());
+    }
+    app.access.prove(asked.peer.ip(), password.to_owned()).await.map_err(|refusal| match refusal {
+        Refusal::Wrong => wrong("password", "this is not the password"),
+        other => refuse(&other),
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {

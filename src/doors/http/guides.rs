@@ -12,7 +12,7 @@ use crate::subscriptions::Error;
 use crate::subscriptions::guides::{GuideState, matched};
 use hyper::Response;
 use hyper::body::Incoming;
-use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX, WINDOW_ROWS_MAX, WINDOW_S_MAX};
+use pure::limits::{GUIDE_OFFSET_S_MAX, GUIDE_ROWS_MAX, GUIDES_MAX, WINDOW_ROWS_MAX, WINDOW_S_MAX};
 use pure::model::guide::{Choice, Chosen, GuideId};
 use pure::model::lineup::{Channel, ChannelId, Mark};
 use pure::model::source_url::{self, SourceUrl};
@@ -141,7 +141,7 @@ fn list(app: &App) -> Response<Body> {
         without_episode: served.published.report.without_episode,
         overlaps_cut: served.published.repairs.cut,
         doubles_dropped: served.published.repairs.dropped,
-        matched: served.published.matches.iter().filter(|matched| matched.guide.is_some()).count(),
+        matched: served.published.matches.len(),
     });
     fresh(&GuidesView { guides: views, served, refused: guides.refused() })
 }
@@ -194,10 +194,10 @@ fn matches(app: &App, asked: &str) -> Answer {
                 (None, 0) => None,
                 (None, _) => Some("playlist"),
             },
-            guide: found.and_then(|found| found.guide).map(|guide| guide.0),
+            guide: found.map(|found| found.guide.0),
             guide_channel: found.and_then(|found| text(&found.guide_channel)),
             guide_name: found.and_then(|found| text(&found.guide_name)),
-            reason: found.and_then(|found| found.reason).map(pure::rules::guide_match::Reason::name),
+            reason: found.map(|found| found.reason.name()),
             confidence: found.map_or(0, |found| found.confidence),
             now_airing: found.and_then(|found| found.now.clone()),
             programmes: found.map_or(0, |found| found.programmes),
@@ -317,7 +317,13 @@ pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming
     let id = known(app, call.id()?).ok_or(Error::NotFound)?;
     match ask {
         Ask::Offered => offered(app, id, call.query).await,
-        Ask::Remove => said(guides.remove(id).await),
+        Ask::Remove => {
+            let is_owners = |state: &GuideState| state.guide.id == id && state.guide.namer.name() == "owner";
+            if !guides.guides().iter().any(is_owners) {
+                return Err(wrong("id", "a playlist or the settings name it: take it out there"));
+            }
+            said(guides.remove(id).await)
+        }
         Ask::Edit => {
             let Edited { offset_minutes } = read(body).await?;
             said(guides.move_guide(id, seconds(offset_minutes)?).await)
@@ -345,6 +351,9 @@ struct Added {
 
 async fn add(app: &App, body: Incoming) -> Answer {
     let Added { address } = read(body).await?;
+    if app.subscriptions.guides().guides().len() >= GUIDES_MAX {
+        return Err(wrong("address", format!("there are {GUIDES_MAX} guides already; remove one")));
+    }
     match address.parse::<SourceUrl>() {
         Ok(url) if url.scheme().is_http() => said(app.subscriptions.guides().add(&url).await),
         _ => Err(wrong("address", "the http:// or https:// address of a guide in the XMLTV format")),

@@ -28,7 +28,8 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 /// Channels that are written before others get their turn.
 const BATCH: usize = 256;
@@ -129,7 +130,7 @@ pub(super) async fn document(app: &App, asked: &Asked, form: Form, what: &str) -
         return answer::later("There are no channels for this face now.\n", 60);
     }
     let known = app.documents.find(|kept| {
-        Weak::as_ptr(&kept.lineup) == Rc::as_ptr(&lineup)
+        Weak::as_ptr(&kept.lineup) == Arc::as_ptr(&lineup)
             && (kept.marks, kept.formats, kept.wanted) == (marks.revision, formats, wanted)
             && kept.base == *base
             && kept.stream == *stream
@@ -157,7 +158,7 @@ pub(super) async fn document(app: &App, asked: &Asked, form: Form, what: &str) -
     }
     let document = Bytes::from(writer.finish());
     app.documents.keep(Kept {
-        lineup: Rc::downgrade(&lineup),
+        lineup: Arc::downgrade(&lineup),
         marks: marks.revision,
         formats,
         wanted,
@@ -521,9 +522,9 @@ mod tests {
     #[test]
     fn documents_are_kept_within_bounds() {
         let documents = Documents::default();
-        let lineup = Rc::new(Lineup::default());
+        let lineup = Arc::new(Lineup::default());
         let kept = |host: u8, bytes: usize| Kept {
-            lineup: Rc::downgrade(&lineup),
+            lineup: Arc::downgrade(&lineup),
             marks: 1,
             formats: 1,
             wanted: Wanted::new(Form::Json, ""),

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod api;
+mod backup;
 mod device;
 mod faces;
 mod guide;

@@ -113,8 +113,13 @@ pub(super) fn wrong(field: &'static str, why: impl Into<String>) -> Error {
 pub(super) async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T, Error> {
     let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let bytes = read.map_err(|_| wrong("body", format!("at most {BODY_BYTES_MAX} bytes, and all of them")))?;
+    let bytes = bytes.to_bytes();
+    // Fields have names here; serde would take a list of values for them as well.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong("body", "not the JSON that is expected, which is an object"));
+    }
     // The place and what was expected; never what was found, which may be a password.
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
+    serde_json::from_slice(&bytes).map_err(|error| {
         let text = error.to_string();
         let what = if text.contains("unknown field") || text.contains("missing field") { text } else { place(&error) };
         wrong("body", what)

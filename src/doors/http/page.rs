@@ -7,6 +7,7 @@ use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use hyper::{Request, Response, StatusCode};
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::OnceLock;
 
@@ -28,9 +29,10 @@ macro_rules! script {
     };
 }
 
-const ASSETS: [Asset; 20] = [
+const ASSETS: [Asset; 24] = [
     Asset { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("web/index.html") },
     Asset { path: "/style.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/style.css") },
+    Asset { path: "/manage.css", content_type: "text/css; charset=utf-8", body: include_bytes!("web/manage.css") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", body: include_bytes!("web/icon.svg") },
     script!("early.js"),
     script!("add.js"),
@@ -41,10 +43,13 @@ const ASSETS: [Asset; 20] = [
     script!("texts.js"),
     script!("texts-en.js"),
     script!("texts-de.js"),
+    script!("texts-manage-en.js"),
+    script!("texts-manage-de.js"),
     script!("graph.js"),
     script!("qr.js"),
     script!("home.js"),
     script!("setup.js"),
+    script!("manage.js"),
     script!("channels.js"),
     script!("sources.js"),
     script!("guide.js"),
@@ -77,11 +82,29 @@ static PACKED: [OnceLock<Option<Vec<u8>>>; ASSETS.len()] = [const { OnceLock::ne
 fn packed(asset: &'static Asset) -> Option<&'static [u8]> {
     let place = ASSETS.iter().position(|known| known.path == asset.path)?;
     let pack = || {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(asset.body).ok()?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&bare(asset)).ok()?;
         encoder.finish().ok()
     };
     PACKED[place].get_or_init(pack).as_deref()
+}
+
+/// What is packed: of a script no indentation, and no line that is nothing but comment. Lines stay lines, so a browser
+/// that complains names the right one.
+fn bare(asset: &'static Asset) -> Cow<'static, [u8]> {
+    let Some(script) = asset.path.ends_with(".js").then(|| std::str::from_utf8(asset.body).ok()).flatten() else {
+        return Cow::Borrowed(asset.body);
+    };
+    let (mut bare, mut in_comment) = (String::with_capacity(script.len()), false);
+    for line in script.lines().map(str::trim) {
+        let is_comment = in_comment || line.starts_with("//") || line.starts_with("/*");
+        in_comment = (in_comment || line.starts_with("/*")) && !line.ends_with("*/");
+        if !is_comment {
+            bare.push_str(line);
+        }
+        bare.push('\n');
+    }
+    Cow::Owned(bare.into_bytes())
 }
 
 /// Serves a file; a browser that has this release's already is told so.
@@ -123,10 +146,18 @@ mod tests {
             let packed = packed(asset).unwrap();
             let mut body = Vec::new();
             GzDecoder::new(packed).read_to_end(&mut body).unwrap();
-            assert!(body == asset.body, "{path}");
+            assert!(body == *bare(asset), "{path}");
             sum += packed.len();
         }
         assert!(sum <= BYTES_MAX, "{sum}");
+    }
+
+    #[test]
+    fn what_is_packed_of_a_script_is_what_runs_line_by_line() {
+        const WRITTEN: &[u8] = b"// a\nlet b = 1; // c\n  /** d\n   * e */\n  f(\"/* g\");\n";
+        static ASSET: Asset = Asset { path: "/a.js", content_type: "text/javascript", body: WRITTEN };
+        assert_eq!(*bare(&ASSET), *b"\nlet b = 1; // c\n\n\nf(\"/* g\");\n");
+        assert_eq!(*bare(asset("/style.css").unwrap()), *asset("/style.css").unwrap().body);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use pure::wire::log_id::{LOG_ID_CHARS, LogId};
 use pure::wire::percent;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Who asks, and how he reaches us.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ impl Asked {
     }
 
     /// What he sees of a lineup; `None`: everything.
-    pub(super) fn cut(&self, app: &App, lineup: &Rc<Lineup>) -> Option<Rc<Cut>> {
+    pub(super) fn cut(&self, app: &App, lineup: &Arc<Lineup>) -> Option<Rc<Cut>> {
         let marks = app.subscriptions.marks();
         self.face.as_ref().map(|face| app.subscriptions.cut(face, lineup, &marks))
     }
@@ -284,7 +285,12 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
     let route = route(request.uri().path());
     let bytes_max = v1::body_bytes_max(request.method(), request.uri().path());
     if body_bytes.is_some_and(|bytes: u64| bytes > bytes_max as u64) {
-        return Outcome::Answer(answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""));
+        return Outcome::Answer(match route {
+            Some(Route::Api { .. }) => {
+                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("At most {bytes_max} bytes."), None)
+            }
+            _ => answer::plain(StatusCode::PAYLOAD_TOO_LARGE, answer::TEXT, ""),
+        });
     }
     if !is_known(request.method()) {
         return Outcome::Answer(answer::no_such_method());

@@ -7,11 +7,11 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, faces, guides, settings};
+use super::{App, access, api, backup, faces, guides, settings};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::header::{ALLOW, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX};
 use pure::model::subscription::Decision;
@@ -38,6 +38,7 @@ enum Act {
     Guides(guides::Ask),
     Faces(faces::Ask),
     Settings(settings::Ask),
+    Backup(backup::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -49,7 +50,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
+use Act::{Access, Backup, Describe, Faces, Guides, Home, Neighbours, Owner, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -111,6 +112,10 @@ const TABLE: &[Operation] = &[
     Operation(POST, "/faces", Admin, Faces(faces::Ask::Add)),
     Operation(PATCH, "/faces/{id}", Admin, Faces(faces::Ask::Edit)),
     Operation(DELETE, "/faces/{id}", Admin, Faces(faces::Ask::Remove)),
+    Operation(POST, "/backup", Admin, Backup(backup::Ask::Backup)),
+    Operation(POST, "/restore", Admin, Backup(backup::Ask::Restore)),
+    Operation(GET, "/configurations", Admin, Backup(backup::Ask::Revisions)),
+    Operation(POST, "/configurations/{id}/restore", Admin, Backup(backup::Ask::RestoreRevision)),
 ];
 
 /// What is asked, as its door needs to know it.
@@ -175,6 +180,7 @@ pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
     match found {
         // It is counted while it is read, and never held.
         Some((Operation(.., Owner(owner::Ask::Upload)), _)) => PLAYLIST_BYTES_MAX,
+        Some((Operation(.., Backup(backup::Ask::Restore)), _)) => backup::FILE_BYTES_MAX,
         _ => BODY_BYTES_MAX,
     }
 }
@@ -220,6 +226,16 @@ pub(super) async fn respond(
             return answer;
         }
     };
+    let revision = is_configuration(*act).then(|| etag(app.subscriptions.revision()));
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    if let Some(revision) = revision.as_ref().filter(|_| !is_read && headers.contains_key(IF_MATCH)) {
+        let is_it = |written: &str| written.trim() == "*" || written.trim() == revision.as_str();
+        let mut written = headers.get_all(IF_MATCH).iter().filter_map(|written| written.to_str().ok());
+        if !written.any(|written| written.split(',').any(is_it)) {
+            let what = "Something was changed meanwhile, on another page perhaps. Look at it again.";
+            return answer::problem(StatusCode::PRECONDITION_FAILED, what, None);
+        }
+    }
     let call = Call { parts, query, asked, headers };
     let answer: Answer = match *act {
         Describe => Ok(answer::plain(StatusCode::OK, answer::JSON, OPENAPI)),
@@ -230,8 +246,22 @@ pub(super) async fn respond(
         Guides(ask) => guides::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,
+        Backup(ask) => backup::respond(app, ask, &call, body).await,
     };
-    answer.unwrap_or_else(|error| refuse(&error))
+    let mut answer = answer.unwrap_or_else(|error| refuse(&error));
+    let revision = revision.filter(|_| is_read && answer.status().is_success());
+    answer.headers_mut().extend(revision.and_then(|revision| Some((ETAG, HeaderValue::from_str(&revision).ok()?))));
+    answer
+}
+
+/// Whether it is about what the owner chose, which has a revision.
+const fn is_configuration(act: Act) -> bool {
+    matches!(act, Owner(_) | Guides(_) | Faces(_) | Settings(settings::Ask::Show | settings::Ask::Edit))
+}
+
+/// The whole configuration has one: whoever writes says which one he has seen.
+fn etag(revision: u64) -> String {
+    format!("\"{revision}\"")
 }
 
 /// From where on, and how many of a list; `usual` when nothing is said.
@@ -276,5 +306,36 @@ mod tests {
             assert_eq!(number(text).ok(), id, "{text}");
         }
         assert!(number("99999999999").is_err());
+    }
+
+    #[test]
+    fn the_document_has_each_operation_with_its_scope_and_no_other() {
+        use std::collections::BTreeSet;
+        let document: serde_json::Value = serde_json::from_slice(OPENAPI).unwrap();
+        let mut told = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let named: Vec<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
+            let listed = item["parameters"].as_array().into_iter().flatten();
+            let listed: Vec<&str> =
+                listed.map(|one| one["$ref"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+            assert_eq!(listed, named, "what stands in {path}");
+            for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
+                let scope = operation["x-scope"].as_str().unwrap();
+                assert_eq!(operation.get("security").is_some(), scope == "open", "{method} {path}: who may");
+                assert!(operation["responses"].get("405").is_none(), "{method} {path}: it is known here");
+                assert_eq!(operation["responses"].get("401").is_some(), scope != "open", "{method} {path}: 401");
+                told.insert(format!("{} {path} {scope}", method.to_uppercase()));
+            }
+        }
+        let scope = |scope| match scope {
+            Open => "open",
+            Read => "read",
+            Admin => "admin",
+        };
+        let done = TABLE.iter().map(|Operation(method, path, who, _)| format!("{method} {path} {}", scope(*who)));
+        let done: BTreeSet<String> = done.collect();
+        let only = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
+        assert_eq!(only(&done, &told), Vec::<String>::new(), "the document lacks these");
+        assert_eq!(only(&told, &done), Vec::<String>::new(), "nobody answers these");
     }
 }

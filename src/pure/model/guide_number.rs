@@ -108,6 +108,10 @@ impl FromStr for GuideNumber {
 
 impl Ord for GuideNumber {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Most have no dot, and a large lineup compares a million: no zeros in front, so the longer one is the larger.
+        if !self.bytes.contains(&b'.') && !other.bytes.contains(&b'.') {
+            return (self.len, self.bytes).cmp(&(other.len, other.bytes));
+        }
         let (major, minor) = self.parts();
         let (other_major, other_minor) = other.parts();
         count(major, other_major).then_with(|| match (minor, other_minor) {

@@ -9,11 +9,12 @@ use crate::model::headers::Headers;
 use crate::model::provider::Provider;
 use crate::model::source_url::SourceUrl;
 use crate::rules::reach::Reach;
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// Names a channel for life; never given to another one, even after the channel is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +94,16 @@ pub struct Channel {
     pub sources: Vec<Source>,
 }
 
+impl Channel {
+    /// The test picture that it shows, if it does.
+    pub fn demo(&self) -> Option<DemoIndex> {
+        match self.sources.first() {
+            Some(Source::Demo(index)) => Some(*index),
+            Some(Source::Url { .. }) | None => None,
+        }
+    }
+}
+
 /// Where we have a channel's logo, if clients get it from us: unless its own server can be asked over TLS, which pages
 /// that came over TLS insist on. Another logo has another path, so that clients fetch it anew.
 pub fn logo_path(channel: ChannelId, logo: &str) -> Option<String> {
@@ -134,8 +145,9 @@ impl Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineup {
     channels: Vec<Channel>,
-    by_number: BTreeMap<GuideNumber, usize>,
-    by_id: BTreeMap<ChannelId, usize>,
+    /// Where the channels stand, in the order of their numbers and of their ids: a tenth of what a map would take.
+    by_number: Box<[u32]>,
+    by_id: Box<[u32]>,
 }
 
 /// Two channels of a lineup share what must be unique.
@@ -155,19 +167,11 @@ impl Lineup {
     /// # Errors
     /// [`LineupError`]: nothing is dropped silently; the caller keeps its old lineup.
     pub fn new(channels: Vec<Channel>) -> Result<Self, LineupError> {
-        let mut by_number = BTreeMap::new();
-        let mut by_id = BTreeMap::new();
-        for (index, channel) in channels.iter().enumerate() {
-            if channel.sources.is_empty() {
-                return Err(LineupError::NoSource(channel.id));
-            }
-            if by_number.insert(channel.number, index).is_some() {
-                return Err(LineupError::DuplicateNumber(channel.number));
-            }
-            if by_id.insert(channel.id, index).is_some() {
-                return Err(LineupError::DuplicateId(channel.id));
-            }
+        if let Some(silent) = channels.iter().find(|channel| channel.sources.is_empty()) {
+            return Err(LineupError::NoSource(silent.id));
         }
+        let by_number = index(&channels, |channel| channel.number).map_err(LineupError::DuplicateNumber)?;
+        let by_id = index(&channels, |channel| channel.id).map_err(LineupError::DuplicateId)?;
         Ok(Self { channels, by_number, by_id })
     }
 
@@ -178,7 +182,7 @@ impl Lineup {
 
     /// The channel that a viewer means by `number`.
     pub fn by_number(&self, number: &GuideNumber) -> Option<&Channel> {
-        self.by_number.get(number).and_then(|index| self.channels.get(*index))
+        self.channels.get(self.find(&self.by_number, |channel| channel.number.cmp(number))?)
     }
 
     /// The channel with this id.
@@ -188,7 +192,24 @@ impl Lineup {
 
     /// Where in the order the channel with this id stands.
     pub fn position(&self, id: ChannelId) -> Option<usize> {
-        self.by_id.get(&id).copied()
+        self.find(&self.by_id, |channel| channel.id.cmp(&id))
+    }
+
+    fn find(&self, index: &[u32], compare: impl Fn(&Channel) -> Ordering) -> Option<usize> {
+        let at = |place: &u32| usize::try_from(*place).ok();
+        let channel = |place| at(place).and_then(|at| self.channels.get(at));
+        let found = index.binary_search_by(|place| channel(place).map_or(Ordering::Greater, &compare)).ok()?;
+        index.get(found).and_then(at)
+    }
+}
+
+/// Where the channels stand, in the order of what each has for itself; an error is what two of them share.
+fn index<T: Ord + Copy>(channels: &[Channel], key: impl Fn(&Channel) -> T) -> Result<Box<[u32]>, T> {
+    let mut keys: Vec<(T, u32)> = channels.iter().map(key).zip(0..).collect();
+    keys.sort_unstable();
+    match keys.iter().zip(keys.iter().skip(1)).find(|(one, next)| one.0 == next.0) {
+        Some((shared, _)) => Err(shared.0),
+        None => Ok(keys.into_iter().map(|(_, place)| place).collect()),
     }
 }
 
@@ -224,7 +245,7 @@ mod tests {
     #[test]
     fn what_must_be_unique_is() {
         assert_eq!(
-            Lineup::new(vec![channel(1, "5"), channel(2, "5")]),
+            Lineup::new(vec![channel(1, "5"), channel(3, "6"), channel(2, "5")]),
             Err(LineupError::DuplicateNumber("5".parse().unwrap()))
         );
         assert_eq!(Lineup::new(vec![channel(1, "5"), channel(1, "6")]), Err(LineupError::DuplicateId(ChannelId(1))));

@@ -1,4 +1,5 @@
 //! Bytes to values and back. Each codec has a fuzz target of the same name in `tools/fuzz`.
+pub mod backup;
 pub mod hdhr;
 pub mod hls;
 pub mod json_items;

@@ -7,9 +7,8 @@
 //! no two programmes of a channel overlap. And it is true: where no guide is known, it says so.
 
 use crate::limits::GUIDE_HOURS;
-use crate::model::guide::Listed;
 use crate::model::guide_number::GuideNumber;
-use crate::model::lineup::logo_path;
+use crate::model::lineup::{Channel, logo_path};
 use crate::model::recipe::demo_channel;
 use crate::time::{Civil, Wall};
 use core::fmt::{self, Write};
@@ -58,8 +57,8 @@ pub const OWN_BASE: &str = "http://tunerd.invalid";
 ///
 /// # Errors
 /// Those of `out`; there is none of our own.
-pub fn write_channel(out: &mut dyn Write, channel: &Listed, icon: &str) -> fmt::Result {
-    let Listed { id, number, name, logo, .. } = channel;
+pub fn write_channel(out: &mut dyn Write, channel: &Channel, icon: &str) -> fmt::Result {
+    let Channel { id, number, name, logo, .. } = channel;
     writeln!(out, "  <channel id=\"{number}\">")?;
     // The first one is what clients show when a person maps channels; the number is what others match by.
     writeln!(out, "    <display-name>{}</display-name>", Escaped(name))?;
@@ -78,15 +77,15 @@ pub fn write_channel(out: &mut dyn Write, channel: &Listed, icon: &str) -> fmt::
 ///
 /// # Errors
 /// Those of `out`; there is none of our own.
-pub fn write_placeholders(out: &mut dyn Write, channel: &Listed, now: Wall) -> Result<u32, fmt::Error> {
-    let block_s = if channel.demo.is_some() { 3_600 } else { 86_400 };
+pub fn write_placeholders(out: &mut dyn Write, channel: &Channel, now: Wall) -> Result<u32, fmt::Error> {
+    let block_s = if channel.demo().is_some() { 3_600 } else { 86_400 };
     let end = now.hour_start().plus_s(GUIDE_HOURS * 3_600);
     let mut start = Wall(now.0 - now.0.rem_euclid(block_s));
     let mut count = 0;
     while start < end {
         count += 1;
         begin_programme(out, channel.number, start, start.plus_s(block_s))?;
-        if let Some(demo) = channel.demo.map(demo_channel) {
+        if let Some(demo) = channel.demo().map(demo_channel) {
             writeln!(out, "    <title lang=\"en\">Test card: {}</title>", Escaped(&channel.name))?;
             writeln!(out, "    <desc lang=\"en\">{}</desc>", Escaped(demo.description))?;
         } else {
@@ -106,7 +105,7 @@ pub fn write_placeholders(out: &mut dyn Write, channel: &Listed, now: Wall) -> R
 /// Those of `out`; there is none of our own.
 pub fn write_programme(
     out: &mut dyn Write,
-    channel: &Listed,
+    channel: &Channel,
     start: Wall,
     stop: Wall,
     has_title: bool,
@@ -141,7 +140,7 @@ impl fmt::Display for XmltvTime {
 mod tests {
     use super::*;
     use crate::model::headers::Headers;
-    use crate::model::lineup::{Channel, ChannelId, DemoIndex, Source};
+    use crate::model::lineup::{ChannelId, DemoIndex, Source};
     use crate::rules::reach::Reach;
     use alloc::string::{String, ToString};
     use alloc::vec;
@@ -150,8 +149,8 @@ mod tests {
     /// 2026-11-21, 09:30 UTC.
     const NOW: Wall = Wall(1_795_253_400);
 
-    fn channel(id: u32, number: &str, name: &str, logo: &str, source: Source) -> Listed {
-        Listed::from(&Channel {
+    fn channel(id: u32, number: &str, name: &str, logo: &str, source: Source) -> Channel {
+        Channel {
             id: ChannelId(id),
             number: number.parse().unwrap(),
             name: name.to_string(),
@@ -160,7 +159,7 @@ mod tests {
             tvg_id: String::new(),
             tvg_shift_min: 0,
             sources: vec![source],
-        })
+        }
     }
 
     fn url() -> Source {
@@ -174,7 +173,7 @@ mod tests {
         }
     }
 
-    fn written(channels: &[Listed]) -> String {
+    fn written(channels: &[Channel]) -> String {
         let mut out = String::from(XMLTV_HEAD);
         for channel in channels {
             write_channel(&mut out, channel, "http://guide/icon.png").unwrap();

@@ -17,9 +17,9 @@ pub mod window;
 use import::{Importer, explain, explain_file};
 use pure::limits::{GUIDE_INBOX, GUIDE_PIECES_MAX, GUIDE_ROWS_MAX};
 use pure::model::face::FaceId;
-use pure::model::guide::{Choice, GuideId, Listed};
+use pure::model::guide::{Choice, GuideId};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::ChannelId;
+use pure::model::lineup::{Channel, ChannelId, Lineup};
 use pure::rules::guide_match::Reason;
 use pure::rules::timeline::Repairs;
 use pure::time::Wall;
@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use tokio::sync::{mpsc as pieces, oneshot};
 use unpack::Unpacker;
 use window::{Row, Shown};
@@ -94,8 +94,8 @@ pub struct FaceWanted {
 
 impl FaceWanted {
     /// The channels that it shows.
-    pub fn numbers(&self, lineup: &[Listed]) -> impl Iterator<Item = GuideNumber> {
-        lineup.iter().zip(&self.shows).filter(|(_, shown)| **shown).map(|(channel, _)| channel.number)
+    pub fn numbers(&self, wanted: &Wanted) -> impl Iterator<Item = GuideNumber> {
+        wanted.channels().zip(&self.shows).filter(|(_, shown)| **shown).map(|(channel, _)| channel.number)
     }
 }
 
@@ -103,7 +103,9 @@ impl FaceWanted {
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// The channels, in order.
-    pub lineup: Vec<Listed>,
+    pub lineup: Arc<Lineup>,
+    /// Where those stand in it that are listed.
+    pub listed: Vec<u32>,
     /// The faces besides the box itself, which get documents of their own.
     pub faces: Vec<FaceWanted>,
     /// What the owner chose.
@@ -118,19 +120,25 @@ pub struct Wanted {
     pub episodes_required: bool,
 }
 
+impl Wanted {
+    /// The channels that are listed, in order.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        let channels = self.lineup.channels();
+        self.listed.iter().filter_map(|position| channels.get(usize::try_from(*position).ok()?))
+    }
+}
+
 /// The guide of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matched {
-    /// Whose.
-    pub channel: ChannelId,
-    /// Which guide; `None`: none knows it.
-    pub guide: Option<GuideId>,
+    /// Which one.
+    pub guide: GuideId,
     /// How that guide calls it.
     pub guide_channel: String,
     /// What people call it there.
     pub guide_name: String,
     /// Why it was taken.
-    pub reason: Option<Reason>,
+    pub reason: Reason,
     /// How sure that is, of 100.
     pub confidence: u8,
     /// What is on there, when the guide was made.
@@ -148,8 +156,10 @@ pub struct Published {
     pub repairs: Repairs,
     /// Programmes that got their channel's name for a title.
     pub without_title: u32,
-    /// The guide of each channel, in the lineup's order.
-    pub matches: Vec<Matched>,
+    /// The guide of each channel that one knows.
+    pub matches: BTreeMap<ChannelId, Matched>,
+    /// The channels of the box itself and of its other faces, by number.
+    pub numbers: BTreeMap<FaceId, Vec<GuideNumber>>,
     /// Its size.
     pub bytes: u64,
     /// The documents of the box itself and of its other faces.

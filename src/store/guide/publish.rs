@@ -11,8 +11,9 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use pure::limits::{GUIDE_AHEAD_S, GUIDE_SERVED_PAST_S, GUIDE_SHIFT_CHANNELS_MAX};
 use pure::model::face::FaceId;
-use pure::model::guide::{Choice, Chosen, GuideId, Listed};
+use pure::model::guide::{Choice, Chosen, GuideId};
 use pure::model::guide_number::GuideNumber;
+use pure::model::lineup::Channel;
 use pure::rules::guide_match::{Index, Match, Reason};
 use pure::rules::guide_shift::Tally;
 use pure::rules::timeline::{Placed, Repairs, Timeline};
@@ -36,13 +37,11 @@ fn file_name(face: FaceId, is_packed: bool) -> String {
 /// What is written at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Where the programmes of a channel are.
+/// Where the programmes of a channel are. There may be some ten thousand of these: names stay in the databases.
+#[derive(Clone, Copy)]
 struct Found {
     guide: GuideId,
     channel: u32,
-    key: String,
-    name: String,
-    icon: String,
     reason: Reason,
     confidence: u8,
     offset_s: i64,
@@ -56,28 +55,30 @@ pub(super) fn publish(
 ) -> Result<Published, String> {
     let index = index(databases, wanted)?;
     let found: Vec<Option<Found>> =
-        wanted.lineup.iter().map(|channel| find(databases, wanted, &index, channel)).collect::<Result<_, _>>()?;
+        wanted.channels().map(|channel| find(databases, wanted, &index, channel)).collect::<Result<_, _>>()?;
     let shifts = shifts(databases, wanted, &index, &found)?;
     drop(index);
     let mut documents = Documents::create(folder, &wanted.faces)?;
     documents.write(|out| out.write_str(XMLTV_HEAD))?;
-    for (index, (channel, found)) in wanted.lineup.iter().zip(&found).enumerate() {
-        let icon = found.as_ref().map_or("", |found| &found.icon);
+    for (index, (channel, found)) in wanted.channels().zip(&found).enumerate() {
+        let icon = found.map_or(Ok(String::new()), |found| icon(databases, found))?;
         documents.channel = Some(index);
-        documents.write(|out| write_channel(out, channel, icon))?;
+        documents.write(|out| write_channel(out, channel, &icon))?;
     }
     documents.end_heads()?;
-    let (mut matches, mut made) = (Vec::new(), Made::default());
-    for (index, (channel, found)) in wanted.lineup.iter().zip(found).enumerate() {
+    let (mut matches, mut made) = (BTreeMap::new(), Made::default());
+    for (index, (channel, found)) in wanted.channels().zip(found).enumerate() {
         documents.channel = Some(index);
-        matches.push(write_one(&mut documents, databases, wanted, channel, found, &mut made)?);
+        if let Some(matched) = write_one(&mut documents, databases, wanted, channel, found, &mut made)? {
+            matches.insert(channel.id, matched);
+        }
     }
     documents.channel = None;
     documents.write(|out| out.write_str(XMLTV_TAIL))?;
     let (bytes, documents) = documents.finish()?;
-    let mut report = check(folder, FaceId::BOX, wanted.lineup.iter().map(|channel| channel.number))?;
+    let mut report = check(folder, FaceId::BOX, wanted.channels().map(|channel| channel.number))?;
     for face in &wanted.faces {
-        let of_face = check(folder, face.face, face.numbers(&wanted.lineup))?;
+        let of_face = check(folder, face.face, face.numbers(wanted))?;
         if report.errors == 0 {
             (report.errors, report.first_error) = (of_face.errors, of_face.first_error);
         }
@@ -87,6 +88,7 @@ pub(super) fn publish(
         repairs: made.repairs,
         without_title: made.without_title,
         matches,
+        numbers: numbers(wanted),
         bytes,
         documents,
         shifts,
@@ -124,6 +126,17 @@ fn forget_others(folder: &Path, faces: &[FaceWanted]) {
     }
 }
 
+fn numbers(wanted: &Wanted) -> BTreeMap<FaceId, Vec<GuideNumber>> {
+    let faces = wanted.faces.iter().map(|face| (face.face, sorted(face.numbers(wanted))));
+    faces.chain([(FaceId::BOX, sorted(wanted.channels().map(|channel| channel.number)))]).collect()
+}
+
+fn sorted(numbers: impl Iterator<Item = GuideNumber>) -> Vec<GuideNumber> {
+    let mut numbers: Vec<GuideNumber> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
 /// What was counted while writing.
 #[derive(Default)]
 struct Made {
@@ -157,9 +170,9 @@ fn find(
     databases: &BTreeMap<GuideId, Connection>,
     wanted: &Wanted,
     index: &Index,
-    channel: &Listed,
+    channel: &Channel,
 ) -> Result<Option<Found>, String> {
-    if channel.demo.is_some() {
+    if channel.demo().is_some() {
         return Ok(None);
     }
     let choice = wanted.choices.get(&channel.id).cloned().unwrap_or_default();
@@ -184,21 +197,18 @@ fn find(
         }
     };
     let guide_offset_s = wanted.guides.iter().find(|(known, _)| *known == guide).map_or(0, |(_, offset_s)| *offset_s);
-    let Some(database) = databases.get(&guide) else { return Ok(None) };
-    let found = database.query_row("SELECT key, names, icon FROM channel WHERE id = ?1", [row], |columns| {
-        let names: String = columns.get(1)?;
-        Ok(Found {
-            guide,
-            channel: row,
-            key: columns.get(0)?,
-            name: names.lines().next().unwrap_or_default().to_owned(),
-            icon: columns.get(2)?,
-            reason,
-            confidence,
-            offset_s: guide_offset_s + offset_s,
-        })
-    });
-    found.map(Some).map_err(explain)
+    Ok(Some(Found { guide, channel: row, reason, confidence, offset_s: guide_offset_s + offset_s }))
+}
+
+/// The logo that a guide knows.
+fn icon(databases: &BTreeMap<GuideId, Connection>, found: Found) -> Result<String, String> {
+    let mut channel =
+        database(databases, found)?.prepare_cached("SELECT icon FROM channel WHERE id = ?1").map_err(explain)?;
+    channel.query_row([found.channel], |columns| columns.get(0)).map_err(explain)
+}
+
+fn database(databases: &BTreeMap<GuideId, Connection>, found: Found) -> Result<&Connection, String> {
+    databases.get(&found.guide).ok_or_else(|| "a guide has vanished".to_owned())
 }
 
 /// Compares the guides that know the same channels.
@@ -210,7 +220,7 @@ fn shifts(
 ) -> Result<Vec<(GuideId, GuideId, i64)>, String> {
     let mut tallies: BTreeMap<(GuideId, GuideId), Tally> = BTreeMap::new();
     let mut left = GUIDE_SHIFT_CHANNELS_MAX;
-    for (channel, found) in wanted.lineup.iter().zip(found) {
+    for (channel, found) in wanted.channels().zip(found) {
         let Some(Found { guide, channel: row, .. }) = found else { continue };
         for (place, (other, other_offset_s)) in (0..).zip(&wanted.guides) {
             if other == guide || left == 0 {
@@ -249,29 +259,25 @@ fn write_one(
     document: &mut Documents<'_>,
     databases: &BTreeMap<GuideId, Connection>,
     wanted: &Wanted,
-    channel: &Listed,
+    channel: &Channel,
     found: Option<Found>,
     made: &mut Made,
-) -> Result<Matched, String> {
-    let mut matched = Matched {
-        channel: channel.id,
-        guide: None,
-        guide_channel: String::new(),
-        guide_name: String::new(),
-        reason: None,
-        confidence: 0,
-        now: None,
-        programmes: 0,
-    };
+) -> Result<Option<Matched>, String> {
+    let mut matched = None;
     if let Some(found) = found {
-        let database = databases.get(&found.guide).ok_or("a guide has vanished")?;
-        write_found(document, database, wanted, channel, &found, &mut matched, made)?;
-        let Found { guide, key, name, reason, confidence, .. } = found;
-        matched.guide = Some(guide);
-        (matched.guide_channel, matched.guide_name) = (key, name);
-        (matched.reason, matched.confidence) = (Some(reason), confidence);
+        let database = database(databases, found)?;
+        let mut names = database.prepare_cached("SELECT key, names FROM channel WHERE id = ?1").map_err(explain)?;
+        let names = names.query_row([found.channel], |columns| {
+            let names: String = columns.get(1)?;
+            Ok((columns.get(0)?, names.lines().next().unwrap_or_default().to_owned()))
+        });
+        let (guide_channel, guide_name) = names.map_err(explain)?;
+        let Found { guide, reason, confidence, .. } = found;
+        let matched =
+            matched.insert(Matched { guide, guide_channel, guide_name, reason, confidence, now: None, programmes: 0 });
+        write_found(document, database, wanted, channel, found, matched, made)?;
     }
-    if matched.programmes == 0 {
+    if matched.as_ref().is_none_or(|matched| matched.programmes == 0) {
         document.write(|out| {
             made.placeholders += write_placeholders(out, channel, wanted.now)?;
             Ok(())
@@ -284,8 +290,8 @@ fn write_found(
     document: &mut Documents<'_>,
     database: &Connection,
     wanted: &Wanted,
-    channel: &Listed,
-    found: &Found,
+    channel: &Channel,
+    found: Found,
     matched: &mut Matched,
     made: &mut Made,
 ) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pure::model::face::Share;
 use pure::model::lineup::{Channel, ChannelId, Lineup, Source};
@@ -42,7 +43,7 @@ pub fn run(source: SocketAddr, channels_len: u32) -> Outcome<()> {
         tokio::task::spawn_local(supervisor);
         let channels: Result<Vec<Channel>, String> = (0..channels_len).map(|index| channel(source, index)).collect();
         let lineup = Lineup::new(channels?).map_err(|error| format!("{error:?}"))?;
-        engine.set_lineup(Rc::new(lineup));
+        engine.set_lineup(Arc::new(lineup));
         let watching: Vec<_> =
             (0..channels_len).map(|index| tokio::task::spawn_local(watch(engine.clone(), ChannelId(index)))).collect();
         for viewer in watching {

@@ -12,7 +12,8 @@ export const currentLanguage = () => language;
 /** Loads the catalogue of `wanted`, or of the first of the browser's languages that there is one for. */
 export async function useLanguage(wanted) {
   const known = [wanted, ...navigator.languages.map((name) => name.slice(0, 2)), "en"].find((name) => name in LANGUAGES);
-  catalogue = (await import(`./texts-${known}.js`)).default;
+  const parts = await Promise.all([import(`./texts-${known}.js`), import(`./texts-manage-${known}.js`)]);
+  catalogue = Object.assign({}, ...parts.map((part) => part.default));
   language = known;
   plural = new Intl.PluralRules(known);
   document.documentElement.lang = known;
