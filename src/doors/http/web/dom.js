@@ -56,8 +56,10 @@ export function morph(target, ...children) {
   let at = target.firstChild;
   for (const want of wanted) {
     let have = at;
-    if (want.key !== undefined && keyed.get(want.key)?.nodeName === want.nodeName) have = keyed.get(want.key);
-    else if (at && !isAlike(at, want)) {
+    if (want.key !== undefined && keyed.get(want.key)?.nodeName === want.nodeName) {
+      have = keyed.get(want.key);
+      keyed.delete(want.key);
+    } else if (at && !isAlike(at, want)) {
       // Something was taken out or put in before: look a little further for the one that fits.
       have = at.nextSibling && isAlike(at.nextSibling, want) && want.key === undefined ? at.nextSibling : null;
     }

@@ -249,7 +249,9 @@ function tuners(context) {
 
 function viewersOf(context, tuner) {
   const viewers = tuner.viewers ?? [];
-  const known = new Map((context.status.now.clients ?? []).map((client) => [client.address, client.name]));
+  // Whoever asked last comes first; who watches is likelier to be it than who looks for tuners.
+  const clients = [...(context.status.now.clients ?? [])].reverse();
+  const known = new Map([...clients, ...clients.filter(({ asked }) => asked === "stream")].map((client) => [client.address, client.name]));
   const name = (viewer) => {
     const program = known.get(viewer.address);
     return program && program !== "unknown" ? `${program} (${viewer.address})` : viewer.address;
@@ -314,8 +316,13 @@ async function free(context, tuner, channel, button) {
 // ---- The last hour
 
 function hour(history, now) {
-  const known = list(history?.minutes);
-  if (known.length === 0) return null;
+  const told = list(history?.minutes);
+  if (told.length === 0) return null;
+  const tuning = (now.tuners ?? []).filter((tuner) => !isFree(tuner));
+  // The minute that has just begun.
+  const known = [...told.slice(-59), {
+    at: new Date().toISOString(), tuners_used: tuning.length, ill: now.channels_ill_len ?? 0, bitrate_bps: tuning.reduce((sum, tuner) => sum + tuner.bits_per_s, 0),
+  }];
   const most = Math.max((now.tuners ?? []).length, 1);
   const at = (point) => (date(point.at) ? clock(date(point.at)) : "");
   const missing = Array.from({ length: Math.max(0, 60 - known.length) }, () => ({ value: null }));
@@ -383,7 +390,7 @@ function events(logs) {
 function clientsOf(now) {
   const clients = now.clients ?? [];
   return h("section", { class: "section", "aria-labelledby": "clients" }, h("h2", { id: "clients" }, t("clients.title")),
-    clients.length === 0 ? h("p", { class: "card empty" }, t("clients.none")) : h("ul", { class: "card lines" }, clients.map((client) => h("li", { key: client.address },
+    clients.length === 0 ? h("p", { class: "card empty" }, t("clients.none")) : h("ul", { class: "card lines" }, clients.map((client) => h("li", { key: `${client.address} ${client.name}` },
       h("div", {}, h("strong", {}, client.name && client.name !== "unknown" ? client.name : t("clients.unknown")), " ", h("span", { class: "soft" }, client.address)),
       h("span", { class: "soft small-text" }, t("clients.asked", { what: has(`asked.${client.asked}`) ? t(`asked.${client.asked}`) : client.asked, ago: ago(client.asked_s_ago ?? 0) }))))));
 }
