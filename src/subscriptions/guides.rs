@@ -330,7 +330,7 @@ impl Handle {
             self.0.guides.borrow().iter().map(|state| (state.guide.id, state.guide.offset_s)).collect::<Vec<_>>();
         let row = |channel: &&Channel| {
             let found = served.as_ref().and_then(|served| matched(served, channel.id));
-            let guide = found.and_then(|found| found.guide);
+            let guide = found.map(|found| found.guide);
             let offset_s = offsets.iter().find(|(id, _)| Some(*id) == guide).map_or(0, |(_, offset_s)| *offset_s);
             Row {
                 // What nobody knows is in no guide.
