@@ -369,7 +369,6 @@ export async function show(root, context) {
           const sent = { ...changed };
           if ("refresh_s" in sent) sent.refresh_s = Number(sent.refresh_s);
           if ("streams_max" in sent) sent.streams_max = sent.streams_max ?? 0;
-          if (sent.password === "") delete sent.password;
           if (setHeaders.read()) {
             sent.headers = Object.fromEntries(headers.map((one) => [one.name, one.read()]).filter(([, value]) => value));
           }
