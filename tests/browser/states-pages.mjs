@@ -29,9 +29,9 @@ const fresh = () => ({
   subscriptions: [
     subscription({
       id: 1, kind: "xtream", name: "Good Provider", address: "http://provider.example:8080/", username: "anna", entries: 9120, loaded_at: at(7200), next_in_s: 36000, held: true, ticked_only: true, skipped: 3,
-      first_skipped: "line 812: no address", account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 }, guides: ["http://provider.example:8080/xmltv.php?username=•••"], streams_used: 1, user_agent: "VLC/3.0.20", headers: ["Referer"],
+      first_skipped: "line 812: no address", account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 }, guides: ["http://provider.example:8080/xmltv.php?username=•••"], user_agent: "VLC/3.0.20", headers: ["Referer"],
     }),
-    subscription({ id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.21/", entries: 32, loaded_at: at(3600), next_in_s: 39600, streams_max: 4, streams_used: 1 }),
+    subscription({ id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.21/", entries: 32, loaded_at: at(3600), next_in_s: 39600, streams_max: 4 }),
     subscription({ id: 3, name: "Old list", address: "https://lists.example/tv.m3u?token=•••", entries: 210, loaded_at: at(86400 * 3), next_in_s: 600, error: "The server lists.example answers 403: it does not let us in. Has the address expired?" }),
   ],
   groups: [["News", 48, true, 100], ["General", 210, true, null], ["Sports", 96, true, 300], ["Children", 24, true, null], ["Culture", 34, true, null], ["DE: Pay TV", 620, false, null], ["UK: Regional", 1480, false, null], ["VOD", 6200, false, null], ["Adult", 408, false, null], ["", 12, false, null]]
