@@ -1,6 +1,7 @@
 // The page over a real daemon with its demo channels: what the box says comes through, live, and buttons do what they say.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { startDaemon } from "./daemon.mjs";
 import { DESK, PHONE, accessible, fits, picture, startBrowser, visit } from "./kit.mjs";
@@ -9,7 +10,7 @@ let browser;
 let daemon;
 before(async () => {
   browser = await startBrowser();
-  daemon = await startDaemon(process.env.OLD ? "" : "[access]\nopen = true\n");
+  daemon = await startDaemon("[access]\nopen = true\n");
 });
 after(async () => {
   await browser.close();
@@ -82,5 +83,81 @@ test("the pages that programs read have the page's looks", async () => {
     await fits(page, path);
     await picture(page, `${path.replace(".html", "")}-360-light`);
     await clean(page);
+  }
+});
+
+/** A provider: a playlist of `len` channels in groups of fifty. */
+async function provider(len) {
+  const lines = Array.from({ length: len }, (_, n) => `#EXTINF:-1 tvg-id="c${n}" group-title="Group ${1 + Math.floor(n / 50)}",Channel ${n + 1}\nhttp://127.0.0.1:9/${n}.ts`);
+  const server = createServer((question, answer) => {
+    if (question.url === "/list.m3u") answer.writeHead(200, { "content-type": "audio/x-mpegurl" }).end(`#EXTM3U\n${lines.join("\n")}\n`);
+    else answer.writeHead(404).end();
+  });
+  await new Promise((done) => { server.listen(0, "127.0.0.1", done); });
+  return { url: `http://127.0.0.1:${server.address().port}`, stop: () => { server.close(); server.closeAllConnections(); } };
+}
+
+test("the first run of a real box: a password, a name, a playlist, groups, and a program that finds it", async () => {
+  const box = await startDaemon("[lineup]\nthis_box = true\n");
+  const shop = await provider(700);
+  try {
+    const begun = Date.now();
+    const page = await visit(browser, `${box.url}/`, { size: PHONE });
+    const press = (name) => page.getByRole("button", { name, exact: true }).click();
+    const step = (title) => page.getByRole("heading", { name: title }).waitFor();
+    await step("Welcome. This box is new");
+    assert.equal((await fetch(`${box.url}/api/v1/status`)).status, 401, "a stranger gets nothing");
+    const password = page.getByLabel("Password", { exact: true });
+    await password.fill("password2026");
+    await press("Make it mine");
+    await page.getByText("This is one of the first that people try").waitFor();
+    await password.fill("lantern orchard velvet");
+    await press("Make it mine");
+
+    await step("What is it called, and where is it?");
+    await page.getByLabel("Name").fill("Kitchen");
+    await press("Next");
+
+    await step("Where do the channels come from?");
+    await page.getByLabel("Address of the playlist").fill(`${shop.url}/nothing.m3u`);
+    await press("Read the channels");
+    await page.getByText("It could not be read:").waitFor();
+    await accessible(page, "a playlist that is not there");
+    await picture(page, "real-first-refused-360-light");
+    await page.getByLabel("Address of the playlist").fill(`${shop.url}/list.m3u`);
+    await press("Read the channels");
+
+    await step("Which of them do you want?");
+    await page.getByText("450 channels", { exact: true }).waitFor();
+    await picture(page, "real-first-groups-360-light");
+    await press("Next");
+
+    await step("Add it to your program");
+    await fetch(`${box.url}/discover.json`, { headers: { "user-agent": "Plex Media Server/1.41" } });
+    await page.getByText("I have been found by one device").waitFor();
+    await picture(page, "real-first-add-360-light", { full: false });
+    await press("Finish");
+    await page.getByText(/^450 channels ·/).waitFor();
+    assert.equal(await page.textContent("#brand-name"), "Kitchen");
+    console.log(`# the first run took a machine ${((Date.now() - begun) / 1000).toFixed(1)} s, with two mistakes`);
+    assert.equal((await (await fetch(`${box.url}/lineup.json`)).json()).length, 450);
+    assert.deepEqual(page.wrongs, []);
+
+    const other = await visit(browser, `${box.url}/`);
+    await other.getByRole("heading", { name: "Sign in" }).waitFor();
+    await other.getByLabel("Password").fill("lantern orchard violet");
+    await other.keyboard.press("Enter");
+    await other.getByText("That is not the password.").waitFor();
+    await other.getByLabel("Password").fill("lantern orchard velvet");
+    await other.keyboard.press("Enter");
+    await other.waitForSelector(".hero");
+    await other.locator("#menu summary").click();
+    await other.getByRole("button", { name: "Sign out" }).click();
+    await other.getByRole("heading", { name: "Sign in" }).waitFor();
+    await clean(other);
+    await clean(page);
+  } finally {
+    shop.stop();
+    await box.stop();
   }
 });

@@ -89,9 +89,28 @@ test("what changes on the box is on the page within a second, and the focus stay
   const page = await home("well");
   const button = page.getByRole("button", { name: "Free it Tuner 1" });
   await button.focus();
+  // Only an event can bring it.
+  await page.route("**/api/v1/status", (route) => route.abort());
   mock.status.tuners[2] = { ...mock.status.tuners[0], tuner: 2, channel: { number: "9", name: "New here" } };
   mock.tell();
   await page.getByText("New here").waitFor({ timeout: 1000 });
+  assert.ok(await button.evaluate((element) => element === document.activeElement));
+  await clean(page);
+});
+
+test("the focus stays on its channel when others before it come and go", async () => {
+  const page = await home("storm");
+  const button = page.getByRole("button", { name: "Try now 12 Sport 1" });
+  await button.focus();
+  const [first, ...others] = mock.status.channels_ill;
+  mock.status.channels_ill = others;
+  mock.status.problems = [];
+  mock.tell();
+  await page.waitForFunction(() => document.querySelectorAll(".trouble-row strong").length === 3);
+  assert.ok(await button.evaluate((element) => element === document.activeElement));
+  mock.status.channels_ill = [first, ...others];
+  mock.tell();
+  await page.waitForFunction(() => document.querySelectorAll(".trouble-row strong").length === 4);
   assert.ok(await button.evaluate((element) => element === document.activeElement));
   await clean(page);
 });

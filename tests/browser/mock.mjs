@@ -139,7 +139,8 @@ async function api(mock, question, answer, path, query) {
     question.on("close", () => mock.events.delete(answer));
     return;
   }
-  const known = { ...mock.answers, ...PAGES };
+  // The first run has a story of its own.
+  const known = mock.isFirstRun ? { ...PAGES, ...mock.answers } : { ...mock.answers, ...PAGES };
   for (const [key, value] of Object.entries(known)) {
     const [verb, template] = key.split(" ");
     const pattern = new RegExp(`^${template.replace(/\{\w+\}/g, "([^/]+)")}$`);

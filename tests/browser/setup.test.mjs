@@ -12,6 +12,7 @@ let mock;
 before(async () => {
   browser = await startBrowser();
   mock = await startMock();
+  mock.isFirstRun = true;
 });
 after(async () => {
   await browser.close();

@@ -183,7 +183,7 @@ export const STATES = {
         ill(13, "13", "Camera at the door", { last_failure: "policy", needs_help: true, next_try_in_s: 0, failures: 1 }),
         ill(5, "5.1", "Das Erste HD", { state: "failing", failures: 2, last_failure: "stall", next_try_in_s: 0, source: 1 }),
       ], channels_ill_len: 11,
-      board_health: { ...BOARD, temperature_c: 81.2, throttled: true, under_voltage: true, clock_synced: false, link_mbit: 10, memory_used_bytes: 3_800_000_000, card_written_today_bytes: 220_000_000 },
+      board_health: { ...BOARD, temperature_c: 81.2, throttled: true, under_voltage: true, clock_synced: false, link_mbit: 10, memory_used_bytes: 3_800_000_000, card_written_today_bytes: 2_200_000_000 },
     },
     shape: stormy,
   }),

@@ -149,6 +149,7 @@ fn answers_are_as_the_document_tells_them() {
         "/history",
         "/alarms",
         "/clients",
+        "/neighbours",
         "/subscriptions",
         "/guides",
         "/guides/matches",

@@ -53,11 +53,14 @@ export function morph(target, ...children) {
   const wanted = nodes(children);
   const keyed = new Map();
   for (const child of target.childNodes) if (child.key !== undefined) keyed.set(child.key, child);
+  const keys = new Set(wanted.map((want) => want.key));
   let at = target.firstChild;
   for (const want of wanted) {
     let have = at;
-    if (want.key !== undefined && keyed.get(want.key)?.nodeName === want.nodeName) have = keyed.get(want.key);
-    else if (at && !isAlike(at, want)) {
+    if (want.key !== undefined && keyed.get(want.key)?.nodeName === want.nodeName) {
+      have = keyed.get(want.key);
+      keyed.delete(want.key);
+    } else if (at && !isAlike(at, want)) {
       // Something was taken out or put in before: look a little further for the one that fits.
       have = at.nextSibling && isAlike(at.nextSibling, want) && want.key === undefined ? at.nextSibling : null;
     }
@@ -65,11 +68,16 @@ export function morph(target, ...children) {
       target.insertBefore(want, at);
       continue;
     }
+    // What is moved loses the focus, so what stands before it goes.
+    const hasFocus = have.contains(document.activeElement);
+    while (at && at !== have && (at.key === undefined || !keys.has(at.key) || hasFocus)) {
+      const next = at.nextSibling;
+      if (at.key !== undefined && keys.has(at.key)) target.append(at);
+      else at.remove();
+      at = next;
+    }
     if (have === at) at = at.nextSibling;
-    else if (have === at?.nextSibling) {
-      at.remove();
-      at = have.nextSibling;
-    } else target.insertBefore(have, at);
+    else target.insertBefore(have, at);
     update(have, want);
   }
   while (at) {

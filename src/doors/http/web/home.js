@@ -20,7 +20,7 @@ const ILL_SHOWN = 8;
 const SOON_DAYS = 14; // an account that ends is worth a word
 const HOT_C = 75;
 const FULL = 0.9;
-const WRITES_A_DAY = 50e6; // what a card bears for many years
+const WRITES_A_DAY = 500e6; // what a small card bears for many years; a computer's disk bears more
 
 export async function show(root, context) {
   const slow = { history: null, logs: null };
@@ -142,9 +142,11 @@ function soonOf(now, sources) {
   if (health.throttled || health.temperature_c >= HOT_C) soon.push({ level: "warning", text: t("soon.hot", { c: Math.round(health.temperature_c ?? 0) }) });
   if (health.clock_synced === false) soon.push({ level: "warning", text: t("soon.clock") });
   if (health.memory_used_bytes / health.memory_total_bytes > FULL) soon.push({ level: "warning", text: t("soon.memory") });
-  if (health.card_written_today_bytes > WRITES_A_DAY) soon.push({ level: "warning", text: t("soon.card", { size: bytes(health.card_written_today_bytes) }) });
+  if (wearsOut(health)) soon.push({ level: "warning", text: t("soon.card", { size: bytes(health.card_written_today_bytes) }) });
   return soon;
 }
+
+const wearsOut = (health) => Boolean(health.model) && health.card_written_today_bytes > WRITES_A_DAY;
 
 /** Seconds until it expires; null if it does not. */
 const restOf = (source) => (date(source.expires_at) ? -age(source.expires_at) : null);
@@ -247,7 +249,9 @@ function tuners(context) {
 
 function viewersOf(context, tuner) {
   const viewers = tuner.viewers ?? [];
-  const known = new Map((context.status.now.clients ?? []).map((client) => [client.address, client.name]));
+  // Whoever asked last comes first; who watches is likelier to be it than who looks for tuners.
+  const clients = [...(context.status.now.clients ?? [])].reverse();
+  const known = new Map([...clients, ...clients.filter(({ asked }) => asked === "stream")].map((client) => [client.address, client.name]));
   const name = (viewer) => {
     const program = known.get(viewer.address);
     return program && program !== "unknown" ? `${program} (${viewer.address})` : viewer.address;
@@ -312,8 +316,13 @@ async function free(context, tuner, channel, button) {
 // ---- The last hour
 
 function hour(history, now) {
-  const known = list(history?.minutes);
-  if (known.length === 0) return null;
+  const told = list(history?.minutes);
+  if (told.length === 0) return null;
+  const tuning = (now.tuners ?? []).filter((tuner) => !isFree(tuner));
+  // The minute that has just begun.
+  const known = [...told.slice(-59), {
+    at: new Date().toISOString(), tuners_used: tuning.length, ill: now.channels_ill_len ?? 0, bitrate_bps: tuning.reduce((sum, tuner) => sum + tuner.bits_per_s, 0),
+  }];
   const most = Math.max((now.tuners ?? []).length, 1);
   const at = (point) => (date(point.at) ? clock(date(point.at)) : "");
   const missing = Array.from({ length: Math.max(0, 60 - known.length) }, () => ({ value: null }));
@@ -346,7 +355,8 @@ const EVENTS = [
   [/^(.+) has rested; trying it once$/, "tried"], [/^(.+) is silent; it is restarted/, "silent"], [/^(.+) has to wait: (.+)$/, "waits"],
   [/^listing changed/, "listing"], [/^playlist loaded/, "playlist"], [/^guide loaded/, "guide"], [/^problem solved/, "solved"],
   [/^alarm is over/, "over"], [/^tunerd (\S+) is ready/, "ready"], [/^settings read again/, "settings"],
-  [/^somebody wants this channel tried again/, "wanted"],
+  [/^somebody wants this channel tried again/, "wanted"], [/^somebody wants this tuner given back/, "freed"], [/^the box was claimed/, "claimed"],
+  [/^the owner signed in from (.+)$/, "signed"],
 ];
 const QUIET = [/^its page:/, /^in Plex, type/, /^encoder works/, /^alarm is less urgent/];
 
@@ -380,7 +390,7 @@ function events(logs) {
 function clientsOf(now) {
   const clients = now.clients ?? [];
   return h("section", { class: "section", "aria-labelledby": "clients" }, h("h2", { id: "clients" }, t("clients.title")),
-    clients.length === 0 ? h("p", { class: "card empty" }, t("clients.none")) : h("ul", { class: "card lines" }, clients.map((client) => h("li", { key: client.address },
+    clients.length === 0 ? h("p", { class: "card empty" }, t("clients.none")) : h("ul", { class: "card lines" }, clients.map((client) => h("li", { key: `${client.address} ${client.name}` },
       h("div", {}, h("strong", {}, client.name && client.name !== "unknown" ? client.name : t("clients.unknown")), " ", h("span", { class: "soft" }, client.address)),
       h("span", { class: "soft small-text" }, t("clients.asked", { what: has(`asked.${client.asked}`) ? t(`asked.${client.asked}`) : client.asked, ago: ago(client.asked_s_ago ?? 0) }))))));
 }
@@ -432,7 +442,7 @@ function board(now) {
     ["power", value(told.under_voltage, told.under_voltage ? t("board.power.low") : t("board.power.good"), told.under_voltage && "ill")],
     ["memory", value(told.memory_total_bytes, t("board.of", { used: bytes(told.memory_used_bytes ?? 0), all: bytes(told.memory_total_bytes ?? 0) }),
       told.memory_used_bytes / told.memory_total_bytes > FULL && "warn")],
-    ["card", value(told.card_written_today_bytes, bytes(told.card_written_today_bytes ?? 0), told.card_written_today_bytes > WRITES_A_DAY && "warn")],
+    ["card", value(told.card_written_today_bytes, bytes(told.card_written_today_bytes ?? 0), wearsOut(told) && "warn")],
     ["clock", value(told.clock_synced, told.clock_synced ? t("board.clock.good") : t("board.clock.bad"), told.clock_synced === false && "warn")],
     ["link", value(told.link_mbit, t("board.link.mbit", { n: told.link_mbit ?? 0 }), told.link_mbit < 100 && "warn")],
   ];

@@ -342,7 +342,7 @@ function addStep(body, context) {
     live.dataset.level = clients.length > 0 ? "good" : "busy";
     morph(live, icon(clients.length > 0 ? "good" : "search"), h("div", {},
       h("p", {}, h("strong", {}, clients.length > 0 ? t("setup.found", { n: clients.length }) : t("setup.waiting"))),
-      clients.length > 0 ? h("ul", {}, clients.slice(0, 6).map((client) => h("li", { key: client.address },
+      clients.length > 0 ? h("ul", {}, clients.slice(0, 6).map((client) => h("li", { key: `${client.address} ${client.name}` },
         rich("setup.found.who", { name: h("strong", {}, client.name === "unknown" ? t("clients.unknown") : client.name), address: client.address, what: has(`asked.${client.asked}`) ? t(`asked.${client.asked}`) : client.asked, ago: ago(client.asked_s_ago ?? 0) }))))
         : h("p", { class: "soft small-text" }, t("setup.waiting.how"))));
     if (drawn || !now.addresses) return;
