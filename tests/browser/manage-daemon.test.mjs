@@ -203,3 +203,86 @@ test("the log is searched, and who asked is named", async () => {
   await open("#/system");
   await page.getByRole("heading", { name: "Who asked this box" }).waitFor();
 });
+
+test("settings, tokens, a backup and its restore, and the way back", async () => {
+  const owned = await startDaemon("[lineup]\nthis_box = true\n");
+  const password = "correct horse battery";
+  try {
+    await page?.context().close();
+    page = await visit(browser, owned.url);
+    await page.evaluate((words) => fetch("api/v1/claim", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ password: words }) }), password);
+    const go = async (hash) => {
+      await page.goto(`${owned.url}/#/${hash}`);
+      await page.reload();
+      await page.locator(".subnav").waitFor();
+    };
+    await go("system");
+    await page.getByRole("textbox", { name: "Name" }).fill("Attic");
+    await button("Save").click();
+    await page.locator("#said").getByText("Settings saved.").waitFor();
+    await page.getByRole("textbox", { name: "Name" }).fill("Cellar");
+    await button("Save").click();
+    await page.locator("#brand-name").getByText("Cellar").waitFor();
+    await button("Undo").last().click();
+    await page.locator("#brand-name").getByText("Attic").waitFor();
+
+    await go("system/backup");
+    await page.getByLabel("Your password").fill("not the password");
+    await button("Download a backup").click();
+    await page.locator(".wrong:visible").first().waitFor();
+    await page.getByLabel("Your password").fill(password);
+    const [download] = await Promise.all([page.waitForEvent("download", { timeout: 30000 }), button("Download a backup").click()]);
+    await page.getByLabel("Backup file").setInputFiles(await download.path());
+    await page.getByLabel("The password of then").fill("not the password");
+    const restore = async () => {
+      await button("Restore", { exact: true }).click();
+      await dialog().getByRole("button", { name: "Restore" }).click();
+    };
+    await restore();
+    await page.locator(".wrong:visible").first().waitFor({ timeout: 30000 });
+    await page.getByLabel("The password of then").fill(password);
+    await restore();
+    await page.getByText("Restored.").waitFor({ timeout: 30000 });
+    assert.ok((await page.locator(".timeline li").count()) >= 2);
+    await button("Bring back").first().click();
+    await dialog().getByRole("button", { name: "Bring back" }).click();
+    await page.locator("#said").getByText("That state is back.").waitFor();
+
+    await go("system/access");
+    await button("Make a token").click();
+    await page.getByRole("textbox", { name: "Name" }).fill("Script");
+    await button("Make it").click();
+    const token = await dialog().locator(".address code").textContent();
+    const ask = (path, method = "GET") => fetch(`${owned.url}/api/v1${path}`, { method, headers: { authorization: `Bearer ${token}` } });
+    assert.equal((await ask("/status")).status, 200);
+    assert.equal((await ask("/encoders/try", "POST")).status, 403, "it may look only");
+    await button("I have copied it").click();
+    await button("Revoke").click();
+    await dialog().getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("There is no token.").waitFor();
+    assert.equal((await ask("/status")).status, 401);
+
+    await page.getByLabel("Password now").fill("not the password");
+    for (const label of ["New password", "New password again"]) await page.getByLabel(label, { exact: true }).fill("a brand new password");
+    await button("Change the password").click();
+    await page.locator(".wrong:visible").first().waitFor({ timeout: 30000 });
+    await page.getByLabel("Password now").fill(password);
+    await button("Change the password").click();
+    await page.locator("#said").getByText("The password is changed.").waitFor({ timeout: 30000 });
+
+    await go("system/notifications");
+    await button("Add a notification").click();
+    await page.getByRole("textbox", { name: "Name" }).fill("Hook");
+    await page.getByLabel("Address").fill("nonsense");
+    await button("Save").click();
+    await dialog().locator(".wrong:visible").first().waitFor();
+    await page.getByLabel("Address").fill(address("hook"));
+    await button("Save").click();
+    await page.getByRole("article", { name: "Hook" }).waitFor();
+    await page.getByRole("article", { name: "Hook" }).getByRole("button", { name: "Send a test" }).click();
+    await page.locator("#said .said").first().waitFor();
+    assert.deepEqual(page.wrongs, []);
+  } finally {
+    await owned.stop();
+  }
+});

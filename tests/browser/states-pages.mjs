@@ -29,9 +29,9 @@ const fresh = () => ({
   subscriptions: [
     subscription({
       id: 1, kind: "xtream", name: "Good Provider", address: "http://provider.example:8080/", username: "anna", entries: 9120, loaded_at: at(7200), next_in_s: 36000, held: true, ticked_only: true, skipped: 3,
-      first_skipped: "line 812: no address", account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 }, guides: ["http://provider.example:8080/xmltv.php?username=•••"], streams_used: 1, user_agent: "VLC/3.0.20", headers: ["Referer"],
+      first_skipped: "line 812: no address", account: { status: "Active", expires_at: at(-86400 * 41), connections_max: 2 }, guides: ["http://provider.example:8080/xmltv.php?username=•••"], user_agent: "VLC/3.0.20", headers: ["Referer"],
     }),
-    subscription({ id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.21/", entries: 32, loaded_at: at(3600), next_in_s: 39600, streams_max: 4, streams_used: 1 }),
+    subscription({ id: 2, kind: "hdhomerun", name: "Roof aerial", address: "http://192.168.1.21/", entries: 32, loaded_at: at(3600), next_in_s: 39600, streams_max: 4 }),
     subscription({ id: 3, name: "Old list", address: "https://lists.example/tv.m3u?token=•••", entries: 210, loaded_at: at(86400 * 3), next_in_s: 600, error: "The server lists.example answers 403: it does not let us in. Has the address expired?" }),
   ],
   groups: [["News", 48, true, 100], ["General", 210, true, null], ["Sports", 96, true, 300], ["Children", 24, true, null], ["Culture", 34, true, null], ["DE: Pay TV", 620, false, null], ["UK: Regional", 1480, false, null], ["VOD", 6200, false, null], ["Adult", 408, false, null], ["", 12, false, null]]
@@ -52,10 +52,10 @@ const fresh = () => ({
   ],
   tokens: [{ id: 1, name: "Home Assistant", scope: "read", made_at: at(86400 * 20), used_at: at(40) }, { id: 2, name: "Backup script", scope: "admin", made_at: at(86400 * 3), used_at: null }],
   notifications: [
-    { id: 1, name: "My phone", url: "ntfys://ntfy.sh/•••", events: ["channel_ill", "source_expired", "storm", "outage"], enabled: true },
-    { id: 2, name: "Family Discord", url: "discord://•••", events: ["outage", "outage_over"], enabled: false },
+    { id: 1, name: "My phone", kind: "ntfy", last_error: null, url: "ntfys://ntfy.sh/•••", events: ["channel_ill", "source_expired", "storm", "outage"], enabled: true },
+    { id: 2, name: "Family Discord", kind: "discord", last_error: "discord.com answers 404: there is no such webhook.", url: "discord://•••", events: ["outage", "outage_over"], enabled: false },
   ],
-  doctor: { state: "none", started_at: null, checks: [] },
+  doctor: { state: "none", started_at: null, checks_len: 20, checks: [] },
   logs: Array.from({ length: 60 }, (_, index) => ({
     id: `line-${index}`, at: at(3600 - index * 60), mono_ms: index * 60000, level: index % 17 === 5 ? "error" : index % 9 === 2 ? "warn" : index % 4 === 3 ? "debug" : "info",
     channel_id: null, text: index % 17 === 5 ? "source failed channel=7 source=0 cause=refused host=provider.example" : index % 9 === 2 ? "guide refreshed guide=1 programmes=48211 unmatched=14" : index % 4 === 3 ? "page fetched peer=192.168.1.40" : "viewer admitted slot=1 channel=7 peer=192.168.1.12 viewers=2",
@@ -303,14 +303,14 @@ const PLACES = {
   "POST /notifications": ({ mock, body }) => {
     if (!/^[a-z]+:/.test(body.url)) return refuse("an address such as https://…, ntfys://server/topic or smtp://…", "url");
     const box = begin(mock);
-    box.notifications.push({ id: box.nextId++, ...body, password: undefined });
+    box.notifications.push({ id: box.nextId++, kind: "mail", last_error: null, ...body, password: undefined });
     changed(box, "notification added");
     return { created: { id: box.nextId - 1 } };
   },
   "PATCH /notifications/{id}": ({ mock, body, parts }) => { Object.assign(one(of(mock).notifications, parts[0]), body); },
   "DELETE /notifications/{id}": ({ mock, parts }) => { of(mock).notifications = without(of(mock).notifications, parts[0]); },
-  "POST /notifications/{id}/test": ({ parts }) => (parts[0] === "2" ? { refuse: 502, detail: "discord.com answers 404: there is no such webhook." } : undefined),
-  "POST /doctor": ({ mock }) => { of(mock).doctor = { state: "running", started_at: at(0), checks: [] }; },
+  "POST /notifications/{id}/test": ({ parts }) => (parts[0] === "2" ? { delivered: false, detail: "discord.com answers 404: there is no such webhook." } : { delivered: true, detail: "It was taken." }),
+  "POST /doctor": ({ mock }) => { of(mock).doctor = { state: "running", started_at: at(0), checks_len: CHECKS.length, checks: [] }; },
   "GET /doctor": ({ mock }) => {
     const { doctor } = of(mock);
     if (doctor.state === "running") {

@@ -48,7 +48,9 @@ export async function show(root, context) {
     const found = items(await api.get("/subscriptions"));
     if (signal.aborted) return;
     loadedAt = Date.now();
-    sources = found;
+    // How many are in use now, the state of the box tells.
+    const used = (id) => context.status.now?.sources?.find((one) => one.id === id)?.streams?.used ?? null;
+    sources = found.map((one) => ({ ...one, streams_used: used(one.id) }));
     draw();
   }
 
@@ -95,7 +97,7 @@ export async function show(root, context) {
         [t("source.next-read"), source.enabled && source.next_in_s !== null && !source.in_progress ? t("source.in", { span: span(source.next_in_s) }) : null],
         [t("source.account"), account.status || null],
         [t("source.expires"), expires && day(expires) + (expires.getFullYear() === new Date().getFullYear() ? "" : ` ${expires.getFullYear()}`)],
-        [t("source.streams"), most ? (used === undefined || used === null ? t("source.at-once", { n: most }) : t("source.used", { used, most })) : null],
+        [t("source.streams"), most ? (used === null ? t("source.at-once", { n: most }) : t("source.used", { used, most })) : null],
         [t("source.guides"), source.guides?.length || null],
         [t("source.skipped"), source.skipped || null],
         [t("source.changes"), source.held ? t("source.held") : null],
@@ -369,7 +371,6 @@ export async function show(root, context) {
           const sent = { ...changed };
           if ("refresh_s" in sent) sent.refresh_s = Number(sent.refresh_s);
           if ("streams_max" in sent) sent.streams_max = sent.streams_max ?? 0;
-          if (sent.password === "") delete sent.password;
           if (setHeaders.read()) {
             sent.headers = Object.fromEntries(headers.map((one) => [one.name, one.read()]).filter(([, value]) => value));
           }

@@ -74,7 +74,9 @@ async function boxPage(root, context) {
     const fields = Object.entries(now).filter(([, value]) => value === null || typeof value !== "object").map(make);
     fill(settings, h("div", { class: "card pad" }, zones, form({
       fields, submit: t("do.save"),
-      save: async (_, changed) => {
+      save: async (_, written) => {
+        // Empty: as the file of settings has it.
+        const changed = Object.fromEntries(Object.entries(written).map(([key, value]) => [key, value === "" ? null : value]));
         if (Object.keys(changed).length === 0) {
           context.say(t("settings.same"));
           return;
@@ -225,14 +227,11 @@ async function accessPage(root, context) {
 
 // ---- Notifications
 
+/** What an address looks like there. */
 const SERVICES = {
-  webhook: ["https://…", (url) => /^https?:/.test(url) && !/discord(app)?\.com/.test(url)],
-  discord: ["https://discord.com/api/webhooks/…", (url) => /^discord:|discord(app)?\.com/.test(url)],
-  ntfy: ["ntfys://ntfy.sh/topic", (url) => /^ntfys?:/.test(url)],
-  telegram: ["tgram://token/chat", (url) => /^tgram:/.test(url)],
-  mail: ["smtp://user@mail.example:587/?from=box@example&to=me@example", (url) => /^smtps?:/.test(url)],
+  webhook: "https://…", discord: "https://discord.com/api/webhooks/…", ntfy: "ntfys://ntfy.sh/topic", telegram: "tgram://token/chat",
+  mail: "smtp://user@mail.example:587/?from=box@example&to=me@example",
 };
-const serviceOf = (url) => Object.keys(SERVICES).find((name) => SERVICES[name][1](url)) ?? "webhook";
 
 async function notificationsPage(root, context) {
   const { api, ask } = context;
@@ -243,13 +242,15 @@ async function notificationsPage(root, context) {
     const found = items(await api.get("/notifications"));
     fill(list, found.length === 0 ? nothing(t("notify.none")) : found.map((one) => h("article", { class: "card pad stack", "aria-label": one.name },
       h("div", { class: "row spread" }, h("h3", {}, one.name), chip(t(one.enabled ? "notify.on" : "notify.off"), one.enabled ? "good" : "off")),
-      h("p", { class: "soft small-text sub" }, `${t(`notify.${serviceOf(one.url)}`)} · ${one.url}`),
+      h("p", { class: "soft small-text sub" }, `${t(`notify.${one.kind}`)} · ${one.url}`),
       one.last_error && h("p", { class: "note", "data-level": "ill" }, icon("ill"), h("span", {}, one.last_error)),
       h("p", { class: "small-text" }, one.events.length === EVENTS.length ? t("notify.all") : one.events.map((event) => t(`event.${event}`)).join(", ")),
       h("div", { class: "row card-do" },
         doing(context, t("notify.test"), async () => {
-          await api.post(`/notifications/${one.id}/test`, undefined, { ms: 45000 });
-          context.say(t("notify.tested", { name: one.name }));
+          const tried = await api.post(`/notifications/${one.id}/test`, undefined, { ms: 45000 });
+          if (tried?.delivered === false) context.say(tried.detail, { level: "ill" });
+          else context.say(t("notify.tested", { name: one.name }));
+          await load();
         }, { class: "small" }),
         h("button", { type: "button", class: "small", onclick: () => edit(one) }, icon("edit"), t("source.edit")),
         doing(context, [icon("delete"), t("source.remove")], async () => {
@@ -259,7 +260,7 @@ async function notificationsPage(root, context) {
   }
 
   function edit(one) {
-    const service = field({ name: "service", type: "choice", label: t("notify.service"), value: one ? serviceOf(one.url) : "webhook", options: Object.keys(SERVICES).map((name) => [name, t(`notify.${name}`)]), onchange: () => draw() });
+    const service = field({ name: "service", type: "choice", label: t("notify.service"), value: one?.kind ?? "webhook", options: Object.keys(SERVICES).map((name) => [name, t(`notify.${name}`)]), onchange: () => draw() });
     const url = field({ name: "url", label: t("copy.label"), value: one?.url ?? "", required: true, hint: " ", inputmode: "url" });
     const secret = field({ name: "password", type: "password", label: t("notify.password"), value: "", hint: t("notify.password-hint"), placeholder: one ? "••••••••" : "", autocomplete: "off" });
     const ticks = EVENTS.map((event) => ({ event, box: h("input", { type: "checkbox", checked: one ? one.events.includes(event) : !/recovered|over|available/.test(event) }) }));
@@ -267,7 +268,7 @@ async function notificationsPage(root, context) {
     events.element.querySelector("label").hidden = true;
     events.focus = () => ticks[0].box.focus();
     const draw = () => {
-      url.input.placeholder = SERVICES[service.read()][0];
+      url.input.placeholder = SERVICES[service.read()];
       fill(url.element.querySelector(".hint"), t(`notify.${service.read()}-hint`));
       secret.element.hidden = service.read() !== "mail";
     };
@@ -300,7 +301,8 @@ async function doctorPage(root, context) {
   const result = h("div", { class: "stack" });
   const button = h("button", { type: "button", class: "primary" }, t("doctor.do"));
   const summary = h("p", { class: "strong", role: "status" });
-  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary)), result));
+  const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": t("doctor.running") });
+  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary), bar), result));
   let isRunning = false;
   button.onclick = () => busy(button, async () => {
     await api.post("/doctor").catch((problem) => {
@@ -311,9 +313,11 @@ async function doctorPage(root, context) {
   }, context.fail);
 
   async function load() {
-    const { state, started_at: startedAt, checks = [] } = await api.get("/doctor");
+    const { state, started_at: startedAt, checks = [], checks_len: all } = await api.get("/doctor");
     if (signal.aborted) return;
     isRunning = state === "running";
+    bar.hidden = !isRunning || !all;
+    bar.value = all ? checks.length / all : 0;
     button.disabled = isRunning;
     fill(button, t(isRunning ? "doctor.running" : state === "done" ? "doctor.again" : "doctor.do"));
     const count = (outcome) => checks.filter((check) => check.outcome === outcome).length;
