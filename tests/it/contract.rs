@@ -223,6 +223,13 @@ fn answers_are_as_the_document_tells_them() {
     call("GET /tokens", &[], nothing(), 200);
     call("DELETE /tokens/{id}", &[token], nothing(), 204);
 
+    call("GET /neighbours", &[], nothing(), 200);
+    call("POST /backup", &[], json!({"password": new}), 200);
+    assert_eq!(contract.ask("POST", "/restore", "/restore", "application/octet-stream", b"no backup").0, 422);
+    let before = call("GET /configurations", &[], nothing(), 200)[0]["revision"].as_u64().unwrap();
+    call("POST /configurations/{id}/restore", &[before], nothing(), 200);
+    call("POST /configurations/{id}/restore", &[999_999], nothing(), 404);
+
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);
     call("PATCH /faces/{id}", &[face], json!({"tuners": 0}), 422);
