@@ -209,6 +209,28 @@ fn answers_are_as_the_document_tells_them() {
     call("PATCH /faces/{id}", &[face], json!({"tuners": 1, "first": 10}), 204);
     call("GET /guides/matches?limit=1", &[], nothing(), 200);
 
+    let words = "lantern orbit mustard 7";
+    let (old, new) = (json!({"password": words}), "copper meadow violin 9");
+    call("GET /session", &[], nothing(), 200);
+    call("POST /session", &[], old.clone(), 409);
+    call("POST /claim", &[], json!({"password": "short"}), 422);
+    call("POST /claim", &[], old.clone(), 201);
+    call("POST /claim", &[], old.clone(), 409);
+    call("POST /session", &[], old, 204);
+    call("POST /session", &[], json!({"password": "wrong"}), 401);
+    call("PUT /password", &[], json!({"old": words, "new": new}), 204);
+    call("DELETE /session", &[], nothing(), 204);
+    let token = id(&call("POST /tokens", &[], json!({"name": "ctl", "scope": "read"}), 201));
+    call("GET /tokens", &[], nothing(), 200);
+    call("DELETE /tokens/{id}", &[token], nothing(), 204);
+
+    call("GET /neighbours", &[], nothing(), 200);
+    call("POST /backup", &[], json!({"password": new}), 200);
+    assert_eq!(contract.ask("POST", "/restore", "/restore", "application/octet-stream", b"no backup").0, 422);
+    let before = call("GET /configurations", &[], nothing(), 200)[0]["revision"].as_u64().unwrap();
+    call("POST /configurations/{id}/restore", &[before], nothing(), 200);
+    call("POST /configurations/{id}/restore", &[999_999], nothing(), 404);
+
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);
     call("PATCH /faces/{id}", &[face], json!({"tuners": 0}), 422);

@@ -363,8 +363,12 @@ async fn add_token(app: &App, body: Incoming) -> Answer {
 async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T, No> {
     let read = Limited::new(body, PASSWORD_BODY_BYTES_MAX).collect().await;
     let bytes = read.map_err(|_| no(StatusCode::PAYLOAD_TOO_LARGE, "A few words are enough."))?;
+    let bytes = bytes.to_bytes();
+    if !owner::is_object(&bytes) {
+        return Err(wrong("body", "not the JSON that is expected, which is an object"));
+    }
     // What was found is not told: it may be a password.
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
+    serde_json::from_slice(&bytes).map_err(|error| {
         let why = format!("not the JSON that is expected, at line {} column {}", error.line(), error.column());
         wrong("body", &why)
     })

@@ -114,8 +114,7 @@ pub(super) async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T
     let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let bytes = read.map_err(|_| wrong("body", format!("at most {BODY_BYTES_MAX} bytes, and all of them")))?;
     let bytes = bytes.to_bytes();
-    // Fields have names here; serde would take a list of values for them as well.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
+    if !is_object(&bytes) {
         return Err(wrong("body", "not the JSON that is expected, which is an object"));
     }
     // The place and what was expected; never what was found, which may be a password.
@@ -124,6 +123,11 @@ pub(super) async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T
         let what = if text.contains("unknown field") || text.contains("missing field") { text } else { place(&error) };
         wrong("body", what)
     })
+}
+
+/// Fields have names here; serde would take a list of values for them as well.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn place(error: &serde_json::Error) -> String {
