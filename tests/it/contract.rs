@@ -231,6 +231,18 @@ fn answers_are_as_the_document_tells_them() {
     call("POST /configurations/{id}/restore", &[before], nothing(), 200);
     call("POST /configurations/{id}/restore", &[999_999], nothing(), 404);
 
+    let target = json!({"url": "http://127.0.0.1:9/SECRET42", "name": "Nobody"});
+    let told = id(&call("POST /notifications", &[], target, 201));
+    call("POST /notifications", &[], json!({"url": "gopher://x"}), 422);
+    call("GET /notifications", &[], nothing(), 200);
+    call("PATCH /notifications/{id}", &[told], json!({"events": ["storm"], "enabled": false}), 204);
+    call("POST /notifications/{id}/test", &[told], nothing(), 200);
+    call("DELETE /notifications/{id}", &[told], nothing(), 204);
+    call("GET /doctor", &[], nothing(), 200);
+    call("POST /doctor", &[], nothing(), 202);
+    call("POST /doctor", &[], nothing(), 409);
+    call("GET /doctor", &[], nothing(), 200);
+
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);
     call("PATCH /faces/{id}", &[face], json!({"tuners": 0}), 422);

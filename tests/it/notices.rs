@@ -72,9 +72,7 @@ impl Receiver {
 }
 
 fn ask(daemon: &Daemon, method: &str, target: &str, body: &Value) -> http::Answer {
-    let (address, body) = (daemon.address(), body.to_string());
-    let head = format!("{method} /api/v1/notifications{target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    http::ask(address, 8080, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    daemon.call(&format!("{method} /api/v1/notifications{target}"), body)
 }
 
 fn add(daemon: &Daemon, body: &Value) -> u64 {
@@ -126,10 +124,9 @@ fn tune(daemon: &Daemon, channel: usize) -> u16 {
 }
 
 fn retry(daemon: &Daemon, channel: usize) {
-    let address = daemon.address();
-    let head = format!("POST /api/channels/retry?channel={channel} HTTP/1.1\r\nHost: {address}\r\n");
-    let answer = http::ask(address, 8080, &format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n"));
-    assert_eq!(answer.status, 202);
+    let found: Value = serde_json::from_slice(&daemon.get(&format!("/api/v1/channels?search={channel}")).body).unwrap();
+    let answer = daemon.call(&format!("/api/v1/channels/{}/retry", found["items"][0]["id"]), &Value::Null);
+    assert_eq!(answer.status, 204);
 }
 
 #[test]
@@ -176,9 +173,7 @@ fn forty_channels_of_a_provider_that_fall_ill_together_are_one_message() {
     setup.set("notifications", "collect_s = 15").set("slots", "count = 8");
     let daemon = setup.start();
     daemon.wait_for_log("playlist loaded");
-    let (address, name) = (daemon.address(), json!({"name": "My provider"}).to_string());
-    let head = format!("POST /api/subscriptions/edit?id=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    let named = http::ask(address, 8080, &format!("{head}Content-Length: {}\r\n\r\n{name}", name.len()));
+    let named = daemon.call("PATCH /api/v1/subscriptions/1", &json!({"name": "My provider"}));
     assert_eq!(named.status, 204, "{}", named.text());
     let receiver = Receiver::new();
     add(&daemon, &json!({"url": receiver.url("/"), "events": ["channel_ill", "channel_recovered"]}));
@@ -309,7 +304,7 @@ fn targets_are_kept_changed_tried_and_removed_and_no_secret_is_ever_shown() {
         ("PATCH", "/99", 404),
         ("DELETE", "/99", 404),
         ("POST", "/99/test", 404),
-        ("POST", "/x", 404),
+        ("PATCH", "/x", 404),
     ] {
         assert_eq!(ask(&daemon, method, target, &json!({})).status, status, "{method} {target}");
     }

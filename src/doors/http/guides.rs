@@ -147,7 +147,7 @@ fn list(app: &App) -> Response<Body> {
 }
 
 #[derive(Serialize)]
-struct MatchView {
+pub(super) struct MatchView {
     channel_id: u32,
     number: String,
     name: String,
@@ -166,20 +166,14 @@ struct MatchView {
     programmes: u32,
 }
 
-/// Whose programmes channels show, and why; `after`: the channel before the first one wanted.
-fn matches(app: &App, asked: &str) -> Answer {
-    let lineup = app.engine.lineup().ok_or_else(loading)?;
-    let (after, limit) = page::<u32>(asked, GUIDE_ROWS_MAX, GUIDE_ROWS_MAX)?;
-    let guides = app.subscriptions.guides();
-    let served = guides.served();
-    let position = |id| lineup.position(ChannelId(id)).map_or(0, |position| position + 1);
-    let skipped = after.map_or(0, position);
-    let channels = lineup.channels().iter().skip(skipped).take(limit);
-    let views = channels.map(|channel| {
+impl MatchView {
+    pub(super) fn new(app: &App, channel: &Channel) -> Self {
+        let guides = app.subscriptions.guides();
+        let served = guides.served();
         let found = served.as_ref().and_then(|served| matched(served, channel.id));
         let choice = guides.choice(channel.id);
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        MatchView {
+        Self {
             channel_id: channel.id.0,
             number: channel.number.as_str().to_owned(),
             name: channel.name.clone(),
@@ -202,8 +196,17 @@ fn matches(app: &App, asked: &str) -> Answer {
             now_airing: found.and_then(|found| found.now.clone()),
             programmes: found.map_or(0, |found| found.programmes),
         }
-    });
-    let items: Vec<MatchView> = views.collect();
+    }
+}
+
+/// Whose programmes channels show, and why; `after`: the channel before the first one wanted.
+fn matches(app: &App, asked: &str) -> Answer {
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
+    let (after, limit) = page::<u32>(asked, GUIDE_ROWS_MAX, GUIDE_ROWS_MAX)?;
+    let position = |id| lineup.position(ChannelId(id)).map_or(0, |position| position + 1);
+    let skipped = after.map_or(0, position);
+    let channels = lineup.channels().iter().skip(skipped).take(limit);
+    let items: Vec<MatchView> = channels.map(|channel| MatchView::new(app, channel)).collect();
     let is_end = skipped + items.len() >= lineup.channels().len();
     let next = items.last().filter(|_| !is_end).map(|last| i64::from(last.channel_id));
     Ok(fresh(&Page { items, next }))

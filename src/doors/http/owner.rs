@@ -6,6 +6,7 @@
 use super::App;
 use super::answer::{self, Body};
 use super::api::{fresh, json};
+use super::guides::MatchView;
 use super::route::query;
 use super::v1::{Call, page};
 use crate::subscriptions::{Error, View};
@@ -15,7 +16,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use pure::limits::{BODY_BYTES_MAX, BULK_MAX, HEADER_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_LEN_MAX};
 use pure::model::headers::{HeaderName, Headers};
-use pure::model::lineup::{Channel, ChannelId, Mark};
+use pure::model::lineup::{Channel, ChannelId, Mark, logo_path};
 use pure::model::source_url::SourceUrl;
 use pure::model::subscription::{
     ChangeSet, Decision, Detail, Difference, Edit, FieldError, Group, Kind, ListedEntry, Subscription, SubscriptionId,
@@ -483,6 +484,9 @@ struct ChannelView {
     listed_group: Option<String>,
     moved: bool,
     sources: Vec<SourceView>,
+    /// Where the box has its logo; null: it has none.
+    image: Option<String>,
+    guide: MatchView,
 }
 
 #[derive(Serialize)]
@@ -493,7 +497,7 @@ struct SourceView {
 }
 
 impl ChannelView {
-    fn new(channel: &Channel, mark: Mark, detail: Detail) -> Self {
+    fn new(app: &App, channel: &Channel, mark: Mark, detail: Detail) -> Self {
         Self {
             id: channel.id.0,
             number: channel.number.as_str().to_owned(),
@@ -504,6 +508,8 @@ impl ChannelView {
             listed_name: detail.listed_name.filter(|_| detail.own_name),
             listed_group: detail.listed_group.filter(|_| detail.own_group),
             moved: detail.moved,
+            image: logo_path(channel.id, &channel.logo),
+            guide: MatchView::new(app, channel),
             sources: detail
                 .sources
                 .into_iter()
@@ -539,7 +545,7 @@ async fn channels(app: &App, asked: &str) -> Answer {
     let details = app.subscriptions.details(found.iter().map(|channel| channel.id).collect()).await?;
     let marks = app.subscriptions.marks();
     let views = found.into_iter().zip(details);
-    let items = views.map(|(channel, detail)| ChannelView::new(channel, marks.of(channel.id), detail)).collect();
+    let items = views.map(|(channel, detail)| ChannelView::new(app, channel, marks.of(channel.id), detail)).collect();
     Ok(fresh(&Page { items, next }))
 }
 

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_packed_of_a_script_is_what_runs_line_by_line() {
         const WRITTEN: &[u8] = b"// a\nlet b = 1; // c\n  /** d\n   * e */\n  f(\"/* g\");\n";
-        static ASSET: Asset = Asset { path: "/a.js", content_type: "text/javascript", body: WRITTEN };
+        static ASSET: Asset = Asset { path: "/a.js", content_type: SCRIPT, body: WRITTEN };
         assert_eq!(*bare(&ASSET), *b"\nlet b = 1; // c\n\n\nf(\"/* g\");\n");
         assert_eq!(*bare(asset("/style.css").unwrap()), *asset("/style.css").unwrap().body);
     }
