@@ -127,7 +127,7 @@ fn s01_a_fresh_box_gives_strangers_nothing_until_its_owner_has_set_a_password() 
     }
     // What makes it a tuner is open, and so is the page that sets the password.
     daemon.wait_for_lineup();
-    for target in ["/", "/page.js", "/discover.json", "/lineup.json", "/xmltv.xml", "/device.xml", "/healthz"] {
+    for target in ["/", "/app.js", "/discover.json", "/lineup.json", "/xmltv.xml", "/device.xml", "/healthz"] {
         assert_eq!(daemon.get(target).status, 200, "{target}");
     }
     let session = client.session();
