@@ -100,6 +100,8 @@ fn a_subscription_lives_from_adding_to_removing() {
         ("/api/v1/subscriptions".to_owned(), json!({"kind": "playlist", "adress": "http://h/"}), "body"),
         (format!("PATCH /api/v1/subscriptions/{id}"), json!({"refresh_s": 1}), "refresh_s"),
         (format!("PUT /api/v1/subscriptions/{id}/groups"), json!({"groups": ["FR"]}), "groups"),
+        (format!("PUT /api/v1/subscriptions/{id}/groups"), json!({}), "body"),
+        (format!("PUT /api/v1/subscriptions/{id}/ranges"), json!({"group": "UK"}), "body"),
         ("PATCH /api/v1/channels".to_owned(), json!({"channels": [], "merge": true}), "channels"),
         ("PATCH /api/v1/channels".to_owned(), json!({"channels": [99_999], "name": "x"}), "channels"),
     ] {

@@ -369,7 +369,8 @@ async fn groups(app: &App, id: SubscriptionId) -> Answer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ticks {
-    /// Null: everything.
+    /// Null: everything. It must be said: who forgets it does not mean that.
+    #[serde(deserialize_with = "Option::deserialize")]
     groups: Option<Vec<String>>,
 }
 
@@ -388,6 +389,7 @@ async fn tick(app: &App, id: SubscriptionId, body: Incoming) -> Answer {
 struct Range {
     group: String,
     /// Null: like any other.
+    #[serde(deserialize_with = "Option::deserialize")]
     number_from: Option<u32>,
 }
 
