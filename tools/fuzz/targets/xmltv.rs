@@ -2,8 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pure::model::guide::Listed;
-use pure::model::lineup::ChannelId;
+use pure::model::lineup::{Channel, ChannelId};
 use pure::rules::timeline::Timeline;
 use pure::wire::xml::{XMLTV_HEAD, XMLTV_TAIL, write_channel, write_programme};
 use pure::wire::xmltv::check::Checker;
@@ -32,14 +31,15 @@ fn read(guide: &[u8], piece_bytes: usize) -> Result<Vec<Item>, String> {
 
 /// Puts all programmes on one channel, as the daemon does, and checks the document.
 fn serve(items: Vec<Item>) {
-    let channel = Listed {
+    let channel = Channel {
         id: ChannelId(1),
         number: "5.1".parse().unwrap(),
         name: "Five".to_owned(),
+        group: String::new(),
         logo: String::new(),
         tvg_id: String::new(),
-        demo: None,
         tvg_shift_min: 0,
+        sources: Vec::new(),
     };
     let mut programmes: Vec<Programme> = Vec::new();
     let mut icon = String::new();
