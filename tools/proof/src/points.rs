@@ -63,6 +63,7 @@ points! {
     PreemptedQuiet = "pre-empted without verdict",
     PreemptedFailed = "pre-empted with verdict",
     LingerTaken = "linger: slot given to another",
+    Freed = "linger: none, a person wants the tuner back",
     LingerOver = "linger: over",
     LingerJoined = "linger: joined again",
     Joined = "viewer joins a running child",

@@ -152,6 +152,7 @@ enum What {
     Storm,
     Reset,
     Hold(u8, bool),
+    Free(u8),
     Stale,
     Crash,
     Walk(u32),
@@ -274,7 +275,7 @@ impl World {
             steps: 0,
             dice,
         };
-        world.populate(stormy, walker);
+        world.populate(seed, stormy, walker);
         world
     }
 
@@ -282,7 +283,7 @@ impl World {
         if self.slow { Pool::with_rules(self.slots_len, self.spec.rules()) } else { Pool::new(self.slots_len) }
     }
 
-    fn populate(&mut self, stormy: bool, walker: bool) {
+    fn populate(&mut self, seed: u64, stormy: bool, walker: bool) {
         self.plan(SECOND, What::Sweep);
         for index in 0..self.people.len() {
             let idle = self.people[index].idle;
@@ -326,6 +327,14 @@ impl World {
                 let after = self.dice.wait(10 * MINUTE);
                 self.plan(at, What::Hold(slot, true));
                 self.plan(at + after, What::Hold(slot, false));
+            }
+        }
+        // With dice of their own, so that all other days stay what they were.
+        let mut dice = Dice::new(seed ^ 0x66_7265_65);
+        if dice.percent(15) {
+            for _ in 0..dice.between(1, 20) {
+                let slot = dice.index(self.slots_len) as u8;
+                self.plan(dice.roll(end), What::Free(slot));
             }
         }
         for _ in 0..self.dice.roll(200) {
@@ -550,6 +559,7 @@ impl World {
                 self.tell(Event::Reset { channel: ChannelId(index as u32) });
             }
             What::Hold(slot, is_held) => self.tell(Event::Hold { slot: SlotIndex(slot), is_held }),
+            What::Free(slot) => self.tell(Event::Free { slot: SlotIndex(slot) }),
             What::Stale => self.stale(),
             What::Crash => self.crash(),
             What::Walk(step) => self.walk(step),

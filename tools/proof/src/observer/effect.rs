@@ -404,6 +404,7 @@ impl Observer {
                     || self.step.clock_end == Some(entry.channel)
                     || self.step.finished == Some(entry.channel)
                     || self.step.quarantined.contains(&slot.0)
+                    || self.step.freed == Some(slot.0)
                     || gap_over;
                 if entry.admitted.is_none() || !right {
                     let text =
@@ -615,7 +616,9 @@ impl Observer {
         match attempt.first {
             Some(first) => {
                 let since = attempt.viewerless_since.unwrap_or(now).max(first);
-                if now >= since + self.spec.linger {
+                if self.freed == Some((slot, generation)) {
+                    self.hit(Point::Freed);
+                } else if now >= since + self.spec.linger {
                     self.hit(Point::LingerOver);
                 } else if self.somebody_needs_a_slot(place) {
                     self.hit(Point::LingerTaken);
@@ -747,6 +750,10 @@ impl Observer {
             }
             Refusal::TunerInUse => {
                 self.hit(Point::RefuseTuner);
+                let waits_there = |freed: u8| self.attempt_of(place).is_none_or(|attempt| attempt.slot == freed);
+                if self.step.asked != Some(viewer.id) && self.step.freed.is_some_and(waits_there) {
+                    return expect("Retry-After 10", told == 10);
+                }
                 let Some(tuner) = viewer.tuner else { return Err("he asked for no tuner".to_owned()) };
                 let held = self.is_held(tuner);
                 let sits = self.attempts.iter().find(|it| it.slot == tuner);

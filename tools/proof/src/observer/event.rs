@@ -21,6 +21,12 @@ impl Observer {
                     *held = is_held.then(|| held.unwrap_or(now));
                 }
             }
+            // Its viewers are sent away, and what they watched ends without lingering. A start without packets goes on.
+            Event::Free { slot } => {
+                self.step.freed = Some(slot.0);
+                let plays = self.attempts.iter().find(|attempt| attempt.slot == slot.0 && attempt.plays());
+                self.freed = plays.map(|attempt| (attempt.slot, attempt.generation));
+            }
             // Channels with one source; for others see `crate::sources`.
             Event::Ask { viewer, tuner, share: _, sources } => {
                 let Wish { channel, work, class, .. } = sources.first();
@@ -36,6 +42,11 @@ impl Observer {
                 let lingers = self.attempt_of(place).is_some_and(|attempt| {
                     attempt.plays() && attempt.viewerless_since.is_some_and(|since| since < now)
                 });
+                // Whoever comes back to it has it linger again.
+                if self.attempt_of(place).is_some_and(|attempt| self.freed == Some((attempt.slot, attempt.generation)))
+                {
+                    self.freed = None;
+                }
                 if lingers {
                     self.hit(Point::LingerJoined);
                 }

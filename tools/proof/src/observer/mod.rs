@@ -178,6 +178,8 @@ struct Step {
     timed_out: Vec<usize>,
     quarantined: Vec<u8>,
     stopped: Vec<usize>,
+    /// The tuner that a person wants back.
+    freed: Option<u8>,
     throttled_before: Option<(Ms, Ms)>,
     throttled: bool,
     restarted: bool,
@@ -202,6 +204,8 @@ pub struct Observer {
     viewers: Vec<Viewer>,
     /// For each slot: since when it is kept for somebody who controls it, and whose child it had last.
     held: Vec<Option<Ms>>,
+    /// The child that need not linger, because a person wants its tuner back.
+    freed: Option<(u8, u64)>,
     last_on: Vec<Option<usize>>,
     restarts: VecDeque<Ms>,
     /// Credit for spawns, in milliseconds, and when it was counted.
@@ -242,6 +246,7 @@ impl Observer {
             attempts: Vec::new(),
             viewers: Vec::new(),
             held: vec![None; slots_len],
+            freed: None,
             last_on: vec![None; slots_len],
             restarts: VecDeque::new(),
             credit: spec.burst(slots_len) * spec.period,
