@@ -76,6 +76,7 @@
 //! | scope | what somebody may: none, look, or change everything |
 //! | revision | what the owner chose, as it was after one of his writes; the last fifty can be had back |
 //! | backup | the same with all channels, in a file that only a password opens |
+//! | wish | what the owner says of the box as a whole, in place of its settings |
 //! | problem | what stays wrong until somebody does something; the page shows it |
 //! | examination, check | what the doctor does with the box, as clients would; one of its steps, which passes, fails or is skipped |
 //! | alarm | what is wrong with the box as a whole, comes and goes by itself, and has a level and a count |
@@ -145,6 +146,13 @@
 //! frame and says the most without scripts; `app.js` finds out who looks and shows one of my views; `status.js` listens to
 //! `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what somebody has focused or
 //! typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a made-up box and a real one.
+//!
+//! **I am a click on the page.** `web/api.js` sends me below `/api/v1`. `doors::http::access` asks whether I call the box by
+//! a name of its own, whether I come from its own page, and who I am: [`access`] knows the session or the token.
+//! `doors::http::v1` holds the one table of all operations, with what each takes, and a test holds that and `openapi.json`
+//! together. What I want written goes to the room whose it is; the [`store`] writes it, and keeps what the owner chose as a
+//! revision to go back to. Who has seen an older revision than he says is told so first. `doors::http::live` tells every
+//! page that listens how the box is now.
 //!
 //! **I am a face.** Somebody posts my name to `/api/v1/faces`; the store gives me an id, a device id and a place for
 //! life. `doors::http` opens the port of my place, discovery and SSDP speak for me from then on, and whoever asks there is
