@@ -368,10 +368,7 @@ async fn read<T: for<'a> Deserialize<'a>>(body: Incoming) -> Result<T, No> {
         return Err(wrong("body", "not the JSON that is expected, which is an object"));
     }
     // What was found is not told: it may be a password.
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let why = format!("not the JSON that is expected, at line {} column {}", error.line(), error.column());
-        wrong("body", &why)
-    })
+    serde_json::from_slice(&bytes).map_err(|error| wrong("body", &owner::place(&error)))
 }
 
 fn wrong(field: &str, why: &str) -> No {

@@ -305,36 +305,35 @@ pub(super) enum Ask {
 /// Answers one of them.
 pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
     let guides = app.subscriptions.guides();
+    let id = || known(app, call.id()?).ok_or(Error::NotFound);
     match ask {
-        Ask::List => return Ok(list(app)),
-        Ask::Matches => return matches(app, call.query),
-        Ask::Programmes => return programmes(app, call.query).await,
-        Ask::Add => return add(app, body).await,
-        Ask::RefreshAll => {
-            guides.refresh(None);
-            return Ok(done());
+        Ask::List => Ok(list(app)),
+        Ask::Matches => matches(app, call.query),
+        Ask::Programmes => programmes(app, call.query).await,
+        Ask::Offered => offered(app, id()?, call.query).await,
+        Ask::Add => add(app, body).await,
+        Ask::Edit => {
+            let id = id()?;
+            let Edited { offset_minutes } = read(body).await?;
+            said(guides.move_guide(id, seconds(offset_minutes)?).await)
         }
-        Ask::Choose => return choose(app, ChannelId(call.id()?), body).await,
-        Ask::Offered | Ask::Edit | Ask::Remove | Ask::Refresh => {}
-    }
-    let id = known(app, call.id()?).ok_or(Error::NotFound)?;
-    match ask {
-        Ask::Offered => offered(app, id, call.query).await,
         Ask::Remove => {
+            let id = id()?;
             let is_owners = |state: &GuideState| state.guide.id == id && state.guide.namer.name() == "owner";
             if !guides.guides().iter().any(is_owners) {
                 return Err(wrong("id", "a playlist or the settings name it: take it out there"));
             }
             said(guides.remove(id).await)
         }
-        Ask::Edit => {
-            let Edited { offset_minutes } = read(body).await?;
-            said(guides.move_guide(id, seconds(offset_minutes)?).await)
-        }
-        _ => {
-            guides.refresh(Some(id));
+        Ask::Refresh => {
+            guides.refresh(Some(id()?));
             Ok(done())
         }
+        Ask::RefreshAll => {
+            guides.refresh(None);
+            Ok(done())
+        }
+        Ask::Choose => choose(app, ChannelId(call.id()?), body).await,
     }
 }
 

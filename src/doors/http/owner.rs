@@ -51,34 +51,26 @@ pub(super) type Answer = Result<Response<Body>, Error>;
 
 /// Answers one of them.
 pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
-    // Those that are about no subscription come first: only the others have an id.
+    let one = || app.subscriptions.find(SubscriptionId(call.id()?)).ok_or(Error::NotFound);
+    let id = || one().map(|view| view.subscription.id);
     match ask {
-        Ask::List => {
-            return Ok(fresh(&app.subscriptions.list().iter().map(SubscriptionView::from).collect::<Vec<_>>()));
-        }
-        Ask::Add => return add(app, body).await,
-        Ask::Channels => return channels(app, call.query).await,
-        Ask::ChannelsEdit => return channels_edit(app, body).await,
-        _ => {}
-    }
-    let id = SubscriptionId(call.id()?);
-    let view = app.subscriptions.find(id).ok_or(Error::NotFound)?;
-    match ask {
-        Ask::List | Ask::Add | Ask::Channels | Ask::ChannelsEdit | Ask::One => {
-            Ok(fresh(&SubscriptionView::from(&view)))
-        }
-        Ask::Edit => edit(app, view.subscription, body).await,
-        Ask::Remove => app.subscriptions.remove(id).await.map(|()| done()),
-        Ask::Refresh => app.subscriptions.refresh_now(id).map(|()| done()),
-        Ask::Cancel => app.subscriptions.cancel(id).map(|()| done()),
-        Ask::Upload => upload(app, id, body).await,
-        Ask::Groups => groups(app, id).await,
-        Ask::Tick => tick(app, id, body).await,
-        Ask::Range => range(app, id, body).await,
-        Ask::Entries => entries(app, id, call.query).await,
-        Ask::Changes => changes(app, id).await,
-        Ask::Differences => differences(app, id, call).await,
-        Ask::Decide(decision) => app.subscriptions.decide(id, decision).await.map(|()| done()),
+        Ask::List => Ok(fresh(&app.subscriptions.list().iter().map(SubscriptionView::from).collect::<Vec<_>>())),
+        Ask::One => Ok(fresh(&SubscriptionView::from(&one()?))),
+        Ask::Add => add(app, body).await,
+        Ask::Edit => edit(app, one()?.subscription, body).await,
+        Ask::Remove => app.subscriptions.remove(id()?).await.map(|()| done()),
+        Ask::Refresh => app.subscriptions.refresh_now(id()?).map(|()| done()),
+        Ask::Cancel => app.subscriptions.cancel(id()?).map(|()| done()),
+        Ask::Upload => upload(app, id()?, body).await,
+        Ask::Groups => groups(app, id()?).await,
+        Ask::Tick => tick(app, id()?, body).await,
+        Ask::Range => range(app, id()?, body).await,
+        Ask::Entries => entries(app, id()?, call.query).await,
+        Ask::Changes => changes(app, id()?).await,
+        Ask::Differences => differences(app, id()?, call).await,
+        Ask::Decide(decision) => app.subscriptions.decide(id()?, decision).await.map(|()| done()),
+        Ask::Channels => channels(app, call.query).await,
+        Ask::ChannelsEdit => channels_edit(app, body).await,
     }
 }
 
@@ -131,7 +123,7 @@ pub(super) fn is_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
-fn place(error: &serde_json::Error) -> String {
+pub(super) fn place(error: &serde_json::Error) -> String {
     format!("not the JSON that is expected, at line {} column {}", error.line(), error.column())
 }
 
