@@ -32,6 +32,7 @@ mod notices;
 mod observe;
 mod play;
 mod playlist;
+mod power;
 mod profiles;
 mod providers;
 mod pull;

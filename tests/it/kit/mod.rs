@@ -33,6 +33,13 @@ impl Folder {
         Self(path)
     }
 
+    /// One that is on no disk, for what is written very often.
+    pub(crate) fn in_memory() -> Self {
+        let path = Path::new("/dev/shm").join(format!("tunerd-it-{}-{}", std::process::id(), unique()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
