@@ -62,6 +62,20 @@ for (const [width, size] of Object.entries({ 360: PHONE, 1280: DESK })) {
   }
 }
 
+test("a tuner that would refuse the next viewer says why, in the language of the page", async () => {
+  for (const [language, ...words] of [
+    ["en", "too many restarts, the next in 40 s", "the account allows 2 streams, all in use", "the moon is full"],
+    ["de", "zu viele Neustarts, der nächste in 40 s", "das Konto erlaubt 2 Streams, alle sind belegt", "the moon is full"],
+  ]) {
+    const page = await home("full", { language });
+    const cards = await page.locator(".tuner").allInnerTexts();
+    assert.ok(!/refused|abgewiesen/.test(cards[0]), cards[0]);
+    words.forEach((word, index) => assert.ok(cards[index + 1].includes(word), `${cards[index + 1]} lacks ${word}`));
+    assert.ok(!/Ready for|Bereit/.test(cards[2]), cards[2]);
+    await clean(page);
+  }
+});
+
 test("the one button that helps has the channel tried", async () => {
   const page = await home("storm");
   await page.getByRole("button", { name: "Try now 12 Sport 1" }).click();

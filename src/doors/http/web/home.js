@@ -271,8 +271,15 @@ function notesOf(context, tuner) {
   if (tuner.held > 0) notes.push(t("tuner.held", { n: tuner.held }));
   if (tuner.slate) notes.push(t("tuner.slate", { text: tuner.slate }));
   if (tuner.overtaken > 0) notes.push(t("tuner.behind", { n: tuner.overtaken }));
-  if (tuner.refuses) notes.push(t("tuner.refuses", { why: tuner.refuses }));
-  return notes;
+  return [...notes, refusal(tuner)].filter(Boolean);
+}
+
+/** Why the next viewer would be refused; a lost tuner says so anyway. */
+function refusal({ refuses, refuses_why: why, state }) {
+  if (!refuses || state === "lost") return null;
+  const key = `refuses.${why?.code}`;
+  return t("tuner.refuses", { why: has(key)
+    ? t(key, { n: why.streams ?? 0, free: bytes(why.free_bytes ?? 0), needed: bytes(why.needed_bytes ?? 0), span: span(why.retry_in_s ?? 0) }) : refuses });
 }
 
 function card(context, tuner) {
@@ -284,7 +291,7 @@ function card(context, tuner) {
   const channel = tuner.channel ? `${tuner.channel.number} ${tuner.channel.name}` : "";
   return h("li", { class: isIdle ? "card tuner idle" : "card tuner", key: `tuner-${tuner.tuner}` },
     h("div", { class: "row spread" }, h("h3", {}, name), stateChip(tuner)),
-    isIdle ? h("p", { class: "soft" }, t("tuner.idle")) : [
+    isIdle ? h("p", { class: "soft" }, refusal(tuner) ?? t("tuner.idle")) : [
       tuner.state !== "lost" && h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
         h("span", { class: "clamp", dir: "auto" }, tuner.channel?.name ?? t("tuner.between"))),
       tuner.state === "playing" && h("div", { class: "tuner-rate" },
