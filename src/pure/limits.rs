@@ -265,6 +265,8 @@ pub const DRAIN_MS: u64 = 5_000;
 pub const CONNECTIONS_DEFAULT: usize = 64;
 /// Connections at once from one address, where settings do not say otherwise (S20).
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 16;
+/// Of all connections: those that only who manages the box may keep busy (S20).
+pub const OWNER_CONNECTIONS: usize = 4;
 /// Most connections that settings may ask for.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Header lines of a request (S20).
