@@ -456,6 +456,18 @@ test("the doctor tells live what is good, and what to do about what is not", asy
   assert.equal(await page.getByRole("heading", { level: 3 }).first().textContent(), "Kodi", "what failed comes first");
 });
 
+test("an examination can be stopped, and what it found stays", async () => {
+  await open("#/system/doctor");
+  assert.equal(await button("Stop").count(), 0);
+  await button("Examine the box").click();
+  await button("Stop").click();
+  await page.getByText(/good, .* · stopped · /).waitFor();
+  await button("Examine again").waitFor();
+  assert.equal(await button("Stop").count(), 0);
+  assert.ok((await page.locator(".check-line").count()) < 20);
+  assert.equal(asked("DELETE", "/doctor").length, 1);
+});
+
 test("the log is filtered by level and words, and follows", async () => {
   await open("#/system/log");
   await page.getByText("45 lines").or(page.getByText("48 lines")).first().waitFor();

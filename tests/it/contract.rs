@@ -242,6 +242,7 @@ fn answers_are_as_the_document_tells_them() {
     call("POST /doctor", &[], nothing(), 202);
     call("POST /doctor", &[], nothing(), 409);
     call("GET /doctor", &[], nothing(), 200);
+    call("DELETE /doctor", &[], nothing(), 204);
 
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);

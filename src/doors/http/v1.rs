@@ -112,6 +112,7 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
     Operation(GET, "/doctor", Read, Doctor(doctor::Ask::Show)),
     Operation(POST, "/doctor", Admin, Doctor(doctor::Ask::Start)),
+    Operation(DELETE, "/doctor", Admin, Doctor(doctor::Ask::Stop)),
     Operation(GET, "/notifications", Read, Notifications(notifications::Ask::List)),
     Operation(POST, "/notifications", Admin, Notifications(notifications::Ask::Add)),
     Operation(PATCH, "/notifications/{id}", Admin, Notifications(notifications::Ask::Edit)),
