@@ -227,7 +227,7 @@ fn idle_and_slow_connections_are_closed_and_keep_nobody_out() {
     let daemon = setup.start();
     let from_elsewhere = || {
         let mut stream = connect_from(Ipv4Addr::new(127, 255, 1, 1), daemon.address(), 8080);
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /discover.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -302,13 +302,18 @@ impl Connections {
         self.count.get()
     }
 
+    fn is_full(&self) -> bool {
+        self.all.borrow().len() >= self.total_max
+    }
+
     /// Counts one more; `None` when there are enough.
     fn admit(self: &Rc<Self>, from: IpAddr) -> Option<Counted> {
+        let is_full = self.is_full();
         let mut all = self.all.borrow_mut();
         if all.values().filter(|place| place.from == from).count() >= self.per_address_max {
             return None;
         }
-        if all.len() >= self.total_max {
+        if is_full {
             let idle = all.iter().filter_map(|(id, place)| Some((place.idle_since?, *id)));
             let place = idle.min().and_then(|(_, id)| all.remove(&id))?;
             place.give_up.notify_one();
@@ -402,6 +407,7 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
         if !app.is_local(peer.ip()) {
             continue;
         }
+        let was_full = connections.is_full();
         let Some(counted) = connections.admit(peer.ip()) else {
             app.metrics.http_connections_refused.add(1);
             // What does not fit into an empty socket buffer is not worth waiting for.
@@ -424,8 +430,10 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
                 drop(buffer);
             }
         });
-        // Who has to give up his place does so now: there are no more sockets than places.
-        tokio::task::yield_now().await;
+        if was_full {
+            // Who has to give up his place does so now: there are no more sockets than places.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
