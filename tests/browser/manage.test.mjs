@@ -250,6 +250,22 @@ test("numbers, groups and parts of names are set for all that are chosen", async
   await until("at the top", async () => (await names())[1] === "B.B.C. One HD");
 });
 
+test("a group that only the owner named can be filtered by at once", async () => {
+  await open("#/channels");
+  const filter = page.locator("select").filter({ hasText: "News" }).first();
+  const known = () => filter.locator("option").allTextContents();
+  await until("the groups are there", async () => (await known()).includes("News"));
+  assert.ok(!(await known()).includes("My own"));
+  await rows().nth(3).getByRole("checkbox").click();
+  await button("Group", { exact: true }).click();
+  await dialog().getByLabel("Group").fill("My own");
+  await button("Save").click();
+  await dialog().waitFor({ state: "detached" });
+  await until("it is offered", async () => (await known()).includes("My own"));
+  await filter.selectOption("My own");
+  await until("it alone is shown", async () => (await rows().count()) === 1);
+});
+
 test("two channels become one with a spare source, and the order of sources is changed", async () => {
   await open("#/channels");
   for (const at of [3, 4]) await rows().nth(at).getByRole("checkbox").click();

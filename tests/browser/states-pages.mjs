@@ -133,6 +133,7 @@ const CHECKS = ["Plex", "Jellyfin", "Kodi", "Channels", "VLC"].flatMap((client, 
 ]);
 
 const PLACES = {
+  "GET /channels/groups": ({ mock }) => [...new Set(of(mock).channels.map(({ group }) => group))].filter(Boolean).map((name) => ({ name, channels: 1 })),
   "GET /channels": ({ mock, query }) => {
     const search = (query.get("search") ?? "").toLowerCase();
     const group = query.get("group");

@@ -194,6 +194,7 @@ fn answers_are_as_the_document_tells_them() {
         assert!((400..500).contains(&status), "nothing waits to be {decision}d");
     }
     call("POST /subscriptions/refresh", &[], nothing(), 204);
+    call("GET /channels/groups", &[], nothing(), 200);
     call("PATCH /channels", &[], json!({"channels": [channel], "mark": "favorite"}), 204);
     call("POST /channels/{id}/retry", &[channel], nothing(), 204);
     call("PUT /channels/{id}/guide", &[channel], json!({"chosen": "none"}), 204);

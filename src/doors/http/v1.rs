@@ -95,6 +95,7 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/subscriptions/{id}/changes", Read, Owner(owner::Ask::Changes)),
     Operation(GET, "/subscriptions/{id}/changes/{batch}", Read, Owner(owner::Ask::Differences)),
     Operation(GET, "/channels", Read, Owner(owner::Ask::Channels)),
+    Operation(GET, "/channels/groups", Read, Owner(owner::Ask::ChannelGroups)),
     Operation(PATCH, "/channels", Admin, Owner(owner::Ask::ChannelsEdit)),
     Operation(PUT, "/channels/{id}/guide", Admin, Guides(guides::Ask::Choose)),
     Operation(GET, "/guides", Read, Guides(guides::Ask::List)),
