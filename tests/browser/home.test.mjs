@@ -72,6 +72,7 @@ test("a tuner that would refuse the next viewer says why, in the language of the
     assert.ok(!/refused|abgewiesen/.test(cards[0]), cards[0]);
     words.forEach((word, index) => assert.ok(cards[index + 1].includes(word), `${cards[index + 1]} lacks ${word}`));
     assert.ok(!/Ready for|Bereit/.test(cards[2]), cards[2]);
+    assert.match(await page.locator("#board ~ dl, .facts").first().innerText(), /, (of which tunerd may use|davon darf tunerd) 1[.,]5/);
     await clean(page);
   }
 });

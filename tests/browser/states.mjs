@@ -20,7 +20,7 @@ const refusing = (code, refuses, more = {}) => ({ refuses, refuses_why: { code, 
 
 const BOARD = {
   model: "Raspberry Pi 4 Model B Rev 1.4", temperature_c: 52.4, throttled: false, under_voltage: false,
-  memory_used_bytes: 412_000_000, memory_total_bytes: 3_979_000_000, card_written_today_bytes: 1_870_000,
+  memory_used_bytes: 412_000_000, memory_total_bytes: 3_979_000_000, memory_max_bytes: null, card_written_today_bytes: 1_870_000,
   clock_synced: true, link_mbit: 1000, cpu_percent: 11,
 };
 
@@ -194,7 +194,7 @@ export const STATES = {
   /** Two tuners are free, and nobody gets them. */
   full: () => box({
     status: {
-      ...status(), tuners: [
+      ...status(), board_health: { ...BOARD, memory_max_bytes: 1_500_000_000 }, tuners: [
         playing(0, "5.1", "Das Erste HD"), { ...playing(1, "7", "arte"), ...refusing("throttle", "the throttle is at work", { retry_in_s: 40 }) },
         { ...free(2), ...refusing("account", "this account allows 2 streams, and all are in use", { streams: 2 }) },
         { ...free(3), ...refusing("of-tomorrow", "the moon is full") },

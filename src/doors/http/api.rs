@@ -384,6 +384,8 @@ struct BoardView {
     under_voltage: Option<bool>,
     memory_used_bytes: Option<u64>,
     memory_total_bytes: Option<u64>,
+    /// What tunerd and its children may have of it; null: all.
+    memory_max_bytes: Option<u64>,
     card_written_today_bytes: Option<u64>,
     clock_synced: Option<bool>,
     link_mbit: Option<u32>,
@@ -393,14 +395,12 @@ impl From<Seen> for BoardView {
     fn from(seen: Seen) -> Self {
         Self {
             model: seen.model,
-            temperature_c: seen
-                .heat_milli_c
-                .and_then(|heat| i32::try_from(heat).ok())
-                .map(|heat| f64::from(heat) / 1e3),
+            temperature_c: seen.heat_milli_c.map(|heat| f64::from(heat) / 1e3),
             throttled: seen.throttled,
             under_voltage: seen.under_voltage,
-            memory_used_bytes: seen.memory_bytes.map(|(all, left)| all.saturating_sub(left)),
-            memory_total_bytes: seen.memory_bytes.map(|(all, _)| all),
+            memory_used_bytes: seen.memory.map(|memory| memory.total_bytes.saturating_sub(memory.available_bytes)),
+            memory_total_bytes: seen.memory.map(|memory| memory.total_bytes),
+            memory_max_bytes: facts::memory_max_bytes(),
             card_written_today_bytes: seen.written_today_bytes,
             clock_synced: seen.clock_synced,
             link_mbit: seen.link_mbit,

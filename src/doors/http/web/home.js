@@ -447,7 +447,8 @@ function board(now) {
     ["temperature", value(told.temperature_c, t("board.celsius", { c: number(told.temperature_c ?? 0) }), told.temperature_c >= HOT_C && "warn")],
     ["throttled", value(told.throttled, told.throttled ? t("board.throttled.yes") : t("board.throttled.no"), told.throttled && "warn")],
     ["power", value(told.under_voltage, told.under_voltage ? t("board.power.low") : t("board.power.good"), told.under_voltage && "ill")],
-    ["memory", value(told.memory_total_bytes, t("board.of", { used: bytes(told.memory_used_bytes ?? 0), all: bytes(told.memory_total_bytes ?? 0) }),
+    ["memory", value(told.memory_total_bytes, t("board.of", { used: bytes(told.memory_used_bytes ?? 0), all: bytes(told.memory_total_bytes ?? 0) })
+      + (told.memory_max_bytes ? t("board.most", { size: bytes(told.memory_max_bytes) }) : ""),
       told.memory_used_bytes / told.memory_total_bytes > FULL && "warn")],
     ["card", value(told.card_written_today_bytes, bytes(told.card_written_today_bytes ?? 0), wearsOut(told) && "warn")],
     ["clock", value(told.clock_synced, told.clock_synced ? t("board.clock.good") : t("board.clock.bad"), told.clock_synced === false && "warn")],

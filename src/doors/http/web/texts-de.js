@@ -272,6 +272,7 @@ export default {
   "board.power.low": "zu schwach",
   "board.memory": "Speicher",
   "board.of": "{used} von {all}",
+  "board.most": ", davon darf tunerd {size} nutzen",
   "board.card": "Heute auf die Karte geschrieben",
   "board.clock": "Uhr",
   "board.clock.good": "vom Netz gestellt",

@@ -273,6 +273,7 @@ export default {
   "board.power.low": "too weak",
   "board.memory": "Memory",
   "board.of": "{used} of {all}",
+  "board.most": ", of which tunerd may use {size}",
   "board.card": "Written to the card today",
   "board.clock": "Clock",
   "board.clock.good": "set by the network",
