@@ -77,6 +77,16 @@ test("a tuner that would refuse the next viewer says why, in the language of the
   }
 });
 
+test("what is wrong with the box is said in the language of the page, and in full below", async () => {
+  for (const [language, words] of [["en", "Many channels fail at the same time."], ["de", "Viele Sender fallen gleichzeitig aus."]]) {
+    const page = await home("storm", { language });
+    const row = page.locator(".trouble-row").first();
+    assert.equal(await row.locator("p").first().innerText(), words);
+    assert.ok((await row.locator("[lang=en]").innerText()).includes("is the Internet down?"));
+    await clean(page);
+  }
+});
+
 test("the one button that helps has the channel tried", async () => {
   const page = await home("storm");
   await page.getByRole("button", { name: "Try now 12 Sport 1" }).click();

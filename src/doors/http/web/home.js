@@ -170,18 +170,20 @@ function trouble(context, soon) {
 
 const row = (level, what, note, ...acts) => h("li", { class: "trouble-row", "data-level": level },
   icon(level === "busy" ? "busy" : "ill"),
-  h("div", { class: "trouble-text" }, h("p", {}, what), note && h("p", { class: "soft small-text" }, note)),
+  h("div", { class: "trouble-text" }, h("p", {}, what), note.length > 0 && h("p", { class: "soft small-text" }, note)),
   h("div", { class: "trouble-acts" }, acts));
 
 function problemRow(context, problem) {
   const key = `problem.${problem.topic}`;
   const since = age(problem.since);
-  const notes = [has(`${key}.next`) && t(`${key}.next`), since !== null && t("trouble.since", { span: span(since) }),
+  const isKnown = has(key);
+  // What it says in full is in English, whatever the page speaks.
+  const notes = [isKnown && h("span", { lang: "en" }, sentence(problem.text)), since !== null && t("trouble.since", { span: span(since) }),
     problem.count > 1 && t("trouble.times", { n: problem.count })].filter(Boolean);
   const acts = { playlist: "#/sources", groups: "#/channels", lineup: "#/channels", guide: "#/guide", "guide-made": "#/guide",
     "guide-drift": "#/guide", update: "#/system", settings: "#/system", store: "#/system", ffmpeg: "#/system" };
   const target = acts[problem.topic];
-  return row(problem.level === "critical" ? "ill" : "warning", sentence(has(key) ? `${t(key)} ${problem.text}` : problem.text), notes.join(" · "),
+  return row(problem.level === "critical" ? "ill" : "warning", isKnown ? t(key) : sentence(problem.text), notes.flatMap((note, at) => (at ? [" · ", note] : [note])),
     target && h("a", { class: "button small", href: target }, t("act.look")));
 }
 
