@@ -36,6 +36,7 @@ use pure::model::recipe::Recipe;
 use pure::rules::blank::{Judge, Sight};
 use pure::rules::breaker::ChannelView;
 use pure::rules::gate::{CheckPermit, TrialPermit};
+use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use pure::wire::ts::Codec;
@@ -171,6 +172,8 @@ struct Shared {
     lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
+    /// What stands in the next viewer's way, slot by slot; looked at when a slot changes, and with each pulse.
+    obstacles: RefCell<Vec<Option<Obstacle>>>,
     /// What each slot's child shows; meant while it plays.
     sights: RefCell<Vec<Judge>>,
     /// Channels that failed lately, likewise.
@@ -220,6 +223,8 @@ pub struct Watcher {
 pub struct Tuner {
     /// Its slot and what the pool knows.
     pub view: SlotView,
+    /// Why the next viewer would be refused.
+    pub obstacle: Option<Obstacle>,
     /// What its packets tell.
     pub stats: RelayStats,
     /// What those who hold on read in place of a picture, if they are shown anything.
@@ -260,6 +265,7 @@ pub fn new(
         known: RefCell::default(),
         lineup_changed: Notify::new(),
         slots: RefCell::default(),
+        obstacles: RefCell::new(vec![None; options.slots_len]),
         sights: RefCell::new(vec![Judge::default(); options.slots_len]),
         channels: RefCell::default(),
         watchers: RefCell::default(),
@@ -365,9 +371,10 @@ impl Handle {
         slots
             .iter()
             .zip(&self.0.relays)
-            .zip(sights.iter())
-            .map(|((view, relay), judge)| Tuner {
+            .zip(sights.iter().zip(self.0.obstacles.borrow().iter()))
+            .map(|((view, relay), (judge, obstacle))| Tuner {
                 view: *view,
+                obstacle: *obstacle,
                 stats: relay.stats(),
                 slate: relay.slate_says(),
                 sight: if view.state == SlotState::Playing { judge.sight() } else { (Sight::Unknown, view.since) },

@@ -17,8 +17,8 @@ use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words
 use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
-use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId, Origin, Source, SourceClass};
+use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SAMPLES_MAX, SWEEP_MS};
+use pure::model::lineup::{Channel, ChannelId, Lineup, Origin, Source, SourceClass};
 use pure::model::profile::Profile;
 use pure::model::recipe::{Reader, Treatment, recipe, to_call};
 use pure::rules::admission::Work;
@@ -30,6 +30,7 @@ use pure::rules::encoders::blame::{Ended, How};
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::{GlancePermit, Kind, ProbePermit, SpawnPermit};
 use pure::rules::health::ProbeResult;
+use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{
     Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, SlotState, ViewerId,
 };
@@ -39,7 +40,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
+
+/// No channel is called that: ids are given from 1 up.
+const NO_CHANNEL: ChannelId = ChannelId(u32::MAX);
 
 pub(super) struct Supervisor {
     pool: Box<Pool>,
@@ -71,6 +76,10 @@ pub(super) struct Supervisor {
     /// What a child said last, for the failure that may follow in the same step.
     said: String,
     swept_at: Mono,
+    /// It is time to see what stands in the next viewer's way.
+    looks_ahead: bool,
+    /// One channel of each kind in that lineup, as viewers could want it.
+    samples: (Weak<Lineup>, Vec<Sources>),
     snapshot: Snapshot,
     slates: Slates,
     /// Room for events that follow each other.
@@ -136,6 +145,8 @@ impl Supervisor {
             escalation: None,
             said: String::new(),
             swept_at: clock::mono(),
+            looks_ahead: true,
+            samples: (Weak::new(), Vec::new()),
             snapshot,
             slates: Slates::new(if options.slates { options.slots_len } else { 0 }),
             events: VecDeque::with_capacity(16),
@@ -204,6 +215,7 @@ impl Supervisor {
                     self.channels_changed = true;
                 }
                 Self::sweep_strays();
+                self.looks_ahead = true;
                 done.send(()).unwrap_or_default();
             }
             Command::Retry { channel } => {
@@ -666,8 +678,12 @@ impl Supervisor {
         let now = clock::mono();
         {
             let mut slots = self.shared.slots.borrow_mut();
+            self.looks_ahead |= !self.pool.slots(now).eq(slots.iter().copied());
             slots.clear();
             slots.extend(self.pool.slots(now));
+        }
+        if std::mem::take(&mut self.looks_ahead) {
+            self.look_ahead(now);
         }
         if std::mem::take(&mut self.channels_changed) {
             let mut channels = self.shared.channels.borrow_mut();
@@ -675,6 +691,31 @@ impl Supervisor {
             channels.extend(self.pool.channels(now));
         }
         self.escalation = self.shared.problems.slots(self.pool.slots(now)).or(self.escalation);
+    }
+
+    /// Sees what stands in the next viewer's way, wherever he goes.
+    fn look_ahead(&mut self, now: Mono) {
+        let lineup = self.shared.lineup.borrow().clone();
+        if let Some(lineup) = lineup.filter(|lineup| self.samples.0.as_ptr() != Arc::as_ptr(lineup)) {
+            let mut samples: Vec<Sources> = Vec::new();
+            for channel in lineup.channels() {
+                // As it would be had it never failed: what is wrong with a single channel is told elsewhere.
+                let Some(sample) = self.supplies(channel, None, NO_CHANNEL) else { continue };
+                if samples.len() < SAMPLES_MAX && !samples.contains(&sample) {
+                    samples.push(sample);
+                }
+            }
+            self.samples = (Arc::downgrade(&lineup), samples);
+        }
+        let facts = facts::look(&self.ffmpeg);
+        let mut obstacles = self.shared.obstacles.borrow_mut();
+        for (slot, obstacle) in (0..).map(SlotIndex).zip(obstacles.iter_mut()) {
+            *obstacle = if self.shared.safe_mode {
+                Some(Obstacle::SafeMode)
+            } else {
+                self.pool.obstacle(now, &facts, slot, &self.samples.1)
+            };
+        }
     }
 
     fn channel(&self, id: ChannelId) -> Option<Channel> {
@@ -691,6 +732,11 @@ impl Supervisor {
     /// Where a channel's picture in a profile can come from.
     fn sources(&self, channel: &Channel, profile: Profile) -> Result<Sources, Refusal> {
         let transcode = self.transcode(channel, profile)?;
+        self.supplies(channel, transcode, channel.id).ok_or(Refusal::TuneFailed { retry_ms: 0 })
+    }
+
+    /// The same, for who is called `id`.
+    fn supplies(&self, channel: &Channel, transcode: Option<Work>, id: ChannelId) -> Option<Sources> {
         let supplies = (0..).zip(&channel.sources).map(|(source, of)| {
             let origin = Origin { channel: channel.id, source };
             let reader = self.reader(origin, of);
@@ -702,7 +748,7 @@ impl Supervisor {
             };
             Supply { class: reader.class(), work: transcode.unwrap_or(work), account }
         });
-        Sources::new(channel.id, supplies).ok_or(Refusal::TuneFailed { retry_ms: 0 })
+        Sources::new(id, supplies)
     }
 
     /// What a child has to do that plays a channel in a profile; `None`: whatever its source needs.

@@ -136,6 +136,9 @@ pub const SLOW_MS: u64 = 15_000;
 pub const PACE_LOOK_MS: u64 = 2_000;
 /// From the end of a child until the provider's server knows of it (U19): so long its stream counts as one in use.
 pub const ACCOUNT_REST_MS: u64 = 2_000;
+/// Kinds of channels that are tried in thought, to say whether the next viewer would be refused: their accounts, and
+/// what a child for them does.
+pub const SAMPLES_MAX: usize = 64;
 /// How often the sweep audits the timers.
 pub const SWEEP_MS: u64 = 30_000;
 /// How late a timer may be before the sweep calls it missed.
@@ -262,6 +265,8 @@ pub const DRAIN_MS: u64 = 5_000;
 pub const CONNECTIONS_DEFAULT: usize = 64;
 /// Connections at once from one address, where settings do not say otherwise (S20).
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 16;
+/// Of all connections: those that only who manages the box may keep busy (S20).
+pub const OWNER_CONNECTIONS: usize = 4;
 /// Most connections that settings may ask for.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Header lines of a request (S20).

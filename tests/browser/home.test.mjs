@@ -62,6 +62,31 @@ for (const [width, size] of Object.entries({ 360: PHONE, 1280: DESK })) {
   }
 }
 
+test("a tuner that would refuse the next viewer says why, in the language of the page", async () => {
+  for (const [language, ...words] of [
+    ["en", "too many restarts, the next in 40 s", "the account allows 2 streams, all in use", "the moon is full"],
+    ["de", "zu viele Neustarts, der nächste in 40 s", "das Konto erlaubt 2 Streams, alle sind belegt", "the moon is full"],
+  ]) {
+    const page = await home("full", { language });
+    const cards = await page.locator(".tuner").allInnerTexts();
+    assert.ok(!/refused|abgewiesen/.test(cards[0]), cards[0]);
+    words.forEach((word, index) => assert.ok(cards[index + 1].includes(word), `${cards[index + 1]} lacks ${word}`));
+    assert.ok(!/Ready for|Bereit/.test(cards[2]), cards[2]);
+    assert.match(await page.locator("#board ~ dl, .facts").first().innerText(), /, (of which tunerd may use|davon darf tunerd) 1[.,]5/);
+    await clean(page);
+  }
+});
+
+test("what is wrong with the box is said in the language of the page, and in full below", async () => {
+  for (const [language, words] of [["en", "Many channels fail at the same time."], ["de", "Viele Sender fallen gleichzeitig aus."]]) {
+    const page = await home("storm", { language });
+    const row = page.locator(".trouble-row").first();
+    assert.equal(await row.locator("p").first().innerText(), words);
+    assert.ok((await row.locator("[lang=en]").innerText()).includes("is the Internet down?"));
+    await clean(page);
+  }
+});
+
 test("the one button that helps has the channel tried", async () => {
   const page = await home("storm");
   await page.getByRole("button", { name: "Try now 12 Sport 1" }).click();

@@ -250,6 +250,22 @@ test("numbers, groups and parts of names are set for all that are chosen", async
   await until("at the top", async () => (await names())[1] === "B.B.C. One HD");
 });
 
+test("a group that only the owner named can be filtered by at once", async () => {
+  await open("#/channels");
+  const filter = page.locator("select").filter({ hasText: "News" }).first();
+  const known = () => filter.locator("option").allTextContents();
+  await until("the groups are there", async () => (await known()).includes("News"));
+  assert.ok(!(await known()).includes("My own"));
+  await rows().nth(3).getByRole("checkbox").click();
+  await button("Group", { exact: true }).click();
+  await dialog().getByLabel("Group").fill("My own");
+  await button("Save").click();
+  await dialog().waitFor({ state: "detached" });
+  await until("it is offered", async () => (await known()).includes("My own"));
+  await filter.selectOption("My own");
+  await until("it alone is shown", async () => (await rows().count()) === 1);
+});
+
 test("two channels become one with a spare source, and the order of sources is changed", async () => {
   await open("#/channels");
   for (const at of [3, 4]) await rows().nth(at).getByRole("checkbox").click();
@@ -454,6 +470,18 @@ test("the doctor tells live what is good, and what to do about what is not", asy
   await page.getByText("The source of channel 7 is slow.").waitFor();
   assert.equal(await page.locator(".checks").count(), 5);
   assert.equal(await page.getByRole("heading", { level: 3 }).first().textContent(), "Kodi", "what failed comes first");
+});
+
+test("an examination can be stopped, and what it found stays", async () => {
+  await open("#/system/doctor");
+  assert.equal(await button("Stop").count(), 0);
+  await button("Examine the box").click();
+  await button("Stop").click();
+  await page.getByText(/good, .* · stopped · /).waitFor();
+  await button("Examine again").waitFor();
+  assert.equal(await button("Stop").count(), 0);
+  assert.ok((await page.locator(".check-line").count()) < 20);
+  assert.equal(asked("DELETE", "/doctor").length, 1);
 });
 
 test("the log is filtered by level and words, and follows", async () => {

@@ -133,6 +133,7 @@ const CHECKS = ["Plex", "Jellyfin", "Kodi", "Channels", "VLC"].flatMap((client, 
 ]);
 
 const PLACES = {
+  "GET /channels/groups": ({ mock }) => [...new Set(of(mock).channels.map(({ group }) => group))].filter(Boolean).map((name) => ({ name, channels: 1 })),
   "GET /channels": ({ mock, query }) => {
     const search = (query.get("search") ?? "").toLowerCase();
     const group = query.get("group");
@@ -311,6 +312,7 @@ const PLACES = {
   "DELETE /notifications/{id}": ({ mock, parts }) => { of(mock).notifications = without(of(mock).notifications, parts[0]); },
   "POST /notifications/{id}/test": ({ parts }) => (parts[0] === "2" ? { delivered: false, detail: "discord.com answers 404: there is no such webhook." } : { delivered: true, detail: "It was taken." }),
   "POST /doctor": ({ mock }) => { of(mock).doctor = { state: "running", started_at: at(0), checks_len: CHECKS.length, checks: [] }; },
+  "DELETE /doctor": ({ mock }) => { of(mock).doctor.state = "stopped"; },
   "GET /doctor": ({ mock }) => {
     const { doctor } = of(mock);
     if (doctor.state === "running") {

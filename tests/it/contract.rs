@@ -194,6 +194,7 @@ fn answers_are_as_the_document_tells_them() {
         assert!((400..500).contains(&status), "nothing waits to be {decision}d");
     }
     call("POST /subscriptions/refresh", &[], nothing(), 204);
+    call("GET /channels/groups", &[], nothing(), 200);
     call("PATCH /channels", &[], json!({"channels": [channel], "mark": "favorite"}), 204);
     call("POST /channels/{id}/retry", &[channel], nothing(), 204);
     call("PUT /channels/{id}/guide", &[channel], json!({"chosen": "none"}), 204);
@@ -242,6 +243,7 @@ fn answers_are_as_the_document_tells_them() {
     call("POST /doctor", &[], nothing(), 202);
     call("POST /doctor", &[], nothing(), 409);
     call("GET /doctor", &[], nothing(), 200);
+    call("DELETE /doctor", &[], nothing(), 204);
 
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);

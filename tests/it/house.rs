@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fetch", &["clock"]),
     ("board", &["clock"]),
     ("store", &["clock"]),
-    ("engine", &["clock", "observe", "fetch"]),
+    ("engine", &["clock", "board", "observe", "fetch"]),
     ("ladder", &["clock"]),
     ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),

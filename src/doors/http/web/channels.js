@@ -110,7 +110,7 @@ export async function show(root, context) {
   async function again_() {
     view.matches.clear();
     view.matchesWhole = false;
-    await load().catch(context.fail);
+    await Promise.all([load(), loadGroups()]).catch(context.fail);
     status.refresh();
   }
 
@@ -533,18 +533,20 @@ export async function show(root, context) {
 
   // ---- Change sets
 
-  async function loadSources() {
-    view.sources = items(await api.get("/subscriptions"));
-    const [sets, groupSets] = await Promise.all([
-      Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/changes`).then(items, () => []))),
-      Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/groups`).then(items, () => []))),
-    ]);
+  /** Those of the channels, whoever put them there. */
+  async function loadGroups() {
+    const found = items(await api.get("/channels/groups"));
     if (signal.aborted) return;
-    const names = groupSets.flatMap((set, at) => set.filter((group) => group.ticked || !view.sources[at].ticked_only).map((group) => group.name)).filter(Boolean);
-    view.groups = [...new Set(names)].sort((one, other) => one.localeCompare(other));
+    view.groups = found.map(({ name }) => name).sort((one, other) => one.localeCompare(other));
     const known = view.group && !view.groups.includes(view.group) ? [view.group] : [];
     fill(groups, h("option", { value: "" }, t("channel.group-all")), [...known, ...view.groups].map((group) => h("option", { value: group }, group)));
     groups.value = view.group;
+  }
+
+  async function loadSources() {
+    view.sources = items(await api.get("/subscriptions"));
+    const sets = await Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/changes`).then(items, () => [])));
+    if (signal.aborted) return;
     const open = view.sources.map((one, at) => [one, sets[at].find((set) => set.state === "waiting")]).filter(([, set]) => set);
     context.badge("channels", open.length);
     fill(waiting, open.map(([source, set]) => changeSet(source, set)));
@@ -589,6 +591,6 @@ export async function show(root, context) {
   // ---- Begin
 
   status.subscribe(() => drawWarning());
-  await Promise.all([load(), loadSources().catch(context.fail)]);
-  return again(loadSources, () => 30000);
+  await Promise.all([load(), loadGroups().catch(context.fail), loadSources().catch(context.fail)]);
+  return again(() => Promise.all([loadGroups(), loadSources()]), () => 30000);
 }

@@ -300,9 +300,10 @@ async function doctorPage(root, context) {
   const { api, signal } = context;
   const result = h("div", { class: "stack" });
   const button = h("button", { type: "button", class: "primary" }, t("doctor.do"));
+  const stop = doing(context, t("doctor.stop"), () => api.delete("/doctor").then(load), { class: "small", hidden: true });
   const summary = h("p", { class: "strong", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": t("doctor.running") });
-  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary), bar), result));
+  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, stop, summary), bar), result));
   let isRunning = false;
   button.onclick = () => busy(button, async () => {
     await api.post("/doctor").catch((problem) => {
@@ -317,13 +318,14 @@ async function doctorPage(root, context) {
     if (signal.aborted) return;
     isRunning = state === "running";
     bar.hidden = !isRunning || !all;
+    stop.hidden = !isRunning;
     bar.value = all ? checks.length / all : 0;
     button.disabled = isRunning;
-    fill(button, t(isRunning ? "doctor.running" : state === "done" ? "doctor.again" : "doctor.do"));
+    fill(button, t(isRunning ? "doctor.running" : state === "none" ? "doctor.do" : "doctor.again"));
     const count = (outcome) => checks.filter((check) => check.outcome === outcome).length;
     summary.textContent = state === "none" ? "" : [
       state === "done" && count("fail") === 0 ? t("doctor.fine", { n: count("pass") }) : t("doctor.count", { pass: count("pass"), fail: count("fail"), skip: count("skip") }),
-      state === "done" && date(startedAt) ? said(startedAt) : null].filter(Boolean).join(" · ");
+      state === "stopped" && t("doctor.stopped"), !isRunning && date(startedAt) ? said(startedAt) : null].filter(Boolean).join(" · ");
     const by = new Map();
     for (const check of checks) by.set(check.client, [...(by.get(check.client) ?? []), check]);
     // What went wrong comes first.

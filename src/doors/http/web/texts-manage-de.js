@@ -449,6 +449,8 @@ export default {
   "doctor.do": "Box untersuchen",
   "doctor.again": "Noch einmal untersuchen",
   "doctor.running": "Wird untersucht …",
+  "doctor.stop": "Abbrechen",
+  "doctor.stopped": "abgebrochen",
   "doctor.fine": "Alle {n} Proben sind gut",
   "doctor.count": "{pass} gut, {fail} gescheitert, {skip} ausgelassen",
   "doctor.fails": { one: "{n} Fehler", other: "{n} Fehler" },

@@ -448,6 +448,8 @@ export default {
   "doctor.do": "Examine the box",
   "doctor.again": "Examine again",
   "doctor.running": "Examining…",
+  "doctor.stop": "Stop",
+  "doctor.stopped": "stopped",
   "doctor.fine": "All {n} checks are good",
   "doctor.count": "{pass} good, {fail} failed, {skip} left out",
   "doctor.fails": { one: "{n} problem", other: "{n} problems" },
