@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { startDaemon } from "./daemon.mjs";
 import { DESK, PHONE, accessible, fits, picture, startBrowser, visit } from "./kit.mjs";
+import { FILES, bare } from "./mock.mjs";
 
 let browser;
 let daemon;
@@ -75,6 +76,10 @@ test("a browser gets the first page in a few small answers, and the second time 
   console.log(`# second time: ${second} bytes`);
   assert.ok(second < 10_000, `${second} bytes again`);
   await clean(page);
+});
+
+test("the box serves what the box of cardboard serves", async () => {
+  for (const file of FILES) assert.equal(await (await fetch(`${daemon.url}${file.path}`)).text(), bare(file), file.path);
 });
 
 test("the pages that programs read have the page's looks", async () => {

@@ -2,21 +2,19 @@
 // The list comes in parts of a hundred, so that 40,000 channels are no more work than forty. Not here: groups of a
 // provider and faces (sources.js).
 
+import { PLEX_CHANNELS_MAX } from "./add.js";
 import { fill, h, icon, unique } from "./dom.js";
 import { address, again, all, busy, change, chip, doing, facts, field, form, items, later, nothing, sheet } from "./manage.js";
 import { ago, age, number, t } from "./texts.js";
 
-export const title = "channels.title";
-
 const PART = 100;
-const PLEX_CHANNELS_MAX = 480;
 /** So many channels' guide is asked for at once where a search leaves no neighbours to ask by. */
 const MATCHES_MAX = 2000;
 const BULK_MAX = 5000;
 
 const plural = (key, n, values) => t(key, { n, ...values });
 
-export async function show(root, context) {
+export async function channels(root, context) {
   const { api, status, ask, signal } = context;
   const view = {
     search: context.query.get("search") ?? "", group: context.query.get("group") ?? "", starts: [null], items: [], next: null,
