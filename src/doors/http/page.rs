@@ -80,17 +80,34 @@ const RELEASE: u64 = {
     hash
 };
 
-/// Each file packed, once somebody has asked for it.
+/// Each file packed, as soon as that is done.
 static PACKED: [OnceLock<Option<Vec<u8>>>; ASSETS.len()] = [const { OnceLock::new() }; ASSETS.len()];
 
+/// Packs all of them, on a thread that ends then: a large one takes a small board's core for many milliseconds, which nobody
+/// who watches may have to wait for. Who comes earlier gets them as they are.
+pub fn pack() {
+    const TABLE: &[Asset] = &ASSETS;
+    let all = || {
+        for asset in TABLE {
+            packed(asset);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("page".to_owned()).stack_size(256 * 1024).spawn(all) {
+        tracing::warn!(%error, "no thread to pack the page");
+    }
+}
+
+fn place_of(asset: &Asset) -> Option<usize> {
+    ASSETS.iter().position(|known| known.path == asset.path)
+}
+
 fn packed(asset: &'static Asset) -> Option<&'static [u8]> {
-    let place = ASSETS.iter().position(|known| known.path == asset.path)?;
     let pack = || {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bare(asset).as_bytes()).ok()?;
         encoder.finish().ok()
     };
-    PACKED[place].get_or_init(pack).as_deref()
+    PACKED[place_of(asset)?].get_or_init(pack).as_deref()
 }
 
 /// What is served: the parts, without indentation, empty lines, and lines that are nothing but comment. What scripts import
@@ -132,7 +149,8 @@ fn home_of(script: &str) -> &'static str {
 
 /// Serves a file; a browser that has this release's already is told so.
 pub(super) fn serve(asset: &'static Asset, request: &Request<()>) -> Response<Body> {
-    let packed = if accepts_gzip(request.headers()) { packed(asset) } else { None };
+    let packed =
+        place_of(asset).filter(|_| accepts_gzip(request.headers())).and_then(|place| PACKED[place].get()?.as_deref());
     let form = if packed.is_some() { "gz" } else { "" };
     let release =
         HeaderValue::try_from(format!("\"{RELEASE:016x}{form}\"")).unwrap_or(HeaderValue::from_static("\"\""));
@@ -207,6 +225,7 @@ mod tests {
     fn who_takes_gzip_gets_it_and_each_form_has_a_tag_of_its_own() {
         let ask = |name: &str, value: &str| Request::builder().header(name, value).body(()).unwrap();
         let home = asset("/").unwrap();
+        packed(home).unwrap();
         let plain = serve(home, &ask("accept", "*/*"));
         let packed = serve(home, &ask("accept-encoding", "gzip, deflate"));
         assert!(!plain.headers().contains_key(CONTENT_ENCODING));
