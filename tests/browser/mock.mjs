@@ -27,6 +27,7 @@ export async function startMock(port = 0, first = "well") {
   mock.state = (name) => {
     Object.assign(mock, STATES[name](), { name });
     mock.revision = 7;
+    mock.isHeld = false;
     for (const answer of mock.events) send(answer, mock);
   };
   mock.state(first);
