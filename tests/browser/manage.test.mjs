@@ -189,6 +189,24 @@ test("channels are found by name and by group, and paged", async () => {
   await until("one group", () => all(page.locator("li.channel .sub"), (text) => text.startsWith("Sports")));
 });
 
+test("a place that somebody is typing stays when the list is drawn anew", async () => {
+  mock.state("well");
+  page = await visit(browser, mock.url);
+  let go;
+  const held = new Promise((done) => { go = done; });
+  await page.route("**/api/v1/guides/matches*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${mock.url}/#/channels`);
+  await page.getByLabel("Go to place").fill("400");
+  go();
+  await rows().first().getByText("Evening news").waitFor();
+  assert.equal(await page.getByLabel("Go to place").inputValue(), "400");
+  await button("Go", { exact: true }).click();
+  await page.getByText("400 to 412 of 412").waitFor();
+});
+
 test("many are chosen with Shift, hidden at once, and shown again by undo", async () => {
   await open("#/channels");
   await rows().nth(7).getByRole("checkbox").click();
