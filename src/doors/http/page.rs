@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-/// A file of the page, as it is served: one of those in `web/`, or several that are always wanted together. Joined, they
-/// pack much better, because they are so alike, and are fewer questions.
+/// A file of the page, as it is served: one of those in `web/`, or several that are always wanted together. Joined,
+/// they pack much better, because they are so alike, and are fewer questions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asset {
     path: &'static str,
@@ -83,8 +83,8 @@ const RELEASE: u64 = {
 /// Each file packed, as soon as that is done.
 static PACKED: [OnceLock<Option<Vec<u8>>>; ASSETS.len()] = [const { OnceLock::new() }; ASSETS.len()];
 
-/// Packs all of them, on a thread that ends then: a large one takes a small board's core for many milliseconds, which nobody
-/// who watches may have to wait for. Who comes earlier gets them as they are.
+/// Packs all of them, on a thread that ends then: a large one takes a small board's core for many milliseconds, which
+/// nobody who watches may have to wait for. Who comes earlier gets them as they are.
 pub fn pack() {
     const TABLE: &[Asset] = &ASSETS;
     let all = || {
@@ -110,8 +110,8 @@ fn packed(asset: &'static Asset) -> Option<&'static [u8]> {
     PACKED[place_of(asset)?].get_or_init(pack).as_deref()
 }
 
-/// What is served: the parts, without indentation, empty lines, and lines that are nothing but comment. What scripts import
-/// of each other stands before them, once, and not at all if they are joined.
+/// What is served: the parts, without indentation, empty lines, and lines that are nothing but comment. What scripts
+/// import of each other stands before them, once, and not at all if they are joined.
 fn bare(asset: &Asset) -> String {
     let mut imports = BTreeMap::<&str, BTreeSet<&str>>::new();
     let mut bare = String::new();
