@@ -142,10 +142,11 @@
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
-//! **I am the page.** `doors::http::page` gives me out, packed, as a dozen small files that a test weighs. `index.html` is my
-//! frame and says the most without scripts; `app.js` finds out who looks and shows one of my views; `status.js` listens to
-//! `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what somebody has focused or
-//! typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a made-up box and a real one.
+//! **I am the page.** `doors::http::page` gives me out, joined and packed, as a few small files that a test weighs.
+//! `index.html` is my frame and says the most without scripts; `app.js` finds out who looks and shows one of my views;
+//! `status.js` listens to `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what
+//! somebody has focused or typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a
+//! made-up box and a real one.
 //!
 //! **I am a click on the page.** `web/api.js` sends me below `/api/v1`. `doors::http::access` asks whether I call the box by
 //! a name of its own, whether I come from its own page, and who I am: [`access`] knows the session or the token.

@@ -403,6 +403,7 @@ impl Announced {
 
 /// Opens whatever ports can be had, and notes those that cannot. None when there is none for HTTP.
 fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
+    http::pack_page();
     let connections = http::Connections::new(settings.connections_max, settings.connections_per_address_max);
     let open = |port: u16| http::listen(IpAddr::V4(settings.address), port);
     let serve = |listener: TcpListener| {

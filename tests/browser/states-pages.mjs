@@ -177,7 +177,7 @@ const PLACES = {
     return { items, next: start + limit < box.channels.length ? items.at(-1).channel_id : null };
   },
 
-  "GET /subscriptions": ({ mock }) => of(mock).subscriptions.map((item) => tick(item)),
+  "GET /subscriptions": ({ mock }) => of(mock).subscriptions.map((item) => tick(mock, item)),
   "POST /subscriptions": ({ mock, body }) => {
     const box = begin(mock);
     if (!["playlist", "upload", "xtream", "hdhomerun"].includes(body.kind)) return refuse("playlist, upload, xtream or hdhomerun", "kind");
@@ -189,7 +189,7 @@ const PLACES = {
   },
   "GET /subscriptions/{id}": ({ mock, parts }) => {
     const found = one(of(mock).subscriptions, parts[0]);
-    return found ? tick(found) : { refuse: 404, detail: "There is nothing at this address." };
+    return found ? tick(mock, found) : { refuse: 404, detail: "There is nothing at this address." };
   },
   "PATCH /subscriptions/{id}": ({ mock, body, parts }) => {
     const box = begin(mock);
@@ -333,9 +333,9 @@ const PLACES = {
   "GET /support": () => "tunerd 0.6.0\nno secrets inside\n",
 };
 
-/** Each look at one that is being read brings it further. */
-function tick(item) {
-  if (!item.in_progress) return item;
+/** Each look at one that is being read brings it further, unless the test wants to do something meanwhile. */
+function tick(mock, item) {
+  if (!item.in_progress || mock.isHeld) return item;
   item.progress += 40;
   if (item.progress >= 100) {
     Object.assign(item, { in_progress: false, progress: 0 }, item.fails

@@ -49,6 +49,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 pub use lineup::Documents;
 pub use live::keep_history;
 use nix::libc;
+pub use page::pack as pack_page;
 use pure::limits::{
     CONNECTION_BYTES, CONVERSATION_MS_MAX, FACES_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, OWNER_CONNECTIONS,
 };

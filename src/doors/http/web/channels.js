@@ -2,21 +2,19 @@
 // The list comes in parts of a hundred, so that 40,000 channels are no more work than forty. Not here: groups of a
 // provider and faces (sources.js).
 
-import { fill, h, icon, unique } from "./dom.js";
+import { PLEX_CHANNELS_MAX } from "./add.js";
+import { fill, h, icon, morph, unique } from "./dom.js";
 import { address, again, all, busy, change, chip, doing, facts, field, form, items, later, nothing, sheet } from "./manage.js";
 import { ago, age, number, t } from "./texts.js";
 
-export const title = "channels.title";
-
 const PART = 100;
-const PLEX_CHANNELS_MAX = 480;
 /** So many channels' guide is asked for at once where a search leaves no neighbours to ask by. */
 const MATCHES_MAX = 2000;
 const BULK_MAX = 5000;
 
 const plural = (key, n, values) => t(key, { n, ...values });
 
-export async function show(root, context) {
+export async function channels(root, context) {
   const { api, status, ask, signal } = context;
   const view = {
     search: context.query.get("search") ?? "", group: context.query.get("group") ?? "", starts: [null], items: [], next: null,
@@ -50,6 +48,14 @@ export async function show(root, context) {
   const count = h("p", { class: "soft small-text", role: "status" });
   const list = h("ul", { class: "channels", "aria-label": t("channels.title"), onkeydown: keys });
   const pager = h("nav", { class: "pager", "aria-label": t("channel.parts") });
+  // It stays when the list is drawn anew: somebody may be typing.
+  const jump = h("input", { type: "number", min: 1, id: unique("jump"), inputmode: "numeric" });
+  const jumping = h("form", { class: "row jump", onsubmit: (event) => {
+    event.preventDefault();
+    const at = Math.min(Math.max(Number(jump.value) || 1, 1), total()) - 1;
+    view.starts = at === 0 ? [null] : [null, at];
+    load().catch(context.fail);
+  } }, h("label", { for: jump.id }, t("channel.jump")), jump, h("button", { type: "submit", class: "small" }, t("channel.jump-go")));
   const bar = h("div", { class: "bulk", role: "region", "aria-label": t("channel.bulk"), hidden: true });
   fill(root, waiting, warning,
     h("div", { class: "card" },
@@ -146,15 +152,10 @@ export async function show(root, context) {
       },
     }, name === "back" && icon("back"), label, name === "next" && icon("next"));
     pager.hidden = view.starts.length === 1 && view.next === null;
-    const jump = h("input", { type: "number", min: 1, max: total(), id: unique("jump"), inputmode: "numeric" });
-    fill(pager,
-      step(t("do.back"), "back", view.starts.length > 1, () => view.starts.pop()),
-      !isFiltered && h("form", { class: "row jump", onsubmit: (event) => {
-        event.preventDefault();
-        const at = Math.min(Math.max(Number(jump.value) || 1, 1), total()) - 1;
-        view.starts = at === 0 ? [null] : [null, at];
-        load().catch(context.fail);
-      } }, h("label", { for: jump.id }, t("channel.jump")), jump, h("button", { type: "submit", class: "small" }, t("channel.jump-go"))),
+    jump.max = total();
+    jumping.hidden = isFiltered;
+    morph(pager,
+      step(t("do.back"), "back", view.starts.length > 1, () => view.starts.pop()), jumping,
       step(t("do.next"), "next", view.next !== null, () => view.starts.push(view.next)));
   }
 

@@ -9,9 +9,6 @@ import { unfinished } from "./setup.js";
 import { urgent } from "./status.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, sentence, span, t } from "./texts.js";
 
-export const title = "home.title";
-export const bare = true;
-
 const SLOW_MS = 60000;
 const LOGS_MS = 20000;
 const EVENTS_SHOWN = 10;
@@ -22,7 +19,7 @@ const HOT_C = 75;
 const FULL = 0.9;
 const WRITES_A_DAY = 500e6; // what a small card bears for many years; a computer's disk bears more
 
-export async function show(root, context) {
+export async function home(root, context) {
   const slow = { history: null, logs: null };
   const draw = () => {
     if (context.status.now) morph(root, ...view(context, slow));

@@ -5,8 +5,6 @@ import { fill, h, icon } from "./dom.js";
 import { address, again, busy, change, chip, doing, facts, field, form, items, keep, later, nothing, part, sheet } from "./manage.js";
 import { age, ago, clock, date, day, has, number, span, t } from "./texts.js";
 
-export const title = "system.title";
-
 const EVENTS = ["channel_ill", "channel_recovered", "source_expires", "source_expired", "source_failing", "source_recovered", "storm", "outage", "outage_over", "update_available", "update_installed", "update_rolled_back"];
 const LEVELS = ["error", "warn", "info", "debug"];
 const LOG_LINES_MAX = 1000;
@@ -14,7 +12,7 @@ const PASSWORD_LEN_MIN = 10;
 
 const PAGES = { box: boxPage, backup: backupPage, access: accessPage, notifications: notificationsPage, doctor: doctorPage, log: logPage };
 
-export async function show(root, context) {
+export async function system(root, context) {
   const here = context.rest[0] in PAGES ? context.rest[0] : "box";
   const body = h("div", { class: "subpage" });
   fill(root, h("div", { class: "with-nav" },

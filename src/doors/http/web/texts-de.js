@@ -1,6 +1,6 @@
 // German words of the page; see texts-en.js.
 
-export default {
+export const first = {
   // ---- Numbers and times
   "time.now": "eben",
   "time.ago": "vor {span}",

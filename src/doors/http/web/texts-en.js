@@ -1,7 +1,7 @@
 // English words of the page. The same keys stand in texts-de.js, in the same order; a test compares them.
 // `{name}` is filled in; `{one, other}` is chosen by `n`; `**strong**` works where the view uses rich().
 
-export default {
+export const first = {
   // ---- Numbers and times
   "time.now": "just now",
   "time.ago": "{span} ago",

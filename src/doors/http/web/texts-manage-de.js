@@ -1,7 +1,7 @@
 // Deutsche Wörter für Sender, Quellen, Programm und System; texts-de.js hat die übrigen. Dieselben Schlüssel in
 // derselben Reihenfolge wie texts-manage-en.js.
 
-export default {
+export const manage = {
   // ---- What these views share
   "manage.optional": "(freiwillig)",
   "manage.required": "Das wird gebraucht.",

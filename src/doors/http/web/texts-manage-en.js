@@ -1,6 +1,6 @@
 // English words of Channels, Sources, Guide and System; texts-en.js has the rest, and says how they are written.
 
-export default {
+export const manage = {
   // ---- What these views share
   "manage.optional": "(optional)",
   "manage.required": "This is needed.",
