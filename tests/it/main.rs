@@ -32,6 +32,7 @@ mod notices;
 mod observe;
 mod play;
 mod playlist;
+mod preview;
 mod profiles;
 mod providers;
 mod pull;
