@@ -300,8 +300,15 @@ fn segments_of_a_real_encoder_can_be_played_one_by_one() {
         numbers = playlist(&daemon, &path).segments;
         numbers.len() >= 3
     });
-    for (number, seconds, _) in numbers {
-        let capture = daemon.setup.folder.write("segment.ts", segment(&daemon, &path, number));
+    // All of it at once: a preview does not wait for who looks closely.
+    let taken: Vec<_> =
+        numbers.iter().map(|(number, seconds, _)| (segment(&daemon, &path, *number), *seconds)).collect();
+    // As HLS from the outside.
+    let url = format!("http://{}:8080{path}/index.m3u8", daemon.address());
+    let (status, said) = run("ffprobe", &["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url]);
+    assert!(status.success() && said.contains("h264") && said.contains("aac"), "{said}");
+    for (bytes, seconds) in taken {
+        let capture = daemon.setup.folder.write("segment.ts", bytes);
         assert_eq!(decode_errors(&capture), "");
         let entries = "stream=codec_name,width,height,duration";
         let arguments = ["-v", "error", "-show_entries", entries, "-of", "json", capture.to_str().unwrap()];
@@ -313,8 +320,4 @@ fn segments_of_a_real_encoder_can_be_played_one_by_one() {
         let lasts: f64 = video["duration"].as_str().unwrap().parse().unwrap();
         assert!((lasts - seconds).abs() < 0.1, "{lasts} and {seconds}");
     }
-    // And as HLS from the outside.
-    let url = format!("http://{}:8080{path}/index.m3u8", daemon.address());
-    let (status, said) = run("ffprobe", &["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url]);
-    assert!(status.success() && said.contains("h264") && said.contains("aac"), "{said}");
 }
