@@ -11,8 +11,8 @@ use super::relay::segments::{Place, Segment};
 use super::{Handle, Viewer};
 use crate::clock;
 use pure::limits::{
-    PREVIEW_AHEAD, PREVIEW_BEHIND, PREVIEW_IDLE_MS, PREVIEW_MS_MAX, PREVIEW_SEGMENTS_MIN, PREVIEW_START_MS_MAX,
-    PREVIEW_STEP_MS,
+    PREVIEW_AHEAD, PREVIEW_BEHIND, PREVIEW_IDLE_MS, PREVIEW_MS_MAX, PREVIEW_NEWS_MS_MAX, PREVIEW_SEGMENTS_MIN,
+    PREVIEW_START_MS_MAX, PREVIEW_STEP_MS,
 };
 use pure::model::face::Share;
 use pure::model::lineup::ChannelId;
@@ -65,6 +65,8 @@ pub struct Preview {
     viewer: RefCell<Option<Viewer>>,
     place: Cell<Place>,
     asked_at: Cell<Mono>,
+    /// The newest segment that a player was told of.
+    told: Cell<Option<u64>>,
     ends_at: Mono,
     over: Cell<Option<Over>>,
 }
@@ -89,8 +91,16 @@ impl Handle {
         let place = Cell::new(relay.place(PREVIEW_BEHIND));
         let viewer = RefCell::new(Some(viewer));
         let ends_at = now.plus_ms(PREVIEW_MS_MAX);
-        let preview =
-            Rc::new(Preview { id, relay, viewer, place, asked_at: Cell::new(now), ends_at, over: Cell::new(None) });
+        let preview = Rc::new(Preview {
+            id,
+            relay,
+            viewer,
+            place,
+            asked_at: Cell::new(now),
+            told: Cell::default(),
+            ends_at,
+            over: Cell::default(),
+        });
         *self.0.preview.borrow_mut() = Some(Rc::clone(&preview));
         tokio::task::spawn_local(Rc::clone(&preview).play());
         let late_at = now.plus_ms(PREVIEW_START_MS_MAX);
@@ -120,6 +130,23 @@ impl Preview {
         self.asked_at.set(now);
         let at = self.place.get().sequence;
         Ok(self.relay.segments(at.saturating_sub(PREVIEW_BEHIND), at.saturating_add(PREVIEW_AHEAD)))
+    }
+
+    /// The same once there is more than what was told before, or after [`PREVIEW_NEWS_MS_MAX`].
+    ///
+    /// # Errors
+    /// It is over.
+    pub async fn news(&self) -> Result<Vec<Segment>, Over> {
+        let late_at = clock::mono().plus_ms(PREVIEW_NEWS_MS_MAX);
+        loop {
+            let segments = self.segments()?;
+            let newest = segments.last().map(|segment| segment.sequence);
+            if newest != self.told.get() || clock::mono() >= late_at {
+                self.told.set(newest);
+                return Ok(segments);
+            }
+            clock::pause(PREVIEW_STEP_MS).await;
+        }
     }
 
     /// The packets of a segment; none if they are not there any more.

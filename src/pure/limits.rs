@@ -65,6 +65,9 @@ pub const PREVIEW_START_MS_MAX: u64 = 12_000;
 pub const PREVIEW_IDLE_MS: u64 = 10_000;
 /// A preview ends in any case: it is for looking, not for watching.
 pub const PREVIEW_MS_MAX: u64 = 120_000;
+/// How long its playlist waits for a segment that was not in it before: Chrome 156 gives up where a reload brings nothing
+/// new before it has begun to play. Two gaps of a slow encoder.
+pub const PREVIEW_NEWS_MS_MAX: u64 = 8_000;
 /// How often a preview moves on.
 pub const PREVIEW_STEP_MS: u64 = 250;
 const _: () = assert!(PREVIEW_START_MS_MAX + TUNE_DEADLINE_MS < CONVERSATION_MS_MAX);

@@ -59,7 +59,7 @@ pub(super) async fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer 
     }
     let preview = app.engine.find_preview(call.id()?.into()).ok_or(Error::NotFound)?;
     match ask {
-        Ask::Start | Ask::Playlist => Ok(playlist(&preview)),
+        Ask::Start | Ask::Playlist => Ok(playlist(&preview, call.query).await),
         Ask::Segment => segment(&preview, call.second_part()),
         Ask::End => {
             preview.end(Over::Closed);
@@ -68,8 +68,10 @@ pub(super) async fn respond(app: &Rc<App>, ask: Ask, call: &Call<'_>) -> Answer 
     }
 }
 
-fn playlist(preview: &Preview) -> Response<Body> {
-    match preview.segments() {
+/// For a player, or, with `look`, for who wants to know whether there is still one, and waits for nothing.
+async fn playlist(preview: &Preview, query: &str) -> Response<Body> {
+    let found = if query == "look" { preview.segments() } else { preview.news().await };
+    match found {
         Ok(segments) => fresh("application/vnd.apple.mpegurl", write(&segments)),
         Err(over) => refused(No::Over(over)),
     }

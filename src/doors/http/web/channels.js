@@ -459,7 +459,7 @@ export async function show(root, context) {
       said.textContent = !problem ? t("preview.cannot") : problem.status === 409 ? t("preview.full") : [404, 410].includes(problem.status) ? t("preview.over") : words(problem);
       fill(more, problem && h("button", { type: "button", class: "primary", onclick: start }, t("preview.again")), watch(channel, false));
     };
-    const look = () => id !== undefined && api.get(path()).catch(over);
+    const look = () => id !== undefined && api.get(`${path()}?look`).catch(over);
     const start = async () => {
       said.textContent = t("preview.starts");
       fill(more);
