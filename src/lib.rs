@@ -70,6 +70,8 @@
 //! | slate, card | what is shown to viewers who hold on: why they have no picture; and the words on it |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
+//! | segment | a stretch of a ring, from tables and a key frame to the next ones |
+//! | preview | a channel in the page itself, of segments: a viewer who gives way to all others |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |
@@ -113,6 +115,11 @@
 //! well, and a smaller size where none keeps up; when a chip fails under me it rests, and the next start, through the
 //! same seam as any restart, has another one. `engine::encoders` makes the trials, while nobody needs the board, with a
 //! permit from the gate.
+//!
+//! **I am a preview.** Somebody presses a button; `doors::http::preview` asks `engine::preview`, and that asks the pool
+//! for a place in a small profile, as for any viewer. `engine::relay` knows where my segments lie in the ring; my playlist
+//! names them, and each is copied out when the browser wants it. Would somebody else be refused because of me,
+//! `engine::supervisor` has me leave and asks again for him. Asked for nothing for ten seconds, or after two minutes, I end.
 //!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
 //! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.

@@ -9,6 +9,7 @@ pub mod encoders;
 pub mod facts;
 mod glance;
 mod last_words;
+pub mod preview;
 mod probe;
 pub mod process;
 mod pull;
@@ -27,6 +28,7 @@ use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
 pub use check::Checked;
+use preview::Preview;
 use pure::limits::{ENGINE_INBOX, TRIALS_AFTER_MS, TRIALS_RETRY_MS};
 use pure::model::encoder::Candidates;
 use pure::model::face::{FaceId, Share};
@@ -40,6 +42,7 @@ use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use pure::wire::ts::Codec;
+pub use relay::segments::Segment;
 use relay::{Cursor, Relay};
 pub use relay::{Progress, RelayStats};
 use std::cell::{Cell, RefCell};
@@ -94,6 +97,8 @@ enum Command {
         tuner: Option<SlotIndex>,
         share: Share,
         peer: SocketAddr,
+        /// It gives way to others.
+        is_preview: bool,
         answer: oneshot::Sender<Result<Place, Refusal>>,
     },
     /// An encoder is to be tried; no answer means not now.
@@ -179,6 +184,8 @@ struct Shared {
     /// Channels that failed lately, likewise.
     channels: RefCell<Vec<ChannelView>>,
     watchers: RefCell<Vec<Watcher>>,
+    /// The last one, over or not.
+    preview: RefCell<Option<Rc<Preview>>>,
     next_viewer: Cell<u64>,
     metrics: Rc<Metrics>,
     problems: Problems,
@@ -214,6 +221,8 @@ pub struct Watcher {
     pub face: FaceId,
     /// Since when.
     pub since: Mono,
+    /// He looks at a preview, and gives way to others.
+    pub is_preview: bool,
     /// Set when his stream is to end while others go on.
     closed: Rc<Cell<bool>>,
 }
@@ -269,6 +278,7 @@ pub fn new(
         sights: RefCell::new(vec![Judge::default(); options.slots_len]),
         channels: RefCell::default(),
         watchers: RefCell::default(),
+        preview: RefCell::default(),
         next_viewer: Cell::new(1),
         metrics,
         problems,
@@ -300,7 +310,7 @@ impl Handle {
         share: Share,
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
-        let asked = self.ask(channel, profile, tuner, share, peer);
+        let asked = self.ask(channel, profile, tuner, share, peer, false);
         self.answered(asked).await
     }
 
@@ -318,7 +328,7 @@ impl Handle {
     ) -> Result<Viewer, Refusal> {
         // Nobody gets in between these three: the supervisor takes them in their order.
         self.hold(tuner, false);
-        let asked = self.ask(channel, profile, Some(tuner), Share::BOX, peer);
+        let asked = self.ask(channel, profile, Some(tuner), Share::BOX, peer, false);
         self.hold(tuner, true);
         match self.answered(asked).await {
             Err(Refusal::TunerInUse) => self.watch(channel, profile, None, Share::BOX, peer).await,
@@ -333,6 +343,7 @@ impl Handle {
         tuner: Option<SlotIndex>,
         share: Share,
         peer: SocketAddr,
+        is_preview: bool,
     ) -> Result<Asked, Refusal> {
         let shared = &self.0;
         if shared.safe_mode {
@@ -341,7 +352,7 @@ impl Handle {
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Ask { viewer, channel, profile, tuner, share, peer, answer };
+        let command = Command::Ask { viewer, channel, profile, tuner, share, peer, is_preview, answer };
         match shared.inbox.try_send(command) {
             Ok(()) => Ok(Asked { seat, answered }),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),

@@ -4,6 +4,7 @@
 
 use super::call::{Call, call};
 use super::glance::{self, Glanced};
+use super::preview::Over;
 use super::probe::Found;
 use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
@@ -64,6 +65,8 @@ pub(super) struct Supervisor {
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
+    /// What a viewer asks just now, to be asked again if a preview that is in his way gives way.
+    asking: Option<Event>,
     /// Sources that take more than was thought, as was seen.
     needs: BTreeMap<Origin, Work>,
     /// Sources that are read otherwise than their address says, as was seen.
@@ -137,6 +140,7 @@ impl Supervisor {
             fetcher: options.fetcher.clone(),
             living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
+            asking: None,
             needs: BTreeMap::new(),
             found: BTreeMap::new(),
             drained: None,
@@ -187,11 +191,18 @@ impl Supervisor {
         match command {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
-            Command::Ask { viewer, channel, profile, tuner, share, peer, answer } => {
+            Command::Ask { viewer, channel, profile, tuner, share, peer, is_preview, answer } => {
                 self.shared.wanted.notify_waiters();
-                let found = self.channel(channel);
-                let nothing = Refusal::TuneFailed { retry_ms: 0 };
-                let sources = found.ok_or(nothing).and_then(|channel| self.sources(&channel, profile));
+                if is_preview {
+                    // There is one at a time.
+                    self.end_preview();
+                }
+                let found = self.channel(channel).ok_or(Refusal::TuneFailed { retry_ms: 0 });
+                let mut sources = found.clone().and_then(|channel| self.sources(&channel, profile));
+                if matches!(sources, Err(Refusal::Busy { .. })) && self.is_preview_alone() && self.end_preview() {
+                    // Its encoder is free.
+                    sources = found.and_then(|channel| self.sources(&channel, profile));
+                }
                 let sources = match sources {
                     Ok(sources) => sources,
                     Err(refusal) => {
@@ -200,11 +211,13 @@ impl Supervisor {
                     }
                 };
                 self.answers.insert(viewer, answer);
-                let since = clock::mono();
-                let closed = Rc::default();
-                let face = share.face;
-                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, face, since, closed });
-                self.dispatch(Event::Ask { viewer, tuner, share, sources });
+                let (since, closed, face) = (clock::mono(), Rc::default(), share.face);
+                let watcher = Watcher { viewer, slot: None, peer, face, since, is_preview, closed };
+                self.shared.watchers.borrow_mut().push(watcher);
+                let event = Event::Ask { viewer, tuner, share, sources };
+                self.asking = (!is_preview).then_some(event);
+                self.dispatch(event);
+                self.asking = None;
             }
             Command::Pulse { done } => {
                 let now = clock::mono();
@@ -453,6 +466,11 @@ impl Supervisor {
                     answer.send(Ok(Place { slot, from_start, closed })).unwrap_or_default();
                 }
             }
+            Effect::Refuse { viewer, refusal } if self.is_in_the_way(viewer, refusal) => {
+                more.extend(self.preview().map(|preview| Event::Leave { viewer: preview }));
+                more.extend(self.asking.take());
+                self.dismiss_preview();
+            }
             Effect::Refuse { viewer, refusal } => {
                 if let Some(answer) = self.answers.remove(&viewer) {
                     answer.send(Err(refusal)).unwrap_or_default();
@@ -472,6 +490,58 @@ impl Supervisor {
             }
             Effect::Probe { slot, generation, permit, glance } => self.look(slot, generation, permit, glance),
             Effect::Note(note) => self.tell(note),
+        }
+    }
+
+    /// Who looks at a preview, or waits for one.
+    fn preview(&self) -> Option<ViewerId> {
+        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).map(|watcher| watcher.viewer)
+    }
+
+    /// On which slot that is; none yet while he waits.
+    fn preview_slot(&self) -> Option<SlotIndex> {
+        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).and_then(|watcher| watcher.slot)
+    }
+
+    /// Whether nobody else watches what the preview shows, if there is one.
+    fn is_preview_alone(&self) -> bool {
+        let slot = self.preview_slot();
+        slot.is_none() || self.pool.slots(clock::mono()).any(|view| Some(view.slot) == slot && view.viewers == 1)
+    }
+
+    /// Whether who is asking just now is refused for want of something that a preview has.
+    fn is_in_the_way(&self, viewer: ViewerId, refusal: Refusal) -> bool {
+        let Some(Event::Ask { viewer: asking, tuner, .. }) = self.asking else { return false };
+        let may_help = match refusal {
+            Refusal::AllTunersInUse | Refusal::AccountFull | Refusal::Short(_) => self.is_preview_alone(),
+            Refusal::TunerInUse => {
+                self.preview_slot().is_none_or(|slot| Some(slot) == tuner) && self.is_preview_alone()
+            }
+            Refusal::ViewersFull => true,
+            _ => false,
+        };
+        asking == viewer && may_help && self.preview().is_some()
+    }
+
+    /// Ends the preview, if there is one.
+    fn end_preview(&mut self) -> bool {
+        let Some(viewer) = self.preview() else { return false };
+        self.dismiss_preview();
+        self.dispatch(Event::Leave { viewer });
+        true
+    }
+
+    /// Tells who looks at a preview that it is over, or that there is none. The pool is to be told that he has left.
+    fn dismiss_preview(&mut self) {
+        let Some(viewer) = self.preview() else { return };
+        tracing::info!("a preview gives way");
+        self.shared.watchers.borrow_mut().retain(|watcher| watcher.viewer != viewer);
+        if let Some(answer) = self.answers.remove(&viewer) {
+            answer.send(Err(Refusal::AllTunersInUse)).unwrap_or_default();
+        }
+        let preview = self.shared.preview.borrow().clone().filter(|preview| preview.id == viewer.0);
+        if let Some(preview) = preview {
+            preview.end(Over::GaveWay);
         }
     }
 

@@ -40,12 +40,37 @@ pub const TABLE_PACKETS_MAX: usize = 12;
 pub const JOIN_MARKS: usize = 8;
 /// How far apart they are at least: without a picture, every piece of sound is one.
 pub const JOIN_MARK_MS: u64 = 250;
+/// Stretches of a slot's ring that can be given out one by one, for previews: more than a ring of the usual size holds
+/// of a small picture that does not move.
+pub const SEGMENTS_MAX: usize = 128;
+/// How long one is at least. Our encoders make a key frame each second; shorter ones would be asked for more often.
+pub const SEGMENT_MS_MIN: u64 = 2_000;
+/// How long at most: what is longer is left out, so that the longest, which playlists name, is no guess.
+pub const SEGMENT_MS_MAX: u64 = 3_499;
 /// How much an excerpt of a slot's output shows if it can: enough for ffprobe to know every stream.
 pub const EXCERPT_MS_MIN: u64 = 1_000;
 /// Bytes of an excerpt: a second at 16 Mbit/s.
 pub const EXCERPT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A clock that has not moved for this long while packets came stands still; the standard wants it every 100 ms.
 pub const CLOCK_STALL_MS: u64 = 2_000;
+/// Segments that a preview lists ahead of what it has played, and behind it: players begin three of them before the end.
+pub const PREVIEW_AHEAD: u64 = 4;
+/// See [`PREVIEW_AHEAD`].
+pub const PREVIEW_BEHIND: u64 = 4;
+/// Segments that there must be before a preview can be shown: players stop at once with fewer.
+pub const PREVIEW_SEGMENTS_MIN: usize = 2;
+/// From its first packet until it has them; longer than an encoder that keeps up takes.
+pub const PREVIEW_START_MS_MAX: u64 = 12_000;
+/// A preview ends when its playlist is not asked for: a player asks every three seconds or so.
+pub const PREVIEW_IDLE_MS: u64 = 10_000;
+/// A preview ends in any case: it is for looking, not for watching.
+pub const PREVIEW_MS_MAX: u64 = 120_000;
+/// How long its playlist waits for a segment that was not in it before: Chrome 156 gives up where a reload brings nothing
+/// new before it has begun to play. Two gaps of a slow encoder.
+pub const PREVIEW_NEWS_MS_MAX: u64 = 8_000;
+/// How often a preview moves on.
+pub const PREVIEW_STEP_MS: u64 = 250;
+const _: () = assert!(PREVIEW_START_MS_MAX + TUNE_DEADLINE_MS < CONVERSATION_MS_MAX);
 /// A viewer whose socket takes nothing for this long is let go (S20).
 pub const WRITE_STALL_MS: u64 = 10_000;
 

@@ -11,13 +11,14 @@ import { FILES, bare } from "./mock.mjs";
 const DOCTOR_MS_MAX = 180_000;
 let browser;
 let daemon;
+const daemons = [];
 before(async () => {
   browser = await startBrowser();
   daemon = await startDaemon("[access]\nopen = true\n");
 });
 after(async () => {
   await browser.close();
-  await daemon.stop();
+  await Promise.all([daemon, ...daemons].map((one) => one.stop()));
 });
 
 const clean = async (page) => {
@@ -46,6 +47,52 @@ test("a viewer is on the page by himself, with channel, program, rate and pictur
   await page.getByRole("dialog").getByRole("button", { name: "Free it" }).click();
   await page.locator(".tuner").first().getByText("Free", { exact: true }).waitFor();
   await viewer.done;
+  await clean(page);
+});
+
+test("a preview plays in the page, gives its tuner back, and gives way to who watches", async () => {
+  const small = await startDaemon("[access]\nopen = true\n[slots]\ncount = 1\n");
+  daemons.push(small);
+  const page = await visit(browser, `${small.url}/#/channels`, { size: DESK });
+  const dialog = page.getByRole("dialog").last();
+  const status = async () => (await fetch(`${small.url}/api/v1/status`)).json();
+  const viewers = async () => (await status()).tuners.flatMap((tuner) => tuner.viewers).length;
+  const until = async (what, is) => {
+    for (let tries = 0; tries < 900; tries += 1) {
+      if (await is()) return;
+      await new Promise((done) => { setTimeout(done, 100); });
+    }
+    assert.fail(`never: ${what}`);
+  };
+  const plays = () => page.waitForFunction(() => {
+    const video = document.querySelector("video");
+    return video?.videoWidth > 0 && video.currentTime > 1 && !video.paused;
+  }, null, { timeout: 60000 });
+  // A machine that is busy with other tests may need more than one trial.
+  await until("an encoder works", async () => {
+    const { state } = (await status()).encoders[0] ?? {};
+    if (state === "fails") await fetch(`${small.url}/api/v1/encoders/try`, { method: "POST" });
+    return state === "works";
+  });
+  await page.getByRole("button", { name: "Demo Bars", exact: true }).click();
+  await page.getByRole("button", { name: "Preview" }).click();
+  await dialog.getByText("Starting.").waitFor();
+  await plays();
+  assert.equal(await page.evaluate(() => document.querySelector("video").muted), true);
+  await accessible(page, "a preview that plays");
+  await fits(page, "a preview that plays");
+  await picture(page, "real-preview-1280-light", { full: false });
+  assert.equal(await viewers(), 1);
+  await page.keyboard.press("Escape");
+  await until("its tuner is given back", async () => await viewers() === 0);
+
+  // Somebody wants the only tuner.
+  await page.getByRole("button", { name: "Preview" }).click();
+  await plays();
+  const other = small.watch("1.2");
+  await dialog.getByText("somebody needed the tuner").waitFor({ timeout: 60000 });
+  assert.equal(await viewers(), 1);
+  other.stop();
   await clean(page);
 });
 

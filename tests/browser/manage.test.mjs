@@ -347,6 +347,45 @@ test("more channels than Plex takes are told, with a way out", async () => {
   await page.getByRole("heading", { name: "Faces" }).waitFor();
 });
 
+test("a preview says that it starts, why it cannot, and when it is over; and VLC is offered", async () => {
+  for (const [refusal, language, button_, text] of [
+    [409, "en", "Preview", "A preview takes none from those who watch."],
+    [503, "en", "Preview", "The channel rests after several failures."],
+    [409, "de", "Vorschau", "Eine Vorschau nimmt sie niemandem weg."],
+    [null, "en", "Preview", "two minutes have passed, or somebody needed the tuner"],
+  ]) {
+    await page?.context().close();
+    mock.refusal = refusal;
+    await open("#/channels", { language, size: PHONE });
+    await button("ZDF HD", { exact: true }).click();
+    await button(button_).click();
+    await dialog().last().getByText(text).waitFor();
+    assert.equal(await dialog().last().locator("video").isVisible(), false);
+    await dialog().last().getByText("/auto/v").waitFor();
+  }
+  assert.equal(asked("DELETE", "/preview/5").length, 1, "its tuner is given back");
+  await accessible(page, "a preview that is over");
+  await fits(page, "a preview that is over");
+  mock.refusal = 503;
+  await button("Show again").click();
+  await dialog().last().getByText("The channel rests").waitFor();
+  await page.keyboard.press("Escape");
+  await button("Preview").waitFor();
+  assert.equal(await dialog().count(), 1, "the channel's own sheet is still there");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), "Preview");
+  mock.refusal = null;
+});
+
+test("a browser that plays no channels is told so, and no tuner is taken", async () => {
+  await open("#/channels");
+  await page.evaluate(() => { HTMLMediaElement.prototype.canPlayType = () => ""; });
+  await button("ZDF HD", { exact: true }).click();
+  await button("Preview").click();
+  await dialog().last().getByText("This browser cannot play channels").waitFor();
+  await dialog().last().getByRole("link", { name: "Open in VLC" }).waitFor();
+  assert.equal(asked("POST", "/channels/101/preview").length + mock.asked.filter((one) => /preview/.test(one.path)).length, 0);
+});
+
 test("a channel opens in VLC through a small playlist", async () => {
   await open("#/channels");
   await button("ZDF HD", { exact: true }).click();

@@ -19,7 +19,7 @@ export const FILES = [...readFileSync(new URL("../page.rs", `file://${web}`), "u
   .map(([path, ...parts]) => ({ path, parts }));
 // As src/doors/http/answer.rs says it.
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-  + "frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+  + "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /** Starts it; `mock.state(name)` changes what it tells, `mock.asked` is what it was asked to change. */
 export async function startMock(port = 0, first = "well") {
@@ -141,6 +141,17 @@ async function api(mock, question, answer, path, query) {
   }
   if (session.scope === "none" && !session.open) {
     problem(answer, 401, "Sign in first.");
+    return;
+  }
+  if (/^POST .channels.\d+.preview$/.test(asked)) {
+    if (mock.refusal) problem(answer, mock.refusal, "the channel rests after several failures");
+    else json(answer, 201, { id: 5, playlist: "/api/v1/preview/5/index.m3u8", seconds: 120 });
+    return;
+  }
+  if (path.startsWith("/preview/")) {
+    // No picture is made of cardboard.
+    if (method === "DELETE") json(answer, 204);
+    else problem(answer, 410, "this preview has made room: its tuner is needed");
     return;
   }
   if (asked === "DELETE /session") {

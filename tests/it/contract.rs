@@ -197,6 +197,12 @@ fn answers_are_as_the_document_tells_them() {
     call("GET /channels/groups", &[], nothing(), 200);
     call("PATCH /channels", &[], json!({"channels": [channel], "mark": "favorite"}), 204);
     call("POST /channels/{id}/retry", &[channel], nothing(), 204);
+    // This box encodes nothing.
+    call("POST /channels/{id}/preview", &[channel], nothing(), 503);
+    call("POST /channels/{id}/preview", &[4_000_000_000], nothing(), 404);
+    call("GET /preview/{id}/index.m3u8", &[1], nothing(), 404);
+    call("DELETE /preview/{id}", &[1], nothing(), 404);
+    assert_eq!(contract.ask("GET", "/preview/{id}/{segment}", "/preview/1/0.ts", "", b"").0, 404);
     call("PUT /channels/{id}/guide", &[channel], json!({"chosen": "none"}), 204);
     call("POST /encoders/try", &[], nothing(), 204);
     call("POST /tuners/{tuner}/free", &[0], nothing(), 204);

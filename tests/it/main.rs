@@ -33,6 +33,7 @@ mod observe;
 mod play;
 mod playlist;
 mod power;
+mod preview;
 mod profiles;
 mod providers;
 mod pull;

@@ -184,7 +184,7 @@ pub(super) fn plain(status: StatusCode, content_type: &'static str, body: impl I
         (
             "content-security-policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-             frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+             media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -21,6 +21,7 @@ mod notifications;
 mod owner;
 mod page;
 mod pages;
+mod preview;
 mod route;
 mod settings;
 mod v1;

@@ -7,7 +7,7 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, backup, doctor, faces, guides, notifications, settings};
+use super::{App, access, api, backup, doctor, faces, guides, notifications, preview, settings};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
@@ -41,6 +41,7 @@ enum Act {
     Backup(backup::Ask),
     Notifications(notifications::Ask),
     Doctor(doctor::Ask),
+    Preview(preview::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -52,7 +53,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Settings};
+use Act::{Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Preview, Settings};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -74,6 +75,10 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/logs", Read, Home(api::Ask::Logs)),
     Operation(GET, "/logs/{log_id}", Read, Home(api::Ask::Log)),
     Operation(POST, "/channels/{id}/retry", Admin, Home(api::Ask::Retry)),
+    Operation(POST, "/channels/{id}/preview", Admin, Preview(preview::Ask::Start)),
+    Operation(GET, "/preview/{id}/index.m3u8", Admin, Preview(preview::Ask::Playlist)),
+    Operation(GET, "/preview/{id}/{segment}", Admin, Preview(preview::Ask::Segment)),
+    Operation(DELETE, "/preview/{id}", Admin, Preview(preview::Ask::End)),
     Operation(POST, "/encoders/try", Admin, Home(api::Ask::TryEncoders)),
     Operation(GET, "/neighbours", Admin, Neighbours),
     Operation(GET, "/subscriptions", Read, Owner(owner::Ask::List)),
@@ -158,6 +163,11 @@ impl Call<'_> {
     /// What stands in the path, as it stands there.
     pub(super) fn part(&self) -> &str {
         self.parts[0]
+    }
+
+    /// And the second one.
+    pub(super) fn second_part(&self) -> &str {
+        self.parts[1]
     }
 }
 
@@ -256,6 +266,7 @@ pub(super) async fn respond(
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,
         Doctor(ask) => doctor::respond(app, ask).await,
+        Preview(ask) => preview::respond(app, ask, &call).await,
         Notifications(ask) => notifications::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,

@@ -3,6 +3,7 @@
 // provider and faces (sources.js).
 
 import { PLEX_CHANNELS_MAX } from "./add.js";
+import { words } from "./app.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
 import { address, again, all, busy, change, chip, doing, facts, field, form, items, later, nothing, sheet } from "./manage.js";
 import { ago, age, number, t } from "./texts.js";
@@ -442,13 +443,60 @@ export async function channels(root, context) {
       channel.moved && doing(context, t("channel.move-list"), () => change(context, () => patch([channel.id], { move_behind: null }), t("channel.moved", { name: channel.name })), { class: "small quiet" }));
   }
 
-  function watch(channel) {
+  /** Shows it here, if this browser can, for as long as nobody else wants the tuner. */
+  async function preview(channel) {
+    const video = h("video", { controls: true, playsinline: true, hidden: true, "aria-label": channel.name });
+    const said = h("p", { role: "status" });
+    const more = h("div", { class: "stack" });
+    const abort = new AbortController();
+    const path = () => `/preview/${id}/index.m3u8`;
+    let id;
+    const over = (problem) => {
+      if (abort.signal.aborted) return;
+      end();
+      id = undefined;
+      video.hidden = true;
+      video.removeAttribute("src");
+      said.textContent = !problem ? t("preview.cannot") : problem.status === 409 ? t("preview.full") : [404, 410].includes(problem.status) ? t("preview.over") : words(problem);
+      fill(more, problem && h("button", { type: "button", class: "primary", onclick: start }, t("preview.again")), watch(channel, false));
+    };
+    const look = () => id !== undefined && api.get(`${path()}?look`).catch(over);
+    const start = async () => {
+      said.textContent = t("preview.starts");
+      fill(more);
+      try {
+        ({ id } = await api.post(`/channels/${channel.id}/preview`, undefined, { ms: 30000, signal: abort.signal }));
+        if (abort.signal.aborted) return end();
+        video.src = api.url(path());
+        video.muted = true;
+        video.hidden = false;
+        said.textContent = t("preview.hint");
+        video.play().catch(() => {});
+      } catch (problem) {
+        over(problem);
+      }
+    };
+    const end = () => id !== undefined && api.delete(`/preview/${id}`).catch(() => {});
+    video.onerror = video.onended = async () => await look() && over();
+    const stop = again(async () => look(), () => 5000);
+    const closed = sheet(context, `${channel.number} ${channel.name}`, (body) => body.append(video, said, more));
+    if (video.canPlayType("application/vnd.apple.mpegurl")) start();
+    else over();
+    await closed;
+    stop();
+    abort.abort();
+    video.removeAttribute("src");
+    video.load();
+    end();
+  }
+
+  function watch(channel, hasPreview = true) {
     const url = `${location.origin}/auto/v${channel.number}`;
     const line = (text) => text.replace(/[\r\n]+/g, " ");
     // A small playlist file opens in the player; the stream itself would be a download without an end.
     const file = `#EXTM3U\n#EXTINF:-1,${line(`${channel.number} ${channel.name}`)}\n${url}\n`;
     return h("div", { class: "stack" }, address(context, url, channel.name),
-      h("p", {}, h("a", { class: "button small", download: `${channel.number.replace(/[^\w.-]/g, "_")}.m3u`, href: `data:audio/x-mpegurl;charset=utf-8,${encodeURIComponent(file)}` }, icon("play"), t("channel.vlc"))));
+      h("p", { class: "row" }, hasPreview && h("button", { type: "button", class: "small", onclick: () => preview(channel) }, icon("play"), t("preview.do")), h("a", { class: "button small", download: `${channel.number.replace(/[^\w.-]/g, "_")}.m3u`, href: `data:audio/x-mpegurl;charset=utf-8,${encodeURIComponent(file)}` }, icon("play"), t("channel.vlc"))));
   }
 
   function showSources(channel, target) {
