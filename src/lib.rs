@@ -70,6 +70,7 @@
 //! | slate, card | what is shown to viewers who hold on: why they have no picture; and the words on it |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
+//! | sandbox, proof | what a child may do at most, whatever a stream makes of it; what became of one that tried more |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |
