@@ -540,8 +540,9 @@ fn confine(settings: &Settings, problems: &Problems) {
         ),
         Some(Proof { calls: false, .. }) => problems.set(
             Topic::Sandbox,
-            "FFmpeg is not confined: this kernel does not filter system calls, so a stream that takes FFmpeg over may call \
-             others in the house. Use a kernel with CONFIG_SECCOMP_FILTER, as all of Debian's are"
+            "FFmpeg is not confined, so a stream that takes it over may call others in the house: this kernel does not \
+             filter system calls, or the service forbids it. Use a kernel with CONFIG_SECCOMP_FILTER, as all of Debian's \
+             are, and the unit that comes with tunerd"
                 .to_owned(),
         ),
         None => tracing::warn!("it could not be tried whether FFmpeg is confined"),
