@@ -471,7 +471,12 @@ fn check(file: File) -> Result<Settings, SettingsError> {
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let ffmpeg_paths = file.ffmpeg.paths.unwrap_or_default();
     if let Some(path) = ffmpeg_paths.iter().find(|path| !path.is_absolute()) {
-        return Err(bad("ffmpeg.paths", &format!("{path:?}"), "absolute paths", "paths = [\"/dev/encoder\"]"));
+        return Err(bad(
+            "ffmpeg.paths",
+            &format!("{:?}", path.display().to_string()),
+            "absolute paths",
+            "paths = [\"/dev/encoder\"]",
+        ));
     }
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     let guides = file.guide.sources.unwrap_or_default();

@@ -374,10 +374,10 @@ fn rules(needs: &Needs<'_>) -> Option<OwnedFd> {
     Some(rules)
 }
 
-fn version() -> i64 {
+fn version() -> c_long {
     let nothing = std::ptr::null::<RulesetAttr>();
     // SAFETY: with this flag the kernel looks at no memory.
-    i64::from(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, CREATE_RULESET_VERSION) })
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, CREATE_RULESET_VERSION) }
 }
 
 fn permit_devices(permit: &impl Fn(&Path, u64)) {
