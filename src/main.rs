@@ -536,7 +536,7 @@ fn confine(settings: &Settings, problems: &Problems) {
         }
         // Kernels without Landlock are common on small boards, and nobody there can do anything about it.
         Some(Proof { calls: true, files: false }) => tracing::info!(
-            "FFmpeg is confined, but for files: this kernel has no Landlock, so it may read whatever tunerd may read"
+            "FFmpeg is confined, but for files: this kernel has no Landlock, or paths below [ffmpeg] opens ours"
         ),
         Some(Proof { calls: false, .. }) => problems.set(
             Topic::Sandbox,
