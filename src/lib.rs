@@ -72,6 +72,7 @@
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
 //! | segment | a stretch of a ring, from tables and a key frame to the next ones |
 //! | preview | a channel in the page itself, of segments: a viewer who gives way to all others |
+//! | sandbox, proof | what a child may do at most, whatever a stream makes of it; what became of one that tried more |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |

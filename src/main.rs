@@ -8,7 +8,7 @@ use pure::rules::escalation::Decision;
 use pure::rules::replies::Replies;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tunerd::board::vitals::Vitals;
 use tunerd::doors::clients::Seen;
 use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
+use tunerd::engine::sandbox::Proof;
 use tunerd::fetch::Fetcher;
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Ok(settings) if typed.check => check(&settings),
         Ok(settings) if typed.escalate => escalate(&settings),
         Ok(settings) if typed.forget_password => forget_password(&settings),
+        Ok(settings) if typed.factory_reset => factory_reset(&settings.state_dir),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -134,6 +136,17 @@ fn forget_password(settings: &Settings) -> ExitCode {
         }
         Err(error) => {
             complain(&format!("the password was not forgotten: {error}"));
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
+/// `--factory-reset`: likewise.
+fn factory_reset(state_dir: &Path) -> ExitCode {
+    match store::factory_reset(state_dir) {
+        Ok(()) => say("All that tunerd kept is forgotten, but its device id. What is in its settings file stays.\n"),
+        Err(error) => {
+            complain(&format!("not everything was forgotten: {error}"));
             ExitCode::from(EXIT_SOFTWARE)
         }
     }
@@ -224,6 +237,7 @@ async fn run(
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
+    confine(settings, &problems);
     let fetcher = Fetcher::new(settings.this_box);
     let options = engine::Options {
         slots_len: settings.slots.unwrap_or(board.slots),
@@ -512,6 +526,28 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
         ),
     }
     tokio::task::spawn_local(door.keep_time());
+}
+
+/// Finds out how much of what FFmpeg must not do this kernel refuses to it, and says what is missing.
+fn confine(settings: &Settings, problems: &Problems) {
+    engine::sandbox::allow(settings.ffmpeg_paths.clone());
+    match engine::process::prove_sandbox(&settings.state_dir) {
+        Some(Proof { calls: true, files: true }) => {
+            tracing::info!("FFmpeg is confined: it may use no files of ours, and no network where it needs none");
+        }
+        // Kernels without Landlock are common on small boards, and nobody there can do anything about it.
+        Some(Proof { calls: true, files: false }) => tracing::info!(
+            "FFmpeg is confined, but for files: this kernel has no Landlock, or paths below [ffmpeg] opens ours"
+        ),
+        Some(Proof { calls: false, .. }) => problems.set(
+            Topic::Sandbox,
+            "FFmpeg is not confined, so a stream that takes it over may call others in the house: this kernel does not \
+             filter system calls, or the service forbids it. Use a kernel with CONFIG_SECCOMP_FILTER, as all of Debian's \
+             are, and the unit that comes with tunerd"
+                .to_owned(),
+        ),
+        None => tracing::warn!("it could not be tried whether FFmpeg is confined"),
+    }
 }
 
 /// Tells systemd and people that we are there, and where.

@@ -71,6 +71,8 @@ pub struct Settings {
     pub ffmpeg: PathBuf,
     /// ffprobe.
     pub ffprobe: PathBuf,
+    /// What they may use beyond the usual files and devices.
+    pub ffmpeg_paths: Vec<PathBuf>,
     /// Whether ffprobe looks at what slots make.
     pub probe: bool,
     /// Whether some of these looks also see whether a picture is black or frozen, and hear whether there is sound.
@@ -115,6 +117,8 @@ pub struct CommandLine {
     pub escalate: bool,
     /// `--forget-password`
     pub forget_password: bool,
+    /// `--factory-reset`
+    pub factory_reset: bool,
 }
 
 /// What the command line asks for.
@@ -155,6 +159,7 @@ Usage: tunerd [OPTION]...
   --state DIR              where to keep state (default: /var/lib/tunerd)
   --check                  check settings, state directory and FFmpeg, and end
   --forget-password        forget the owner's password and all tokens; the next start lets a new one be set
+  --factory-reset          remove all that is in the state directory, and keep the device id; while no tunerd runs
   --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
   --version                print the version and end
@@ -186,6 +191,7 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("safe-mode") => typed.safe_mode = true,
             Long("escalate") => typed.escalate = true,
             Long("forget-password") => typed.forget_password = true,
+            Long("factory-reset") => typed.factory_reset = true,
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {
@@ -329,6 +335,7 @@ struct NetworkTable {
 struct FfmpegTable {
     path: Option<PathBuf>,
     probe_path: Option<PathBuf>,
+    paths: Option<Vec<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -462,6 +469,15 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         return Err(bad("update.keyring", &found, "an absolute path", "keyring = \"/etc/tunerd/keyring.pem\""));
     }
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
+    let ffmpeg_paths = file.ffmpeg.paths.unwrap_or_default();
+    if let Some(path) = ffmpeg_paths.iter().find(|path| !path.is_absolute()) {
+        return Err(bad(
+            "ffmpeg.paths",
+            &format!("{:?}", path.display().to_string()),
+            "absolute paths",
+            "paths = [\"/dev/encoder\"]",
+        ));
+    }
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     let guides = file.guide.sources.unwrap_or_default();
     if guides.len() > GUIDES_MAX {
@@ -518,6 +534,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         )?,
         ffprobe: file.ffmpeg.probe_path.unwrap_or_else(|| beside(&ffmpeg, "ffprobe")),
         ffmpeg,
+        ffmpeg_paths,
         probe: file.health.probe.unwrap_or(true),
         glance: file.health.glance.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
@@ -708,6 +725,7 @@ mod tests {
             ("[update]\nupload_mib_max = 0", &["update.upload_mib_max is 0", "1 to 2048", "upload_mib_max = 1"]),
             ("[update]\nhdhomerun_upload = \"yes\"", &["line 2", "invalid type", "boolean"]),
             ("[update]\nkeyring = \"key.pem\"", &["update.keyring is \"key.pem\"", "absolute", "keyring.pem"]),
+            ("[ffmpeg]\npaths = [\"dev\"]", &["ffmpeg.paths is \"dev\"", "absolute"]),
             ("[access]\nnames = [\"tv.example:80\"]", &["access.names", "tv.example:80", "without a port"]),
             ("[access]\nnames = [\"http://tv.example\"]", &["access.names", "without a port"]),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),

@@ -14,6 +14,7 @@ mod probe;
 pub mod process;
 mod pull;
 mod relay;
+pub mod sandbox;
 mod slates;
 mod snapshot;
 mod supervisor;

@@ -882,7 +882,7 @@ fn supply(reader: Reader, origin: Option<upstream::Remote>) -> Result<(tend::Sup
             let address = proxy.address().map_err(StartError::Resource)?;
             (tend::Supply::Proxy(proxy), Input::Proxy(address))
         }
-        _ => (tend::Supply::None, Input::Own),
+        _ => (tend::Supply::None, Input::Made),
     })
 }
 

@@ -409,6 +409,42 @@ fn a_forgotten_password_takes_a_shell_on_the_box_and_takes_the_tokens_with_it() 
 }
 
 #[test]
+fn a_factory_reset_forgets_everything_but_the_device_id() {
+    let daemon = fresh();
+    let owner = owner(&daemon);
+    let id = |daemon: &Daemon| {
+        let answer = serde_json::from_slice::<Value>(&daemon.get("/discover.json").body).unwrap();
+        answer["DeviceID"].as_str().unwrap().to_owned()
+    };
+    let (before, setup) = (id(&daemon), daemon.setup.clone());
+    let settings = setup.write_settings();
+    drop(owner);
+    drop(daemon);
+    let state = setup.state_dir();
+    let outside = setup.folder.write("outside", "is not ours");
+    std::fs::create_dir(state.join("deep")).unwrap();
+    std::os::unix::fs::symlink(&outside, state.join("deep/link")).unwrap();
+    std::fs::write(state.join("left"), "of another release").unwrap();
+    let reset = || run(TUNERD, &["--config", settings.to_str().unwrap(), "--factory-reset"]);
+    let (done, said) = reset();
+    assert!(done.success() && said.contains("forgotten"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["tunerd.db"]);
+    assert!(outside.exists());
+    let daemon = setup.clone().start();
+    assert_eq!(id(&daemon), before);
+    assert_eq!(Client::browser(&daemon).session()["claimed"], false);
+    drop(daemon);
+    // A database that is no good any more, and a directory that never was ours.
+    std::fs::write(state.join("tunerd.db"), "rubbish").unwrap();
+    assert!(reset().0.success());
+    assert_ne!(id(&setup.clone().start()), before);
+    let (done, said) = run(TUNERD, &["--state", outside.parent().unwrap().to_str().unwrap(), "--factory-reset"]);
+    assert!(!done.success() && said.contains("there is no tunerd.db"), "{said}");
+    assert!(outside.exists());
+}
+
+#[test]
 fn s10_only_names_of_the_box_are_answered() {
     let mut setup = Setup::new();
     closed(&mut setup).set("access", "names = [\"TV.example\", \"203.0.113.7\"]");

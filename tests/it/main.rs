@@ -38,6 +38,7 @@ mod profiles;
 mod providers;
 mod pull;
 mod reach;
+mod sandbox;
 mod seam;
 mod slate;
 mod sound;
