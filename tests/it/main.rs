@@ -44,3 +44,4 @@ mod subscriptions;
 mod transcode;
 mod traps;
 mod update;
+mod updating;

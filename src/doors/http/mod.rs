@@ -23,6 +23,7 @@ mod page;
 mod pages;
 mod route;
 mod settings;
+mod update;
 mod v1;
 
 use crate::access as accounts;
@@ -38,6 +39,7 @@ use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
+use crate::update as updates;
 pub use faces::keep_ports;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
@@ -107,6 +109,8 @@ pub struct App {
     pub subscriptions: subscriptions::Handle,
     /// Who is told what happens.
     pub notices: notices::Handle,
+    /// New versions.
+    pub update: updates::Handle,
     /// Log lines.
     pub logs: Logs,
     /// Counters.
@@ -400,6 +404,8 @@ pub(super) struct Playing {
 struct Takeover {
     playing: RefCell<Option<Box<Playing>>>,
     ready: Notify,
+    /// Whether a bundle is coming in, which takes minutes; who reads it gives up on who is silent.
+    takes_long: Cell<bool>,
 }
 
 /// A connection taken back from hyper.
@@ -427,7 +433,10 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Opti
                 // It was removed a moment ago.
                 Some(None) => return Ok(answer::not_found()),
             };
-            match route::respond(&app, &asked, request).await {
+            takeover.takes_long.set(v1::takes_long(request.method(), request.uri().path()));
+            let outcome = route::respond(&app, &asked, request).await;
+            takeover.takes_long.set(false);
+            match outcome {
                 route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
                 route::Outcome::Play(playing) => {
                     *takeover.playing.borrow_mut() = Some(playing);
@@ -448,7 +457,14 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Opti
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
-    let end = tokio::time::sleep(Duration::from_millis(CONVERSATION_MS_MAX));
+    let end = async {
+        loop {
+            clock::pause(CONVERSATION_MS_MAX).await;
+            if !takeover.takes_long.get() {
+                break;
+            }
+        }
+    };
     tokio::select! {
         // Errors are the client's: bad requests were answered, broken connections cannot be.
         _ = &mut connection => None,

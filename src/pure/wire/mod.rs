@@ -2,12 +2,14 @@
 pub mod backup;
 pub mod hdhr;
 pub mod hls;
+pub mod json;
 pub mod json_items;
 pub mod log_id;
 pub mod m3u;
 pub mod markup;
 pub mod percent;
 pub mod proxy;
+pub mod release;
 pub mod rtp;
 pub mod smtp;
 pub mod socks;
