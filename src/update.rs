@@ -22,7 +22,9 @@ use channel::Announced;
 pub use intake::Incoming;
 pub use memory::{Attempt, Last, Offered, had_channels, proved};
 use memory::{Memory, Proof};
-use pure::limits::{CHANNEL_PERIOD_S, REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS, UPLOAD_NOTICE_MS};
+use pure::limits::{
+    CHANNEL_PERIOD_S, REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS, UPDATE_TRIAL_MS_MAX, UPLOAD_NOTICE_MS,
+};
 use pure::model::device_id::DeviceId;
 use pure::model::notification::Event;
 use pure::model::source_url::SourceUrl;
@@ -32,7 +34,7 @@ use pure::rules::updating::rollout::{NotForUs, choose};
 use pure::rules::updating::{
     Haste, InstallPermit, Known, Manifest, Moment, Phase, RebootPermit, Refusal, Updating, Version, judge, timing,
 };
-use pure::time::Wall;
+use pure::time::{Mono, Wall};
 use rauc::Rauc;
 pub use rauc::{Boot, BootSlot};
 use std::cell::{Cell, RefCell};
@@ -43,7 +45,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 /// The file of an upload, in the state directory.
@@ -106,6 +108,8 @@ struct Room {
     /// When the channel was asked, and what is wrong with it.
     asked: Cell<Option<(Wall, Option<Refusal>)>>,
     wishes: RefCell<Wishes>,
+    /// Before that, nothing is brought by itself.
+    next_try_at: Cell<Mono>,
     /// Ends what the page tells of the last refusal.
     notice: RefCell<Option<AbortHandle>>,
     news: RefCell<Vec<(Event, String)>>,
@@ -158,6 +162,7 @@ impl From {
 }
 
 /// All that there is to tell.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct View {
     /// Whether there are boot slots to install into.
@@ -212,6 +217,7 @@ impl Handle {
             refused: Cell::default(),
             asked: Cell::default(),
             wishes: RefCell::default(),
+            next_try_at: Cell::default(),
             notice: RefCell::default(),
             news: RefCell::default(),
             wanted: Notify::new(),
@@ -682,8 +688,15 @@ impl Room {
     async fn save(&self) -> Result<(), Refusal> {
         let _turn = self.saving.lock().await;
         let (memory, folder) = (self.memory.borrow().clone(), self.options.state_dir.clone());
-        let saved = tokio::task::spawn_blocking(move || memory.save(&folder)).await;
-        saved.map_err(io::Error::other).and_then(|saved| saved).map_err(|error| {
+        let (done, saved) = oneshot::channel();
+        // The disk may take seconds.
+        let thread = std::thread::Builder::new().name("update".to_owned()).stack_size(256 * 1024);
+        let started = thread.spawn(move || done.send(memory.save(&folder)).unwrap_or_default());
+        let saved = match started {
+            Ok(_) => saved.await.map_err(io::Error::other).and_then(|saved| saved),
+            Err(error) => Err(error),
+        };
+        saved.map_err(|error| {
             tracing::warn!(%error, "what was attempted cannot be kept");
             Refusal::NotStored
         })
@@ -736,8 +749,12 @@ impl Room {
         if !self.is_on_trial() {
             return;
         }
-        if !matches!(memory::proof(&self.options.state_dir), Some((boot, Proof::Good)) if boot == clock::boot_id()) {
-            return;
+        let proof = memory::proof(&self.options.state_dir).filter(|(boot, _)| boot == clock::boot_id());
+        match proof {
+            Some((_, Proof::Good)) => {}
+            // Who asks for the proof starts the box anew without it.
+            None if clock::mono().ms_since(clock::started()) >= UPDATE_TRIAL_MS_MAX => {}
+            _ => return,
         }
         let attempt = self.memory.borrow().attempt.clone().unwrap_or_default();
         tracing::info!(version = attempt.version, from = attempt.from, "the new version has proved itself");
@@ -819,7 +836,10 @@ impl Room {
         let is_idle = *self.machine.borrow().phase() == Phase::Idle && !self.is_on_trial();
         let Moment { is_watched, is_night, is_overdue, .. } = self.moment();
         let is_time = is_night && (!is_watched || is_overdue);
-        if is_wanted && is_idle && is_time && self.memory.borrow().offered.is_some() {
+        // One that was refused is not fetched again and again all night.
+        let (now, may_try) = (clock::mono(), clock::mono() >= self.next_try_at.get());
+        if is_wanted && is_idle && is_time && may_try && self.memory.borrow().offered.is_some() {
+            self.next_try_at.set(now.plus_ms(u64::from(CHANNEL_PERIOD_S) * 1_000));
             handle.install(From::Channel, Haste::Night).unwrap_or_default();
         }
     }

@@ -395,6 +395,9 @@ pub const UPDATE_LOOK_MS: u64 = 1_000;
 /// How long a fresh start is waited for before it is said that there was none.
 pub const REBOOT_MS_MAX: u64 = 120_000;
 const _: () = assert!(UPDATE_JITTER_MIN + 30 <= UPDATE_WINDOW_MIN, "who begins last has time for it, too");
+/// What still runs after that time without a proof, nobody has taken back.
+pub const UPDATE_TRIAL_MS_MAX: u64 = 1_800_000;
+const _: () = assert!(2 * PROVE_MS_MAX < UPDATE_TRIAL_MS_MAX, "a proof comes before that");
 /// How long a system that has just started is given to prove itself, in which its programs are not in memory yet.
 pub const PROVE_MS_MAX: u64 = 300_000;
 /// How long one try of it may take, the ten seconds of the picture and its start included.

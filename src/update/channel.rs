@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn digits(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
     }
 
     /// As tools sign a channel: the root key names the release key, which signs the document.

@@ -8,9 +8,9 @@ use crate::clock;
 use pure::rules::updating::rollout::Seen;
 use pure::time::Wall;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// In the state directory.
@@ -146,8 +146,13 @@ pub fn proved(folder: &Path, found: Result<(), &str>) {
         Err(why) => format!("bad {} {}\n", clock::boot_id(), why.replace('\n', " ")),
     };
     forget_proof(folder);
-    let file = File::options().write(true).create_new(true).mode(0o644).open(folder.join(PROOF));
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    let file = File::options().write(true).create_new(true).mode(0o600).open(folder.join(PROOF));
+    let written = file.and_then(|mut file| {
+        // The daemon is somebody else, whatever our mask says.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
     if let Err(error) = written {
         tracing::debug!(%error, "what was proved could not be noted");
     }

@@ -66,6 +66,14 @@ impl Boot {
     }
 }
 
+/// What RAUC tells of a bundle, as far as it matters.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    compatible: Option<String>,
+    version: Option<String>,
+}
+
 /// RAUC's client.
 pub(super) struct Rauc<'a> {
     engine: &'a engine::Handle,
@@ -112,12 +120,6 @@ impl<'a> Rauc<'a> {
         }
         arguments.push(bundle);
         let said = self.run(&arguments).await?;
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Told {
-            compatible: Option<String>,
-            version: Option<String>,
-        }
         let told: Told = serde_json::from_str(&said).unwrap_or_default();
         Ok(Manifest { compatible: told.compatible.unwrap_or_default(), version: told.version.unwrap_or_default() })
     }

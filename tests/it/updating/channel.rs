@@ -16,7 +16,7 @@ fn pair(seed: u8) -> Ed25519KeyPair {
 }
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.as_ref().iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
 }
 
 /// A channel as it is published.

@@ -42,9 +42,10 @@ mod tests {
             let jitter = jitter_min(device);
             assert!(jitter < UPDATE_JITTER_MIN && jitter == jitter_min(device));
             seen.insert(jitter);
-            let open: std::vec::Vec<u32> = (0..24 * 60)
-                .filter(|minute| is_night(at((minute / 60) as u8, (minute % 60) as u8), 3, device))
-                .collect();
+            let minutes = (0..24_u8).flat_map(|hour| (0..60_u8).map(move |minute| (hour, minute)));
+            let is_open = |(hour, minute): &(u8, u8)| is_night(at(*hour, *minute), 3, device);
+            let number = |(hour, minute)| u32::from(hour) * 60 + u32::from(minute);
+            let open: std::vec::Vec<u32> = minutes.filter(is_open).map(number).collect();
             assert_eq!((open[0], *open.last().unwrap()), (180 + jitter, 299), "from 3 to 5 o'clock");
             assert!(open.len() >= 30, "enough for an update");
         }
