@@ -13,7 +13,7 @@
 //!    │    notices    │  tells people elsewhere what happens
 //!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
-//!    │ update access │  takes bundles in, and has their signature verified · passwords, sessions, tokens
+//!    │ update access │  installs signed bundles, goes back, tells what became of it · passwords, sessions, tokens
 //!    │    doctor     │  does with the box what clients do, over real sockets, and says what to do
 //!    ├───────────────┤
 //!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
@@ -51,6 +51,9 @@
 //! | adopt | make a channel, with an id and a number for life, of an entry that the owner wants |
 //! | source, spare | where a channel's pictures come from; another one that could take over now |
 //! | account | what sources are paid with, and how many streams it allows at once |
+//! | bundle, boot slot | RAUC's words: a signed version of the whole system; one of the two places that it is started from |
+//! | update channel | where new versions are announced; a TV channel it is not |
+//! | proof | what a start of the box must do before its version is kept |
 //! | recipe | FFmpeg's arguments for a source |
 //! | guide, programme | what is on, as somebody tells it in XMLTV; the one for clients is made of all of them |
 //! | match, choice | whose programmes a channel shows: as found, with a reason and a confidence; as the owner said |
@@ -138,8 +141,14 @@
 //!
 //! **I am `hdhomerun_config upgrade`.** `pure::rules::control::upload` wants my pieces from the first to the last, on one
 //! connection and without a gap, and says nothing before my end. Switched off, which is the default, I go nowhere; switched
-//! on, [`update`] pours me into a file, and a child of the engine's, with a permit from the gate, verifies who has signed
-//! me. Whatever comes of it, the file goes with me.
+//! on, [`update`] pours me into a file, and RAUC, as a child of the engine's with a permit from the gate, verifies who has
+//! signed me. From there on I am a bundle.
+//!
+//! **I am a bundle.** I come from the page, from that command, from an address, or from a channel, which `update/channel.rs`
+//! believes only if two keys have signed it and `pure::rules::updating::rollout` knows nothing newer. RAUC tells which
+//! version I am and for which board; `pure::rules::updating` says whether I may be written, and waits until nobody watches.
+//! RAUC's service writes me to the other boot slot, a root unit starts the box anew, and `tunerd --prove` finds out whether
+//! what is in me plays. If it does not, the boot loader goes back, and `update/memory.rs` still knows what to tell.
 //!
 //! **I am `PUT /api/v1/password`.** `doors::http::access` looks whether I call the box by a name of its own, whether a page
 //! of somebody else sent me, and what my cookie or token is good for; so it judges whatever no device is asked. Then

@@ -1,7 +1,7 @@
 //! Puts the rooms together: settings, store, observe, engine, subscriptions, doors; and stops them in reverse.
 
 use nix::sys::signal::Signal;
-use pure::limits::{DRAIN_MS, SCANS_BURST, SCANS_PERIOD_MS};
+use pure::limits::{DRAIN_MS, PROVE_MS_MAX, SCANS_BURST, SCANS_PERIOD_MS};
 use pure::rules::bucket::Bucket;
 use pure::rules::control::Policy;
 use pure::rules::escalation::Decision;
@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         Ok(settings) if typed.escalate => escalate(&settings),
         Ok(settings) if typed.forget_password => forget_password(&settings),
         Ok(settings) if typed.factory_reset => factory_reset(&settings.state_dir),
+        Ok(settings) if typed.prove => prove(&typed, &settings),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -126,6 +127,40 @@ fn say(text: &str) -> ExitCode {
 fn complain(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "tunerd: {text}").unwrap_or_default();
+}
+
+/// `--prove`: see [`doctor::prove`].
+fn prove(typed: &CommandLine, settings: &Settings) -> ExitCode {
+    let host = if settings.address.is_unspecified() { Ipv4Addr::LOCALHOST } else { settings.address };
+    let ports = [Some(settings.page_port), settings.page_port_fallback];
+    let mut places: Vec<(Ipv4Addr, u16)> = ports.into_iter().flatten().map(|port| (host, port)).collect();
+    if let Some(base) = &typed.base {
+        let Some(place) = doctor::prove::place(base) else {
+            complain(&format!("{base:?} is no address of a page; write for example --base http://127.0.0.1:8080"));
+            return ExitCode::from(EXIT_USAGE);
+        };
+        places = vec![place];
+    }
+    let expected =
+        doctor::prove::Expected { discovery: settings.discovery, channels: update::had_channels(&settings.state_dir) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let proved = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        let within_ms = typed.within_s.map_or(PROVE_MS_MAX, |seconds| seconds.saturating_mul(1_000));
+        runtime.block_on(doctor::prove::prove(&places, &expected, within_ms, |text| {
+            say(text);
+        }))
+    });
+    match proved {
+        Ok(()) => {
+            update::proved(&settings.state_dir, Ok(()));
+            say("It answers, lists its channels and plays.\n")
+        }
+        Err(why) => {
+            complain(&format!("this system does not prove itself: {why}"));
+            update::proved(&settings.state_dir, Err(&why));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `--forget-password`: whoever may write our state need not know it.
@@ -249,7 +284,7 @@ async fn run(
         early_headers: settings.early_headers,
         slates: settings.slates,
         encoders: settings.transcode.then_some(board.encoders),
-        runtime_dir: Some(runtime_dir),
+        runtime_dir: Some(runtime_dir.clone()),
         fetcher: fetcher.clone(),
         safe_mode: typed.safe_mode,
     };
@@ -276,9 +311,22 @@ async fn run(
         engine: engine.clone(),
         subscriptions: subscriptions.clone(),
         problems: problems.clone(),
-        fetcher,
+        fetcher: fetcher.clone(),
     };
     let notices = notices::Handle::new(rooms, settings.notices);
+    let bundle_bytes_max = settings.bundle_mib_max as u64 * 1024 * 1024;
+    let update = update::Handle::new(
+        update::Options {
+            upload_bytes_max: settings.hdhomerun_upload.then(|| u32::try_from(bundle_bytes_max).unwrap_or(u32::MAX)),
+            bundle_bytes_max,
+            keyring: settings.keyring.clone(),
+            channel: settings.update_channel.clone(),
+            state_dir: settings.state_dir.clone(),
+            runtime_dir,
+            device: device_id,
+        },
+        update::Rooms { engine: engine.clone(), fetcher, problems: problems.clone() },
+    );
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         settings_name: RefCell::new(settings.name.clone()),
@@ -302,6 +350,7 @@ async fn run(
         ),
         subscriptions: subscriptions.clone(),
         notices: notices.clone(),
+        update: update.clone(),
         logs: logs.clone(),
         metrics: Rc::clone(&metrics),
         problems: problems.clone(),
@@ -335,6 +384,17 @@ async fn run(
         tokio::task::spawn_local(subscriptions::run(subscriptions.clone()))
     };
     announce(&app, settings);
+    let updating = tokio::task::spawn_local(update::run(
+        update,
+        {
+            let subscriptions = subscriptions.clone();
+            move || subscriptions.wishes()
+        },
+        {
+            let notices = notices.clone();
+            move |event, thing| notices.happened(event, thing)
+        },
+    ));
     let telling = tokio::task::spawn_local(notices::run(notices, {
         let (app, address) = (Rc::clone(&app), settings.address);
         move || notices::Identity {
@@ -375,6 +435,7 @@ async fn run(
     };
     tokio::join!(draining, announced.leave());
     trials.abort();
+    updating.abort();
     telling.abort();
     loading.abort();
     guardian.abort();
@@ -491,13 +552,6 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
 
 /// TCP 65001, and the port of the keepalives that belongs to it.
 fn open_control(settings: &Settings, app: &Rc<http::App>) {
-    let options = update::Options {
-        upload_bytes_max: settings.upload_mib_max.and_then(|mib| u32::try_from(mib * 1024 * 1024).ok()),
-        keyring: settings.keyring.clone(),
-        state_dir: settings.state_dir.clone(),
-    };
-    // First of all, because it removes what an earlier run left.
-    let update = update::Handle::new(options, app.engine.clone(), app.problems.clone());
     let listeners = match control::listen(settings.address) {
         Ok(listeners) => listeners,
         Err(error) => {
@@ -513,7 +567,7 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
         }
     };
     let policy = Policy { multicast_ttl_max: settings.multicast_ttl_max, may_restart: false };
-    let door = control::Door::new(Rc::clone(app), update, policy);
+    let door = control::Door::new(Rc::clone(app), app.update.clone(), policy);
     for listener in listeners {
         tokio::task::spawn_local(Rc::clone(&door).serve(listener));
     }

@@ -83,8 +83,12 @@ pub struct Settings {
     pub slates: bool,
     /// Whether clients may ask for other pictures than the channels' own.
     pub transcode: bool,
-    /// The largest update, in MiB, that `hdhomerun_config upgrade` may send; none when it may not.
-    pub upload_mib_max: Option<usize>,
+    /// Whether `hdhomerun_config upgrade` may send updates.
+    pub hdhomerun_upload: bool,
+    /// The largest update, in MiB.
+    pub bundle_mib_max: usize,
+    /// Where updates are announced, if anywhere.
+    pub update_channel: Option<String>,
     /// The certificates of those who may sign updates.
     pub keyring: PathBuf,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
@@ -119,6 +123,12 @@ pub struct CommandLine {
     pub forget_password: bool,
     /// `--factory-reset`
     pub factory_reset: bool,
+    /// `--prove`
+    pub prove: bool,
+    /// `--base URL`
+    pub base: Option<String>,
+    /// `--within SECONDS`
+    pub within_s: Option<u64>,
 }
 
 /// What the command line asks for.
@@ -162,6 +172,10 @@ Usage: tunerd [OPTION]...
   --factory-reset          remove all that is in the state directory, and keep the device id; while no tunerd runs
   --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
+  --prove                  find out whether the tunerd that runs here plays, and end: 0 yes, 1 no; for the unit that marks
+                           a new system as good
+  --base URL               with --prove: where its page is (default: as the settings say)
+  --within SECONDS         with --prove: how long it is given (default: 300)
   --version                print the version and end
   --help                   print this and end
 
@@ -192,6 +206,16 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("escalate") => typed.escalate = true,
             Long("forget-password") => typed.forget_password = true,
             Long("factory-reset") => typed.factory_reset = true,
+            Long("prove") => typed.prove = true,
+            Long("base") => {
+                let value = parser.value().map_err(explain)?;
+                let text = value.into_string().map_err(|_| SettingsError("--base is not UTF-8".to_owned()))?;
+                typed.base = Some(text);
+            }
+            Long("within") => {
+                use lexopt::ValueExt as _;
+                typed.within_s = Some(parser.value().and_then(|value| value.parse()).map_err(explain)?);
+            }
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {
@@ -381,6 +405,7 @@ struct UpdateTable {
     hdhomerun_upload: Option<bool>,
     upload_mib_max: Option<i64>,
     keyring: Option<PathBuf>,
+    channel: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -468,6 +493,11 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         let found = format!("{:?}", keyring.display().to_string());
         return Err(bad("update.keyring", &found, "an absolute path", "keyring = \"/etc/tunerd/keyring.pem\""));
     }
+    if file.update.channel.as_deref().is_some_and(|channel| !wishes::is_channel(channel)) {
+        let line = "channel = \"https://updates.example/stable.json\"";
+        return Err(bad("update.channel", "no usable address", "an address with http:// or https://", line));
+    }
+    let channel = file.update.channel;
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
     let ffmpeg_paths = file.ffmpeg.paths.unwrap_or_default();
     if let Some(path) = ffmpeg_paths.iter().find(|path| !path.is_absolute()) {
@@ -540,7 +570,9 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         early_headers: network.early_headers.unwrap_or(false),
         slates: file.health.slates.unwrap_or(true),
         transcode: file.transcode.enabled.unwrap_or(true),
-        upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
+        hdhomerun_upload: file.update.hdhomerun_upload.unwrap_or(false),
+        bundle_mib_max: upload_mib_max,
+        update_channel: channel,
         keyring,
         reboot: file.ladder.reboot,
         access_open: file.access.open.unwrap_or(false),
@@ -678,7 +710,8 @@ mod tests {
         assert_eq!(settings.log_level, Level::INFO);
         assert_eq!((settings.probe, settings.glance, settings.early_headers), (true, true, false));
         assert!(settings.transcode);
-        assert_eq!((settings.reboot, settings.this_box, settings.upload_mib_max), (None, false, None));
+        assert_eq!((settings.reboot, settings.this_box, settings.hdhomerun_upload), (None, false, false));
+        assert_eq!((settings.bundle_mib_max, settings.update_channel.as_deref()), (UPLOAD_MIB_DEFAULT, None));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 

@@ -513,14 +513,21 @@ impl Handle {
         }
     }
 
-    /// Runs a program that checks the signature of a file. One at a time, please.
-    pub async fn check(&self, program: &Path, arguments: &[OsString]) -> Checked {
+    /// Runs a program that checks the signature of a file, or has one written, for `ms_max` at most; `on_line` hears what
+    /// it says. One at a time, please.
+    pub async fn check(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+        ms_max: u64,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Checked {
         let (answer, permit) = oneshot::channel();
         if self.0.inbox.send(Command::Check { answer }).await.is_err() {
             return Checked::NotNow;
         }
         match permit.await {
-            Ok(permit) => check::check(permit, program, arguments).await,
+            Ok(permit) => check::check(ms_max, permit, program, arguments, on_line).await,
             Err(_) => Checked::NotNow,
         }
     }

@@ -395,7 +395,47 @@ pub const UPLOAD_RESERVE_BYTES: u64 = 64 * MIB;
 /// How long the check of a signature may take. Clients wait for 40 seconds.
 pub const CHECK_MS_MAX: u64 = 30_000;
 /// What is read of what it says.
-pub const CHECK_WORDS_BYTES_MAX: usize = 16 * 1024;
+pub const CHECK_WORDS_BYTES_MAX: usize = 64 * 1024;
+/// The longest version: `20261122.1.2-rc1` has sixteen.
+pub const VERSION_BYTES_MAX: usize = 32;
+/// How long nobody must have watched: who changes the channel is gone for a moment.
+pub const UPDATE_QUIET_MS: u64 = 5_000;
+/// How long the hours of the night are in which updates may come by themselves.
+pub const UPDATE_WINDOW_MIN: u32 = 120;
+/// Over which of them boxes are spread; the rest is for who begins last.
+pub const UPDATE_JITTER_MIN: u32 = 90;
+/// When these hours begin, where the owner does not say otherwise: most people sleep, and no clock is changed later.
+pub const UPDATE_HOUR: u8 = 3;
+/// How long an automatic update may be put off because somebody always watches (S-UPD2).
+pub const UPDATE_PUT_OFF_S: i64 = 7 * 86_400;
+/// How often the channel is asked, and some minutes more.
+pub const CHANNEL_PERIOD_S: u32 = 6 * 3_600;
+/// The longest document of a channel: a line for each board.
+pub const CHANNEL_BYTES_MAX: usize = 16 * 1024;
+/// Boards in one.
+pub const CHANNEL_BOARDS_MAX: usize = 64;
+/// Bad versions in one.
+pub const CHANNEL_VERSIONS_MAX: usize = 64;
+/// How long RAUC may write: a slow card takes minutes for each hundred MiB, and RAUC cannot be stopped in the middle.
+pub const INSTALL_MS_MAX: u64 = 3_600_000;
+/// How often it is looked whether an update that waits may go on.
+pub const UPDATE_LOOK_MS: u64 = 1_000;
+/// How long a fresh start is waited for before it is said that there was none.
+pub const REBOOT_MS_MAX: u64 = 120_000;
+const _: () = assert!(UPDATE_JITTER_MIN + 30 <= UPDATE_WINDOW_MIN, "who begins last has time for it, too");
+/// What still runs after that time without a proof, nobody has taken back.
+pub const UPDATE_TRIAL_MS_MAX: u64 = 1_800_000;
+const _: () = assert!(2 * PROVE_MS_MAX < UPDATE_TRIAL_MS_MAX, "a proof comes before that");
+/// How long a system that has just started is given to prove itself, in which its programs are not in memory yet.
+pub const PROVE_MS_MAX: u64 = 300_000;
+/// How long one try of it may take, the ten seconds of the picture and its start included.
+pub const PROVE_STEP_MS_MAX: u64 = 90_000;
+/// Good answers in a row that prove that it answers.
+pub const PROVE_ANSWERS: u32 = 5;
+/// Between two of them.
+pub const PROVE_PAUSE_MS: u64 = 1_000;
+/// How much of a clean picture proves that it plays.
+pub const PROVE_PICTURE_MS: u64 = 10_000;
 /// How long the page tells of an upload that was refused.
 pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
 

@@ -441,6 +441,38 @@ test("settings are saved: only what was changed", async () => {
   await sent("PATCH", "/settings", { time_zone: "Europe/Lisbon" }, 0);
 });
 
+test("a box of our image tells of its versions, and what is pressed arrives", async () => {
+  const slots = [{ name: "A", version: "1.1", is_running: true, is_good: true }, { name: "B", version: "1.0", is_running: false, is_good: true }];
+  const last = { outcome: "rolled_back", version: "1.2", from: "1.1", why: "the test picture: nothing came", at: "2026-11-22T03:00:00Z" };
+  mock.update = { how: "bundle", command: null, system: "1.1", boot_slots: slots, back: "1.0", last, available: "1.3", development_keys: true };
+  try {
+    await open("#/system");
+    await page.getByText("Version 1.2 did not play; the box went back to 1.1. the test picture: nothing came").waitFor();
+    await page.getByText("This box trusts development keys").waitFor();
+    await page.getByText("1.1 · runs now").waitFor();
+    await button("Install", { exact: true }).first().click();
+    await until("it is installed", () => asked("POST", "/update/install").length === 1);
+    assert.deepEqual(asked("POST", "/update/install")[0], { address: "channel" });
+    await page.getByLabel("or its address").fill("https://u.example/b.raucb");
+    await button("Install", { exact: true }).last().click();
+    await until("it is fetched", () => asked("POST", "/update/install").length === 2);
+    await page.getByLabel("Bundle (.raucb)").setInputFiles({ name: "x.raucb", mimeType: "application/octet-stream", buffer: Buffer.from("bundle") });
+    await button("Install", { exact: true }).last().click();
+    await until("it is sent", () => asked("POST", "/update").length === 1);
+    await button("Go back").click();
+    await dialog().getByRole("button", { name: "Go back" }).click();
+    await until("it goes back", () => asked("POST", "/update/back").length === 1);
+    Object.assign(mock.update, { state: "waiting", target: "1.3", can_cancel: true, last: null });
+    await page.reload();
+    await page.getByText("Version 1.3 waits until nobody watches.").waitFor();
+    await button("Cancel").click();
+    await until("it is cancelled", () => asked("POST", "/update/cancel").length === 1);
+    await accessible(page);
+  } finally {
+    delete mock.update;
+  }
+});
+
 test("a backup is a file, a wrong password stands beside its field, and a restore says what came back", async () => {
   await open("#/system/backup");
   await page.getByLabel("Your password").fill("wrong");

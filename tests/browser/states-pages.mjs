@@ -281,7 +281,13 @@ const PLACES = {
   "PATCH /faces/{id}": ({ mock, body, parts }) => { Object.assign(one(of(mock).faces, parts[0]), body); },
   "DELETE /faces/{id}": ({ mock, parts }) => { of(mock).faces = without(of(mock).faces, parts[0]); },
 
-  "GET /update": ({ mock }) => ({ version: mock.status.version, how: "package", command: "sudo apt update && sudo apt install tunerd", boot_slot: null }),
+  "GET /update": ({ mock }) => ({
+    version: mock.status.version, how: "package", command: "sudo apt update && sudo apt install tunerd", system: null, board: null,
+    development_keys: false, boot_slots: [], state: "idle", target: null, percent: null, on_trial: false, can_cancel: false,
+    back: null, problem: null, available: null, asked_at: null, channel_problem: null, last: null, ...mock.update,
+  }),
+  "POST /update": () => ({ created: { version: "1.3" } }),
+  "POST /update/{what}": () => undefined,
   "GET /configurations": ({ mock, query }) => part(of(mock).configurations, query, 50),
   "POST /configurations/{revision}/restore": ({ mock, parts }) => {
     const box = of(mock);

@@ -208,6 +208,16 @@ fn answers_are_as_the_document_tells_them() {
     call("POST /tuners/{tuner}/free", &[0], nothing(), 204);
     call("POST /tuners/{tuner}/free", &[99], nothing(), 404);
     call("PATCH /settings", &[], json!({"name": "TV", "time_zone": "Europe/Berlin"}), 204);
+    let (channel_of, hour) = ("https://updates.example/stable.json", 4);
+    call("PATCH /settings", &[], json!({"update_channel": channel_of, "update_hour": hour}), 204);
+    call("PATCH /settings", &[], json!({"update_channel": "file:///etc/passwd"}), 422);
+    // Here is nothing to install into.
+    assert_eq!(contract.ask("POST", "/update", "/update", "application/octet-stream", b"no bundle").0, 409);
+    call("POST /update/install", &[], json!({"address": "channel"}), 409);
+    call("POST /update/install", &[], json!({"address": "file:///etc/passwd"}), 422);
+    for what in ["check", "cancel", "back", "reboot"] {
+        call(&format!("POST /update/{what}"), &[], nothing(), 409);
+    }
     call("GET /settings", &[], nothing(), 200);
     call("PATCH /guides/{id}", &[guide], json!({"offset_minutes": 60}), 204);
     call("POST /guides/{id}/refresh", &[guide], nothing(), 204);

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
-    ("update", &["clock", "observe", "engine"]),
+    ("update", &["clock", "observe", "engine", "fetch"]),
     ("access", &["clock", "store"]),
     ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
     ("doors", &["clock", "board", "doctor", "observe", "engine", "subscriptions", "update", "access", "notices"]),

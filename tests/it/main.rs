@@ -47,3 +47,4 @@ mod subscriptions;
 mod transcode;
 mod traps;
 mod update;
+mod updating;

@@ -278,6 +278,10 @@ fn hdhomerun_config_does_all_it_can_from_another_machine() {
         assert!(!said.is_empty() && (!said.starts_with("ERROR") || name == "/sys/restart"), "{name}: {said}");
     }
     assert_eq!(config(&["get", "/tuner9/status"]), "ERROR: unknown getset variable");
+    // The test picture is for who is on the box itself.
+    let asked = format!("http://{}/test.ts", HERE[0]);
+    let said = neighbour.run("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", &asked]);
+    assert_eq!(said, "404");
     // Set, and a key that keeps others out.
     for (name, value) in
         [("channelmap", "us-cable"), ("channelmap", "us-bcast"), ("channel", "auto:57000000"), ("program", "1")]

@@ -24,6 +24,7 @@ mod pages;
 mod preview;
 mod route;
 mod settings;
+mod update;
 mod v1;
 
 use crate::access as accounts;
@@ -39,6 +40,7 @@ use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
+use crate::update as updates;
 pub use faces::keep_ports;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
@@ -111,6 +113,8 @@ pub struct App {
     pub subscriptions: subscriptions::Handle,
     /// Who is told what happens.
     pub notices: notices::Handle,
+    /// New versions.
+    pub update: updates::Handle,
     /// Log lines.
     pub logs: Logs,
     /// Counters.
@@ -468,6 +472,8 @@ struct Takeover {
     playing: RefCell<Option<Box<Playing>>>,
     answering: RefCell<Option<Answering>>,
     ready: Notify,
+    /// Whether a bundle is coming in, which takes minutes; who reads it gives up on who is silent.
+    takes_long: Cell<bool>,
 }
 
 /// A connection taken back from hyper.
@@ -511,7 +517,10 @@ async fn converse(
                 // It was removed a moment ago.
                 Some(None) => return Ok(answer::not_found().map(|body| answer::Kept::new(body, answering))),
             };
-            match route::respond(&app, &asked, request).await {
+            takeover.takes_long.set(v1::takes_long(request.method(), request.uri().path()));
+            let outcome = route::respond(&app, &asked, request).await;
+            takeover.takes_long.set(false);
+            match outcome {
                 route::Outcome::Answer(answer) => {
                     Ok::<Response<answer::Kept>, Infallible>(answer.map(|body| answer::Kept::new(body, answering)))
                 }
@@ -535,7 +544,14 @@ async fn converse(
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
-    let end = tokio::time::sleep(Duration::from_millis(CONVERSATION_MS_MAX));
+    let end = async {
+        loop {
+            clock::pause(CONVERSATION_MS_MAX).await;
+            if !takeover.takes_long.get() {
+                break;
+            }
+        }
+    };
     tokio::select! {
         // Errors are the client's: bad requests were answered, broken connections cannot be.
         _ = &mut connection => None,

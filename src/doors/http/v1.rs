@@ -7,13 +7,13 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, backup, doctor, faces, guides, notifications, preview, settings};
+use super::{App, access, api, backup, doctor, faces, guides, notifications, preview, settings, update};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX};
+use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, UPLOAD_MIB_MAX};
 use pure::model::subscription::Decision;
 use pure::rules::access::Scope;
 use pure::wire::log_id::LogId;
@@ -42,6 +42,7 @@ enum Act {
     Notifications(notifications::Ask),
     Doctor(doctor::Ask),
     Preview(preview::Ask),
+    Update(update::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -53,7 +54,9 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Preview, Settings};
+use Act::{
+    Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Preview, Settings, Update,
+};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -114,7 +117,13 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/programmes", Read, Guides(guides::Ask::Programmes)),
     Operation(GET, "/settings", Read, Settings(settings::Ask::Show)),
     Operation(PATCH, "/settings", Admin, Settings(settings::Ask::Edit)),
-    Operation(GET, "/update", Read, Settings(settings::Ask::Update)),
+    Operation(GET, "/update", Read, Update(update::Ask::Show)),
+    Operation(POST, "/update", Admin, Update(update::Ask::Upload)),
+    Operation(POST, "/update/install", Admin, Update(update::Ask::Install)),
+    Operation(POST, "/update/check", Admin, Update(update::Ask::Check)),
+    Operation(POST, "/update/cancel", Admin, Update(update::Ask::Cancel)),
+    Operation(POST, "/update/back", Admin, Update(update::Ask::Back)),
+    Operation(POST, "/update/reboot", Admin, Update(update::Ask::Reboot)),
     Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
     Operation(GET, "/doctor", Read, Doctor(doctor::Ask::Show)),
     Operation(POST, "/doctor", Admin, Doctor(doctor::Ask::Start)),
@@ -202,8 +211,16 @@ pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
         // It is counted while it is read, and never held.
         Some((Operation(.., Owner(owner::Ask::Upload)), _)) => PLAYLIST_BYTES_MAX,
         Some((Operation(.., Backup(backup::Ask::Restore)), _)) => backup::FILE_BYTES_MAX,
+        // The update room counts, by what the settings say.
+        Some((Operation(.., Update(update::Ask::Upload)), _)) => UPLOAD_MIB_MAX * 1024 * 1024,
         _ => BODY_BYTES_MAX,
     }
+}
+
+/// Whether a body comes in there that takes its time.
+pub(super) fn takes_long(method: &Method, path: &str) -> bool {
+    let found = path.strip_prefix(PREFIX).and_then(|path| find(method, path).ok());
+    matches!(found, Some((Operation(.., Update(update::Ask::Upload)), _)))
 }
 
 /// Looks an operation up; the error names the methods that this address knows.
@@ -269,6 +286,7 @@ pub(super) async fn respond(
         Preview(ask) => preview::respond(app, ask, &call).await,
         Notifications(ask) => notifications::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
+        Update(ask) => update::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,
         Backup(ask) => backup::respond(app, ask, &call, body).await,
     };
