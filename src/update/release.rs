@@ -14,7 +14,7 @@ struct Format {
 }
 
 #[derive(Deserialize)]
-struct Key {
+struct Record {
     serial: u64,
     expires: String,
     key: String,
@@ -49,7 +49,7 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
 
 /// None when it is not the record of a key.
 pub(super) fn key(text: &[u8]) -> Option<KeyRecord> {
-    let Key { serial, expires, key } = parse(text)?;
+    let Record { serial, expires, key } = parse(text)?;
     Some(KeyRecord { serial, expires: time(&expires)?, key: hex(&key)? })
 }
 
