@@ -35,12 +35,13 @@ impl Board {
 }
 
 /// All boards we know.
-const BOARDS: [&str; 5] = [
+const BOARDS: [&str; 6] = [
     include_str!("../board/rpi3.toml"),
     include_str!("../board/rpi-zero2w.toml"),
     include_str!("../board/rpi4.toml"),
     include_str!("../board/rpi5.toml"),
     include_str!("../board/cm4.toml"),
+    include_str!("../board/qemu-arm64.toml"),
 ];
 
 /// The board we run on.
