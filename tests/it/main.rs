@@ -36,6 +36,7 @@ mod profiles;
 mod providers;
 mod pull;
 mod reach;
+mod sbom;
 mod seam;
 mod slate;
 mod sound;
