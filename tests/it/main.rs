@@ -24,6 +24,7 @@ mod faults;
 mod guide;
 mod house;
 mod inputs;
+mod keys;
 mod kit;
 mod ladder;
 mod live;
