@@ -77,6 +77,7 @@ enum Route<'a> {
     Guide(guide::Form),
     Health,
     Metrics,
+    SecurityTxt,
     LogEntries,
     LogEntry {
         id: &'a str,
@@ -125,7 +126,7 @@ impl Tuned<'_> {
 }
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 17] = [
+const TABLE: [(&str, Route<'static>); 18] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -142,6 +143,7 @@ const TABLE: [(&str, Route<'static>); 17] = [
     ("/xmltv.xml.gz", Route::Guide(guide::Form::Gzip)),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
+    ("/.well-known/security.txt", Route::SecurityTxt),
     ("/api/logs/entries", Route::LogEntries),
 ];
 
@@ -244,6 +246,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
         Route::Health
         | Route::Metrics
+        | Route::SecurityTxt
         | Route::LogEntries
         | Route::Api { .. }
         | Route::Logo { .. }
@@ -333,6 +336,7 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
         Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
+        Route::SecurityTxt => pages::security(app),
         Route::LogEntries => {
             api::log_entries(app, query).map_or_else(|error| owner::refuse(&error), |entries| api::fresh(&entries))
         }
