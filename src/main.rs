@@ -333,6 +333,7 @@ async fn run(
         device_id,
         access,
         names: settings.access_names.clone(),
+        security_contact: settings.security_contact.clone(),
         mdns_host: RefCell::new(mdns::NAME.to_owned()),
         board: board.name,
         page_port: Cell::new(None),

@@ -6,7 +6,7 @@
 use pure::limits::{
     ACCESS_NAMES_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX,
     MULTICAST_TTL_MAX, NAME_BYTES_MAX, NOTICE_AFTER_S, NOTICE_COLLECT_S, NOTICE_QUIET_S, NOTICE_S_MAX, RING_MIB_MAX,
-    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
+    RING_MIB_MIN, SECURITY_CONTACT_BYTES_MAX, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use pure::model::wishes;
@@ -97,6 +97,8 @@ pub struct Settings {
     pub access_open: bool,
     /// Names by which the box may be asked besides its own, in small letters.
     pub access_names: Vec<String>,
+    /// Whom to tell of a hole in what the box runs.
+    pub security_contact: Option<String>,
     /// How patient the box is before anybody is told what happens.
     pub notices: Timing,
     /// Most verbose level that is logged.
@@ -419,6 +421,7 @@ struct LadderTable {
 struct AccessTable {
     open: Option<bool>,
     names: Option<Vec<String>>,
+    security_contact: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -577,6 +580,7 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         reboot: file.ladder.reboot,
         access_open: file.access.open.unwrap_or(false),
         access_names: check_names(file.access.names.unwrap_or_default())?,
+        security_contact: file.access.security_contact.map(check_contact).transpose()?,
         notices: file.notifications.check()?,
         log_level,
     })
@@ -665,6 +669,19 @@ fn check_names(names: Vec<String>) -> Result<Vec<String>, SettingsError> {
         Err(bad("access.names", &format!("{name:?}"), "names of hosts, or addresses, without a port", line))
     };
     names.into_iter().map(check).collect()
+}
+
+/// What may stand behind `Contact:` in a security.txt.
+///
+/// Source: RFC 9116, section 2.5.3.
+fn check_contact(contact: String) -> Result<String, SettingsError> {
+    let is_known = ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme));
+    if is_known && contact.len() <= SECURITY_CONTACT_BYTES_MAX && contact.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(contact);
+    }
+    let line = "security_contact = \"mailto:security@example.com\"";
+    let allowed = "an address that starts with mailto:, https:// or tel:";
+    Err(bad("access.security_contact", &format!("{contact:?}"), allowed, line))
 }
 
 /// A playlist is a file, or an address that starts with `http://` or `https://`.
@@ -761,6 +778,11 @@ mod tests {
             ("[ffmpeg]\npaths = [\"dev\"]", &["ffmpeg.paths is \"dev\"", "absolute"]),
             ("[access]\nnames = [\"tv.example:80\"]", &["access.names", "tv.example:80", "without a port"]),
             ("[access]\nnames = [\"http://tv.example\"]", &["access.names", "without a port"]),
+            ("[access]\nsecurity_contact = \"me\"", &["access.security_contact is \"me\"", "mailto:"]),
+            (
+                "[access]\nsecurity_contact = \"mailto:a@b\\nExpires: never\"",
+                &["access.security_contact", "mailto:security@example.com"],
+            ),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

@@ -964,6 +964,10 @@ pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 pub const TOKEN_USED_S: i64 = 86_400;
 /// Further names by which the box may be asked.
 pub const ACCESS_NAMES_MAX: usize = 16;
+/// Of an address behind `Contact:`; RFC 9116 knows no bound, and addresses of people are shorter.
+pub const SECURITY_CONTACT_BYTES_MAX: usize = 256;
+/// How long a security.txt says that it holds. RFC 9116 wants less than a year; this is what we promise to need at most.
+pub const SECURITY_TXT_LASTS_S: i64 = 90 * 86_400;
 
 // ---- Notifications ----------------------------------------------------------------------------------------------
 

@@ -620,3 +620,26 @@ fn a_box_that_is_open_has_an_owner_in_everybody_near_but_not_in_foreign_pages() 
         assert!([403, 421].contains(&http::ask(address, 8080, &head).status), "{more}");
     }
 }
+
+#[test]
+fn s_rel1_a_box_says_whom_to_tell_of_a_hole_if_anybody_wants_to_know() {
+    const WELL_KNOWN: &str = "/.well-known/security.txt";
+    let mut setup = Setup::new();
+    setup.set("access", "security_contact = \"mailto:security@tv.example\"");
+    let answer = setup.start().get(WELL_KNOWN);
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")), "{text}");
+    let field =
+        |name: &str| text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect::<Vec<_>>();
+    assert_eq!(field("Contact"), ["mailto:security@tv.example"]);
+    // It ends within a year, and not yet.
+    let days = |date: &str| {
+        let (status, seconds) = run("date", &["--utc", "--date", date, "+%s"]);
+        assert!(status.success(), "{date}: {seconds}");
+        seconds.trim().parse::<i64>().unwrap() / 86_400
+    };
+    let left = days(field("Expires")[0]) - days("now");
+    assert!((30..365).contains(&left), "{text}");
+    // Nobody has said whom to tell: then there is no address that nobody reads.
+    assert_eq!(Setup::new().start().get(WELL_KNOWN).status, 404);
+}

@@ -85,6 +85,8 @@ pub struct App {
     pub access: accounts::Handle,
     /// Further names by which it may be asked, in small letters.
     pub names: Vec<String>,
+    /// Whom to tell of a hole in it.
+    pub security_contact: Option<String>,
     /// Its name by mDNS.
     pub mdns_host: RefCell<String>,
     /// The board's name.

@@ -83,6 +83,7 @@ enum Route<'a> {
     Guide(guide::Form),
     Health,
     Metrics,
+    SecurityTxt,
     LogEntries,
     LogEntry {
         id: &'a str,
@@ -153,6 +154,7 @@ const TABLE: [(&str, Route<'static>); 18] = [
     ("/xmltv.xml.gz", Route::Guide(guide::Form::Gzip)),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
+    ("/.well-known/security.txt", Route::SecurityTxt),
     ("/api/logs/entries", Route::LogEntries),
     (TEST_PICTURE, Route::TestPicture),
 ];
@@ -256,6 +258,7 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
         Route::Health
         | Route::Metrics
+        | Route::SecurityTxt
         | Route::LogEntries
         | Route::Api { .. }
         | Route::TestPicture
@@ -346,6 +349,7 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
         Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
+        Route::SecurityTxt => pages::security(app),
         Route::LogEntries => {
             api::log_entries(app, query).map_or_else(|error| owner::refuse(&error), |entries| api::fresh(&entries))
         }
