@@ -137,7 +137,7 @@ impl Tuned<'_> {
 const TEST_PICTURE: &str = "/test.ts";
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 18] = [
+const TABLE: [(&str, Route<'static>); 19] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
