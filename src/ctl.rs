@@ -42,7 +42,7 @@ Usage: tunerd ctl [--box HOST[:PORT]] [--token TOKEN] [--json] COMMAND
   logs [-f] [--level LEVEL]     log lines; -f: and those that follow
   backup FILE                   everything into a file, encrypted with the password
   restore FILE                  everything from such a file
-  doctor                        play as clients do, and say what is wrong
+  doctor [stop]                 play as clients do, and say what is wrong; stop: no more
   get PATH                      anything else of the API, such as: get /alarms
   post|put|patch|delete PATH [JSON]
 
@@ -210,6 +210,9 @@ async fn doctor(remote: &Remote, is_json: bool) -> Result<(), Failure> {
         clock::pause(500).await;
     };
     print(&if is_json { show::json(&report) } else { show::doctor(&report) });
+    if report["state"] == "stopped" {
+        return Err(Failure::Refused("somebody has stopped the doctor".to_owned()));
+    }
     let checks = report["checks"].as_array().into_iter().flatten();
     match checks.filter(|check| check["outcome"] == "fail").count() {
         0 => Ok(()),

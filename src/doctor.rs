@@ -3,10 +3,11 @@
 //!
 //! Here: one examination at a time, and how far it has come. What is examined, in which order, and what the answers mean
 //! is decided in `pure::rules::doctor`; the steps are in `steps.rs`, over real sockets (`ask.rs`), from inside the box and
-//! from outside (`outside.rs`) alike: nobody behind the doors knows that it is the doctor who knocks.
+//! from outside (`outside.rs`) alike, and what a new system must do before it is kept (`prove.rs`): nobody behind the doors knows that it is the doctor who knocks.
 
 mod ask;
 pub mod outside;
+pub mod prove;
 mod steps;
 
 use crate::clock;
@@ -69,6 +70,8 @@ pub struct Report {
     pub started_at: Option<Wall>,
     /// Whether it is under way.
     pub is_running: bool,
+    /// Whether somebody had it end before it was over.
+    pub is_stopped: bool,
     /// How many checks it has.
     pub checks_len: usize,
     /// Those that are over, in the order in which they were made.
@@ -123,6 +126,7 @@ impl Handle {
         *report = Report {
             started_at: Some(clock::wall()),
             is_running: true,
+            is_stopped: false,
             checks_len,
             findings: Vec::with_capacity(checks_len),
         };
@@ -140,10 +144,14 @@ impl Handle {
         Ok(())
     }
 
-    /// Ends the one that is under way.
-    pub fn cancel(&self) {
-        if let Some(running) = self.0.running.take() {
+    /// Ends the one that is under way, if any; what it had found stays. Whoever it watched as is gone when this returns.
+    pub async fn stop(&self) {
+        if let Some(running) = self.0.running.take().filter(|_| self.0.report.borrow().is_running) {
+            self.0.report.borrow_mut().is_stopped = true;
             running.abort();
+            while !running.is_finished() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 

@@ -13,7 +13,7 @@
 //!    │    notices    │  tells people elsewhere what happens
 //!    ├───────────────┤
 //!    │ subscriptions │  keeps playlists, logins, other boxes and guides fresh; has the guide for clients made
-//!    │ update access │  takes bundles in, and has their signature verified · passwords, sessions, tokens
+//!    │ update access │  installs signed bundles, goes back, tells what became of it · passwords, sessions, tokens
 //!    │    doctor     │  does with the box what clients do, over real sockets, and says what to do
 //!    ├───────────────┤
 //!    │ engine  store │  slots, pulls, children, rings · SQLite on a thread of its own, guides on another
@@ -51,6 +51,9 @@
 //! | adopt | make a channel, with an id and a number for life, of an entry that the owner wants |
 //! | source, spare | where a channel's pictures come from; another one that could take over now |
 //! | account | what sources are paid with, and how many streams it allows at once |
+//! | bundle, boot slot | RAUC's words: a signed version of the whole system; one of the two places that it is started from |
+//! | update channel | where new versions are announced; a TV channel it is not |
+//! | proof | what a start of the box must do before its version is kept |
 //! | recipe | FFmpeg's arguments for a source |
 //! | guide, programme | what is on, as somebody tells it in XMLTV; the one for clients is made of all of them |
 //! | match, choice | whose programmes a channel shows: as found, with a reason and a confidence; as the owner said |
@@ -70,6 +73,9 @@
 //! | slate, card | what is shown to viewers who hold on: why they have no picture; and the words on it |
 //! | feed, seam | what a viewer sees: the output of one child or of several, and where two of them are joined |
 //! | ring, cursor | a slot's newest packets, and how far a viewer has read them |
+//! | segment | a stretch of a ring, from tables and a key frame to the next ones |
+//! | preview | a channel in the page itself, of segments: a viewer who gives way to all others |
+//! | sandbox, proof | what a child may do at most, whatever a stream makes of it; what became of one that tried more |
 //! | gate, permit | what every spawn passes, and the value it gets there |
 //! | refusal | a polite no, with an HDHomeRun code in the door |
 //! | claim | give a box without a password its first one; for half an hour after its start |
@@ -114,6 +120,11 @@
 //! same seam as any restart, has another one. `engine::encoders` makes the trials, while nobody needs the board, with a
 //! permit from the gate.
 //!
+//! **I am a preview.** Somebody presses a button; `doors::http::preview` asks `engine::preview`, and that asks the pool
+//! for a place in a small profile, as for any viewer. `engine::relay` knows where my segments lie in the ring; my playlist
+//! names them, and each is copied out when the browser wants it. Would somebody else be refused because of me,
+//! `engine::supervisor` has me leave and asks again for him. Asked for nothing for ten seconds, or after two minutes, I end.
+//!
 //! **I am a restart.** A child died, went silent, or made what nobody can decode: `engine::tend` and the clock report,
 //! `pure::rules::pool` gives the attempt its one verdict and tells the viewers' ring to hold them with empty packets.
 //! If that lasts, `pure::rules::slate` has them shown a picture that says why; `engine::slates` has it made. Only the
@@ -130,8 +141,14 @@
 //!
 //! **I am `hdhomerun_config upgrade`.** `pure::rules::control::upload` wants my pieces from the first to the last, on one
 //! connection and without a gap, and says nothing before my end. Switched off, which is the default, I go nowhere; switched
-//! on, [`update`] pours me into a file, and a child of the engine's, with a permit from the gate, verifies who has signed
-//! me. Whatever comes of it, the file goes with me.
+//! on, [`update`] pours me into a file, and RAUC, as a child of the engine's with a permit from the gate, verifies who has
+//! signed me. From there on I am a bundle.
+//!
+//! **I am a bundle.** I come from the page, from that command, from an address, or from a channel, which `update/channel.rs`
+//! believes only if two keys have signed it and `pure::rules::updating::rollout` knows nothing newer. RAUC tells which
+//! version I am and for which board; `pure::rules::updating` says whether I may be written, and waits until nobody watches.
+//! RAUC's service writes me to the other boot slot, a root unit starts the box anew, and `tunerd --prove` finds out whether
+//! what is in me plays. If it does not, the boot loader goes back, and `update/memory.rs` still knows what to tell.
 //!
 //! **I am `PUT /api/v1/password`.** `doors::http::access` looks whether I call the box by a name of its own, whether a page
 //! of somebody else sent me, and what my cookie or token is good for; so it judges whatever no device is asked. Then
@@ -142,10 +159,11 @@
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.
 //!
-//! **I am the page.** `doors::http::page` gives me out, packed, as a dozen small files that a test weighs. `index.html` is my
-//! frame and says the most without scripts; `app.js` finds out who looks and shows one of my views; `status.js` listens to
-//! `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what somebody has focused or
-//! typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a made-up box and a real one.
+//! **I am the page.** `doors::http::page` gives me out, joined and packed, as a few small files that a test weighs.
+//! `index.html` is my frame and says the most without scripts; `app.js` finds out who looks and shows one of my views;
+//! `status.js` listens to `/api/v1/events`, and a view describes itself anew at each of them, while `dom.js` keeps what
+//! somebody has focused or typed. My words are in `texts-en.js` and `texts-de.js`. `tests/browser` drives me, over a
+//! made-up box and a real one.
 //!
 //! **I am a click on the page.** `web/api.js` sends me below `/api/v1`. `doors::http::access` asks whether I call the box by
 //! a name of its own, whether I come from its own page, and who I am: [`access`] knows the session or the token.

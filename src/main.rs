@@ -1,14 +1,14 @@
 //! Puts the rooms together: settings, store, observe, engine, subscriptions, doors; and stops them in reverse.
 
 use nix::sys::signal::Signal;
-use pure::limits::{DRAIN_MS, SCANS_BURST, SCANS_PERIOD_MS};
+use pure::limits::{DRAIN_MS, PROVE_MS_MAX, SCANS_BURST, SCANS_PERIOD_MS};
 use pure::rules::bucket::Bucket;
 use pure::rules::control::Policy;
 use pure::rules::escalation::Decision;
 use pure::rules::replies::Replies;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tunerd::board::vitals::Vitals;
 use tunerd::doors::clients::Seen;
 use tunerd::doors::{control, discovery, http, interfaces, mdns, ssdp};
+use tunerd::engine::sandbox::Proof;
 use tunerd::fetch::Fetcher;
 use tunerd::guardian::{self, Guardian};
 use tunerd::observe::black_box::BlackBox;
@@ -63,6 +64,8 @@ fn main() -> ExitCode {
         Ok(settings) if typed.check => check(&settings),
         Ok(settings) if typed.escalate => escalate(&settings),
         Ok(settings) if typed.forget_password => forget_password(&settings),
+        Ok(settings) if typed.factory_reset => factory_reset(&settings.state_dir),
+        Ok(settings) if typed.prove => prove(&typed, &settings),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -134,6 +137,40 @@ fn complain(text: &str) {
     writeln!(std::io::stderr(), "tunerd: {text}").unwrap_or_default();
 }
 
+/// `--prove`: see [`doctor::prove`].
+fn prove(typed: &CommandLine, settings: &Settings) -> ExitCode {
+    let host = if settings.address.is_unspecified() { Ipv4Addr::LOCALHOST } else { settings.address };
+    let ports = [Some(settings.page_port), settings.page_port_fallback];
+    let mut places: Vec<(Ipv4Addr, u16)> = ports.into_iter().flatten().map(|port| (host, port)).collect();
+    if let Some(base) = &typed.base {
+        let Some(place) = doctor::prove::place(base) else {
+            complain(&format!("{base:?} is no address of a page; write for example --base http://127.0.0.1:8080"));
+            return ExitCode::from(EXIT_USAGE);
+        };
+        places = vec![place];
+    }
+    let expected =
+        doctor::prove::Expected { discovery: settings.discovery, channels: update::had_channels(&settings.state_dir) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let proved = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        let within_ms = typed.within_s.map_or(PROVE_MS_MAX, |seconds| seconds.saturating_mul(1_000));
+        runtime.block_on(doctor::prove::prove(&places, &expected, within_ms, |text| {
+            say(text);
+        }))
+    });
+    match proved {
+        Ok(()) => {
+            update::proved(&settings.state_dir, Ok(()));
+            say("It answers, lists its channels and plays.\n")
+        }
+        Err(why) => {
+            complain(&format!("this system does not prove itself: {why}"));
+            update::proved(&settings.state_dir, Err(&why));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// `--forget-password`: whoever may write our state need not know it.
 fn forget_password(settings: &Settings) -> ExitCode {
     match store::access::forget(&settings.state_dir) {
@@ -142,6 +179,17 @@ fn forget_password(settings: &Settings) -> ExitCode {
         }
         Err(error) => {
             complain(&format!("the password was not forgotten: {error}"));
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
+/// `--factory-reset`: likewise.
+fn factory_reset(state_dir: &Path) -> ExitCode {
+    match store::factory_reset(state_dir) {
+        Ok(()) => say("All that tunerd kept is forgotten, but its device id. What is in its settings file stays.\n"),
+        Err(error) => {
+            complain(&format!("not everything was forgotten: {error}"));
             ExitCode::from(EXIT_SOFTWARE)
         }
     }
@@ -232,6 +280,7 @@ async fn run(
             return ExitCode::from(EXIT_SOFTWARE);
         }
     };
+    confine(settings, &problems);
     let fetcher = Fetcher::new(settings.this_box);
     let options = engine::Options {
         slots_len: settings.slots.unwrap_or(board.slots),
@@ -243,7 +292,7 @@ async fn run(
         early_headers: settings.early_headers,
         slates: settings.slates,
         encoders: settings.transcode.then_some(board.encoders),
-        runtime_dir: Some(runtime_dir),
+        runtime_dir: Some(runtime_dir.clone()),
         fetcher: fetcher.clone(),
         safe_mode: typed.safe_mode,
     };
@@ -270,15 +319,29 @@ async fn run(
         engine: engine.clone(),
         subscriptions: subscriptions.clone(),
         problems: problems.clone(),
-        fetcher,
+        fetcher: fetcher.clone(),
     };
     let notices = notices::Handle::new(rooms, settings.notices);
+    let bundle_bytes_max = settings.bundle_mib_max as u64 * 1024 * 1024;
+    let update = update::Handle::new(
+        update::Options {
+            upload_bytes_max: settings.hdhomerun_upload.then(|| u32::try_from(bundle_bytes_max).unwrap_or(u32::MAX)),
+            bundle_bytes_max,
+            keyring: settings.keyring.clone(),
+            channel: settings.update_channel.clone(),
+            state_dir: settings.state_dir.clone(),
+            runtime_dir,
+            device: device_id,
+        },
+        update::Rooms { engine: engine.clone(), fetcher, problems: problems.clone() },
+    );
     let (links, watcher) = interfaces::watch();
     let app = Rc::new(http::App {
         settings_name: RefCell::new(settings.name.clone()),
         device_id,
         access,
         names: settings.access_names.clone(),
+        security_contact: settings.security_contact.clone(),
         mdns_host: RefCell::new(mdns::NAME.to_owned()),
         board: board.name,
         page_port: Cell::new(None),
@@ -296,6 +359,7 @@ async fn run(
         ),
         subscriptions: subscriptions.clone(),
         notices: notices.clone(),
+        update: update.clone(),
         logs: logs.clone(),
         metrics: Rc::clone(&metrics),
         problems: problems.clone(),
@@ -329,6 +393,17 @@ async fn run(
         tokio::task::spawn_local(subscriptions::run(subscriptions.clone()))
     };
     announce(&app, settings);
+    let updating = tokio::task::spawn_local(update::run(
+        update,
+        {
+            let subscriptions = subscriptions.clone();
+            move || subscriptions.wishes()
+        },
+        {
+            let notices = notices.clone();
+            move |event, thing| notices.happened(event, thing)
+        },
+    ));
     let telling = tokio::task::spawn_local(notices::run(notices, {
         let (app, address) = (Rc::clone(&app), settings.address);
         move || notices::Identity {
@@ -369,6 +444,7 @@ async fn run(
     };
     tokio::join!(draining, announced.leave());
     trials.abort();
+    updating.abort();
     telling.abort();
     loading.abort();
     guardian.abort();
@@ -411,6 +487,7 @@ impl Announced {
 
 /// Opens whatever ports can be had, and notes those that cannot. None when there is none for HTTP.
 fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
+    http::pack_page();
     let connections = http::Connections::new(settings.connections_max, settings.connections_per_address_max);
     let open = |port: u16| http::listen(IpAddr::V4(settings.address), port);
     let serve = |listener: TcpListener| {
@@ -484,13 +561,6 @@ fn open_doors(settings: &Settings, app: &Rc<http::App>) -> Option<Announced> {
 
 /// TCP 65001, and the port of the keepalives that belongs to it.
 fn open_control(settings: &Settings, app: &Rc<http::App>) {
-    let options = update::Options {
-        upload_bytes_max: settings.upload_mib_max.and_then(|mib| u32::try_from(mib * 1024 * 1024).ok()),
-        keyring: settings.keyring.clone(),
-        state_dir: settings.state_dir.clone(),
-    };
-    // First of all, because it removes what an earlier run left.
-    let update = update::Handle::new(options, app.engine.clone(), app.problems.clone());
     let listeners = match control::listen(settings.address) {
         Ok(listeners) => listeners,
         Err(error) => {
@@ -506,7 +576,7 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
         }
     };
     let policy = Policy { multicast_ttl_max: settings.multicast_ttl_max, may_restart: false };
-    let door = control::Door::new(Rc::clone(app), update, policy);
+    let door = control::Door::new(Rc::clone(app), app.update.clone(), policy);
     for listener in listeners {
         tokio::task::spawn_local(Rc::clone(&door).serve(listener));
     }
@@ -519,6 +589,28 @@ fn open_control(settings: &Settings, app: &Rc<http::App>) {
         ),
     }
     tokio::task::spawn_local(door.keep_time());
+}
+
+/// Finds out how much of what FFmpeg must not do this kernel refuses to it, and says what is missing.
+fn confine(settings: &Settings, problems: &Problems) {
+    engine::sandbox::allow(settings.ffmpeg_paths.clone());
+    match engine::process::prove_sandbox(&settings.state_dir) {
+        Some(Proof { calls: true, files: true }) => {
+            tracing::info!("FFmpeg is confined: it may use no files of ours, and no network where it needs none");
+        }
+        // Kernels without Landlock are common on small boards, and nobody there can do anything about it.
+        Some(Proof { calls: true, files: false }) => tracing::info!(
+            "FFmpeg is confined, but for files: this kernel has no Landlock, or paths below [ffmpeg] opens ours"
+        ),
+        Some(Proof { calls: false, .. }) => problems.set(
+            Topic::Sandbox,
+            "FFmpeg is not confined, so a stream that takes it over may call others in the house: this kernel does not \
+             filter system calls, or the service forbids it. Use a kernel with CONFIG_SECCOMP_FILTER, as all of Debian's \
+             are, and the unit that comes with tunerd"
+                .to_owned(),
+        ),
+        None => tracing::warn!("it could not be tried whether FFmpeg is confined"),
+    }
 }
 
 /// Tells systemd and people that we are there, and where.

@@ -6,7 +6,7 @@
 use pure::limits::{
     ACCESS_NAMES_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_DEFAULT, GROUPS_MAX, GUIDES_MAX,
     MULTICAST_TTL_MAX, NAME_BYTES_MAX, NOTICE_AFTER_S, NOTICE_COLLECT_S, NOTICE_QUIET_S, NOTICE_S_MAX, RING_MIB_MAX,
-    RING_MIB_MIN, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
+    RING_MIB_MIN, SECURITY_CONTACT_BYTES_MAX, SLOTS_MAX, SUBNETS_MAX, UPLOAD_MIB_DEFAULT, UPLOAD_MIB_MAX,
 };
 use pure::model::subnet::Subnet;
 use pure::model::wishes;
@@ -71,6 +71,8 @@ pub struct Settings {
     pub ffmpeg: PathBuf,
     /// ffprobe.
     pub ffprobe: PathBuf,
+    /// What they may use beyond the usual files and devices.
+    pub ffmpeg_paths: Vec<PathBuf>,
     /// Whether ffprobe looks at what slots make.
     pub probe: bool,
     /// Whether some of these looks also see whether a picture is black or frozen, and hear whether there is sound.
@@ -81,8 +83,12 @@ pub struct Settings {
     pub slates: bool,
     /// Whether clients may ask for other pictures than the channels' own.
     pub transcode: bool,
-    /// The largest update, in MiB, that `hdhomerun_config upgrade` may send; none when it may not.
-    pub upload_mib_max: Option<usize>,
+    /// Whether `hdhomerun_config upgrade` may send updates.
+    pub hdhomerun_upload: bool,
+    /// The largest update, in MiB.
+    pub bundle_mib_max: usize,
+    /// Where updates are announced, if anywhere.
+    pub update_channel: Option<String>,
     /// The certificates of those who may sign updates.
     pub keyring: PathBuf,
     /// Whether the board may be started anew when tunerd fails again and again; `None`: as the board says.
@@ -91,6 +97,8 @@ pub struct Settings {
     pub access_open: bool,
     /// Names by which the box may be asked besides its own, in small letters.
     pub access_names: Vec<String>,
+    /// Whom to tell of a hole in what the box runs.
+    pub security_contact: Option<String>,
     /// How patient the box is before anybody is told what happens.
     pub notices: Timing,
     /// Most verbose level that is logged.
@@ -115,6 +123,14 @@ pub struct CommandLine {
     pub escalate: bool,
     /// `--forget-password`
     pub forget_password: bool,
+    /// `--factory-reset`
+    pub factory_reset: bool,
+    /// `--prove`
+    pub prove: bool,
+    /// `--base URL`
+    pub base: Option<String>,
+    /// `--within SECONDS`
+    pub within_s: Option<u64>,
 }
 
 /// What the command line asks for.
@@ -155,8 +171,13 @@ Usage: tunerd [OPTION]...
   --state DIR              where to keep state (default: /var/lib/tunerd)
   --check                  check settings, state directory and FFmpeg, and end
   --forget-password        forget the owner's password and all tokens; the next start lets a new one be set
+  --factory-reset          remove all that is in the state directory, and keep the device id; while no tunerd runs
   --safe-mode              show page and logs, and play nothing; systemd asks for this when nothing else helps
   --escalate               say whether a fresh start of the board may help (systemd asks): 0 yes, 75 safe mode instead
+  --prove                  find out whether the tunerd that runs here plays, and end: 0 yes, 1 no; for the unit that marks
+                           a new system as good
+  --base URL               with --prove: where its page is (default: as the settings say)
+  --within SECONDS         with --prove: how long it is given (default: 300)
   --version                print the version and end
   --help                   print this and end
 
@@ -186,6 +207,17 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
             Long("safe-mode") => typed.safe_mode = true,
             Long("escalate") => typed.escalate = true,
             Long("forget-password") => typed.forget_password = true,
+            Long("factory-reset") => typed.factory_reset = true,
+            Long("prove") => typed.prove = true,
+            Long("base") => {
+                let value = parser.value().map_err(explain)?;
+                let text = value.into_string().map_err(|_| SettingsError("--base is not UTF-8".to_owned()))?;
+                typed.base = Some(text);
+            }
+            Long("within") => {
+                use lexopt::ValueExt as _;
+                typed.within_s = Some(parser.value().and_then(|value| value.parse()).map_err(explain)?);
+            }
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {
@@ -329,6 +361,7 @@ struct NetworkTable {
 struct FfmpegTable {
     path: Option<PathBuf>,
     probe_path: Option<PathBuf>,
+    paths: Option<Vec<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -374,6 +407,7 @@ struct UpdateTable {
     hdhomerun_upload: Option<bool>,
     upload_mib_max: Option<i64>,
     keyring: Option<PathBuf>,
+    channel: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -387,6 +421,7 @@ struct LadderTable {
 struct AccessTable {
     open: Option<bool>,
     names: Option<Vec<String>>,
+    security_contact: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -461,7 +496,21 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         let found = format!("{:?}", keyring.display().to_string());
         return Err(bad("update.keyring", &found, "an absolute path", "keyring = \"/etc/tunerd/keyring.pem\""));
     }
+    if file.update.channel.as_deref().is_some_and(|channel| !wishes::is_channel(channel)) {
+        let line = "channel = \"https://updates.example/stable.json\"";
+        return Err(bad("update.channel", "no usable address", "an address with http:// or https://", line));
+    }
+    let channel = file.update.channel;
     let ffmpeg = file.ffmpeg.path.unwrap_or_else(|| PathBuf::from("ffmpeg"));
+    let ffmpeg_paths = file.ffmpeg.paths.unwrap_or_default();
+    if let Some(path) = ffmpeg_paths.iter().find(|path| !path.is_absolute()) {
+        return Err(bad(
+            "ffmpeg.paths",
+            &format!("{:?}", path.display().to_string()),
+            "absolute paths",
+            "paths = [\"/dev/encoder\"]",
+        ));
+    }
     let playlist = file.lineup.playlist.map(|playlist| check_playlist("lineup.playlist", &playlist)).transpose()?;
     let guides = file.guide.sources.unwrap_or_default();
     if guides.len() > GUIDES_MAX {
@@ -518,16 +567,20 @@ fn check(file: File) -> Result<Settings, SettingsError> {
         )?,
         ffprobe: file.ffmpeg.probe_path.unwrap_or_else(|| beside(&ffmpeg, "ffprobe")),
         ffmpeg,
+        ffmpeg_paths,
         probe: file.health.probe.unwrap_or(true),
         glance: file.health.glance.unwrap_or(true),
         early_headers: network.early_headers.unwrap_or(false),
         slates: file.health.slates.unwrap_or(true),
         transcode: file.transcode.enabled.unwrap_or(true),
-        upload_mib_max: file.update.hdhomerun_upload.unwrap_or(false).then_some(upload_mib_max),
+        hdhomerun_upload: file.update.hdhomerun_upload.unwrap_or(false),
+        bundle_mib_max: upload_mib_max,
+        update_channel: channel,
         keyring,
         reboot: file.ladder.reboot,
         access_open: file.access.open.unwrap_or(false),
         access_names: check_names(file.access.names.unwrap_or_default())?,
+        security_contact: file.access.security_contact.map(check_contact).transpose()?,
         notices: file.notifications.check()?,
         log_level,
     })
@@ -618,6 +671,19 @@ fn check_names(names: Vec<String>) -> Result<Vec<String>, SettingsError> {
     names.into_iter().map(check).collect()
 }
 
+/// What may stand behind `Contact:` in a security.txt.
+///
+/// Source: RFC 9116, section 2.5.3.
+fn check_contact(contact: String) -> Result<String, SettingsError> {
+    let is_known = ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme));
+    if is_known && contact.len() <= SECURITY_CONTACT_BYTES_MAX && contact.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(contact);
+    }
+    let line = "security_contact = \"mailto:security@example.com\"";
+    let allowed = "an address that starts with mailto:, https:// or tel:";
+    Err(bad("access.security_contact", &format!("{contact:?}"), allowed, line))
+}
+
 /// A playlist is a file, or an address that starts with `http://` or `https://`.
 fn check_playlist(key: &str, found: &str) -> Result<String, SettingsError> {
     check_source(key, found, "playlist = \"/home/me/channels.m3u\"")
@@ -661,7 +727,8 @@ mod tests {
         assert_eq!(settings.log_level, Level::INFO);
         assert_eq!((settings.probe, settings.glance, settings.early_headers), (true, true, false));
         assert!(settings.transcode);
-        assert_eq!((settings.reboot, settings.this_box, settings.upload_mib_max), (None, false, None));
+        assert_eq!((settings.reboot, settings.this_box, settings.hdhomerun_upload), (None, false, false));
+        assert_eq!((settings.bundle_mib_max, settings.update_channel.as_deref()), (UPLOAD_MIB_DEFAULT, None));
         assert_eq!(fallback(&CommandLine::default()), settings);
     }
 
@@ -708,8 +775,14 @@ mod tests {
             ("[update]\nupload_mib_max = 0", &["update.upload_mib_max is 0", "1 to 2048", "upload_mib_max = 1"]),
             ("[update]\nhdhomerun_upload = \"yes\"", &["line 2", "invalid type", "boolean"]),
             ("[update]\nkeyring = \"key.pem\"", &["update.keyring is \"key.pem\"", "absolute", "keyring.pem"]),
+            ("[ffmpeg]\npaths = [\"dev\"]", &["ffmpeg.paths is \"dev\"", "absolute"]),
             ("[access]\nnames = [\"tv.example:80\"]", &["access.names", "tv.example:80", "without a port"]),
             ("[access]\nnames = [\"http://tv.example\"]", &["access.names", "without a port"]),
+            ("[access]\nsecurity_contact = \"me\"", &["access.security_contact is \"me\"", "mailto:"]),
+            (
+                "[access]\nsecurity_contact = \"mailto:a@b\\nExpires: never\"",
+                &["access.security_contact", "mailto:security@example.com"],
+            ),
             ("name = \"\"", &["name is \"\"", "1 to 32"]),
             ("state_dir = \"state\"", &["state_dir is \"state\"", "absolute"]),
             ("[log]\nlevel = \"loud\"", &["log.level is \"loud\"", "error, warn, info or debug"]),

@@ -1,52 +1,91 @@
-//! The update room: takes a bundle in, and has its signature verified before anything else is done with it.
+//! The update room: takes bundles in, has their signature verified before anything else is done with them, has them
+//! installed by RAUC when nobody is disturbed by it, and tells afterwards what came of that.
 //!
-//! Today a bundle comes from one door only, `hdhomerun_config upgrade`, when the owner has switched that on; see
-//! `pure::rules::control::upload`. It is poured into one file in the state directory, of one upload at a time, by a
-//! thread of its own: a card that is slow for seconds holds up nobody but who sends. The file is gone when its upload is
-//! dropped, whatever becomes of it, and what a crash left is removed at the next start.
+//! A bundle comes from the page, from `hdhomerun_config upgrade`, from an address, or from the channel that the owner
+//! chose. It is poured into one file (`intake.rs`), or RAUC reads it where it is, if its server gives out parts. RAUC
+//! verifies and installs (`rauc.rs`), `channel.rs` believes a channel or not, `memory.rs` keeps what must be known after a
+//! fresh start of the box. What may be installed and when: `pure::rules::updating`.
 //!
-//! RAUC verifies, in a process of its own. `rauc info` proves who signed the bundle's manifest. Of a bundle in RAUC's
-//! `verity` format that is all it reads: the contents hang on a hash in that manifest, and are checked block by block
-//! while they are installed.
-//!
-//! Not here yet: the installation. A genuine bundle is refused as well, with words that say so, because what has to be
-//! asked before `rauc install` is not there: version and board, whether somebody watches, and whether the new system
-//! plays, or goes back.
+//! Not here: the fresh start itself, which a root unit makes when the file `reboot` appears in our runtime directory; and
+//! whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
+
+mod channel;
+mod intake;
+mod memory;
+mod rauc;
+mod release;
 
 use crate::clock;
 use crate::engine;
-use crate::engine::Checked;
+use crate::fetch::Fetcher;
 use crate::observe::problems::{Problems, Topic};
-use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{AccessFlags, access};
-use pure::limits::{UPLOAD_NOTICE_MS, UPLOAD_PIECE_BYTES, UPLOAD_PIECES, UPLOAD_RESERVE_BYTES};
-use pure::rules::control::upload::Refusal;
-use std::cell::RefCell;
+use channel::Announced;
+pub use intake::Incoming;
+pub use memory::{Attempt, Last, Offered, had_channels, proved};
+use memory::{Memory, Proof};
+use pure::limits::{
+    CHANNEL_PERIOD_S, REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS, UPDATE_TRIAL_MS_MAX, UPLOAD_NOTICE_MS,
+};
+use pure::model::device_id::DeviceId;
+use pure::model::notification::Event;
+use pure::model::source_url::SourceUrl;
+use pure::model::wishes::Wishes;
+use pure::rules::timetable;
+use pure::rules::updating::rollout::{NotForUs, choose};
+use pure::rules::updating::{
+    Haste, InstallPermit, Known, Manifest, Moment, Phase, RebootPermit, Refusal, Updating, Version, judge, timing,
+};
+use pure::time::{Mono, Wall};
+use rauc::Rauc;
+pub use rauc::{Boot, BootSlot};
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 /// The file of an upload, in the state directory.
 const FILE: &str = "upload.raucb";
-/// Where RAUC is told which slots the system has; without it there is nothing to install into.
-const SYSTEM: &str = "/etc/rauc/system.conf";
+/// Asks for a fresh start of the box, in the runtime directory.
+const REBOOT: &str = "reboot";
+/// Says that what this box trusts was made for trying things out.
+const DEVELOPMENT_KEYS: &str = "/etc/tunerd/development-keys";
+/// Where a system says which one it is. Source: `os-release(5)`.
+const OS_RELEASE: &str = "/etc/os-release";
 
 /// How updates are taken.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most bytes that somebody may send; none when nobody may.
+    /// The most bytes that somebody may send with `hdhomerun_config`; none when nobody may.
     pub upload_bytes_max: Option<u32>,
+    /// The most bytes that any bundle may have.
+    pub bundle_bytes_max: u64,
     /// The certificates of those who may sign.
     pub keyring: PathBuf,
+    /// The channel, where the owner has not chosen another one.
+    pub channel: Option<String>,
     /// Where files are kept.
     pub state_dir: PathBuf,
+    /// Where a fresh start is asked for.
+    pub runtime_dir: PathBuf,
+    /// Who we are.
+    pub device: DeviceId,
+}
+
+/// The rooms that we work with.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Who starts RAUC, and knows who watches.
+    pub engine: engine::Handle,
+    /// Who asks servers.
+    pub fetcher: Fetcher,
+    /// What people are told.
+    pub problems: Problems,
 }
 
 /// What doors know of the room.
@@ -55,17 +94,109 @@ pub struct Handle(Rc<Room>);
 
 struct Room {
     options: Options,
-    engine: engine::Handle,
-    problems: Problems,
+    rooms: Rooms,
+    machine: RefCell<Updating>,
+    memory: RefCell<Memory>,
+    /// Writes to the disk come one after the other.
+    saving: tokio::sync::Mutex<()>,
     /// A second one is with whoever has the file.
     seat: Arc<()>,
+    /// What is under way.
+    job: RefCell<Option<AbortHandle>>,
+    boot: RefCell<Option<Boot>>,
+    /// Why the last one was refused.
+    refused: Cell<Option<(Wall, Refusal)>>,
+    /// When the channel was asked, and what is wrong with it.
+    asked: Cell<Option<(Wall, Option<Refusal>)>>,
+    wishes: RefCell<Wishes>,
+    /// Before that, nothing is brought by itself.
+    next_try_at: Cell<Mono>,
     /// Ends what the page tells of the last refusal.
     notice: RefCell<Option<AbortHandle>>,
+    news: RefCell<Vec<(Event, String)>>,
+    wanted: Notify,
+}
+
+/// The one update that there may be. Dropped, there is none any more.
+pub struct Claim(Weak<Room>);
+
+impl Claim {
+    fn fetched(&self, bytes: u64, of: Option<u64>) {
+        if let Some(room) = self.0.upgrade() {
+            room.machine.borrow_mut().fetched(bytes, of);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(room) = self.0.upgrade() {
+            room.machine.borrow_mut().end();
+        }
+    }
+}
+
+/// Where a bundle is.
+enum Bundle {
+    File(Incoming),
+    /// At an address that RAUC reads by itself.
+    Address(Claim, SourceUrl),
+}
+
+/// From where an update is to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Whatever the channel has.
+    Channel,
+    /// A bundle at an address.
+    Address(SourceUrl),
+}
+
+impl From {
+    /// `channel`, or an address.
+    ///
+    /// # Errors
+    /// [`Refusal::BadAddress`]
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if text == "channel" { Ok(Self::Channel) } else { channel::address(text).map(Self::Address) }
+    }
+}
+
+/// All that there is to tell.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Whether there are boot slots to install into.
+    pub has_slots: bool,
+    /// The version of the whole system, as it says itself.
+    pub system: Option<String>,
+    /// What there is to start from.
+    pub boot: Option<Boot>,
+    /// Whether what this box trusts was made for trying things out.
+    pub has_development_keys: bool,
+    /// How far the update is.
+    pub phase: Phase,
+    /// How it goes its way.
+    pub haste: Option<Haste>,
+    /// Which version it is.
+    pub version: Option<String>,
+    /// Whether it can be thrown away.
+    pub can_cancel: bool,
+    /// Whether what runs has yet to prove itself.
+    pub is_on_trial: bool,
+    /// When and why the last one was refused.
+    pub refused: Option<(Wall, Refusal)>,
+    /// What the channel has.
+    pub offered: Option<Offered>,
+    /// When the channel was asked, and what was wrong with it.
+    pub asked: Option<(Wall, Option<Refusal>)>,
+    /// What came of the last one.
+    pub last: Option<Last>,
 }
 
 impl Handle {
-    /// A room without an upload; what an earlier run left is removed.
-    pub fn new(options: Options, engine: engine::Handle, problems: Problems) -> Self {
+    /// A room without an update; what an earlier run left is removed.
+    pub fn new(options: Options, rooms: Rooms) -> Self {
         let left = options.state_dir.join(FILE);
         match fs::remove_file(&left) {
             Ok(()) => tracing::info!(file = %left.display(), "removed what was left of an upload"),
@@ -73,80 +204,200 @@ impl Handle {
             // The state directory is no good; the store says so.
             Err(error) => tracing::debug!(file = %left.display(), %error, "cannot be removed"),
         }
-        let (seat, notice) = (Arc::default(), RefCell::default());
-        Self(Rc::new(Room { options, engine, problems, seat, notice }))
+        fs::remove_file(options.runtime_dir.join(REBOOT)).unwrap_or_default();
+        let memory = Memory::load(&options.state_dir);
+        Self(Rc::new(Room {
+            options,
+            rooms,
+            machine: RefCell::default(),
+            memory: RefCell::new(memory),
+            saving: tokio::sync::Mutex::new(()),
+            seat: Arc::default(),
+            job: RefCell::default(),
+            boot: RefCell::default(),
+            refused: Cell::default(),
+            asked: Cell::default(),
+            wishes: RefCell::default(),
+            next_try_at: Cell::default(),
+            notice: RefCell::default(),
+            news: RefCell::default(),
+            wanted: Notify::new(),
+        }))
     }
 
-    /// The most bytes that somebody may send; none when nobody may.
+    /// The most bytes that somebody may send with `hdhomerun_config`; none when nobody may.
     pub fn upload_bytes_max(&self) -> Option<u32> {
         self.0.options.upload_bytes_max
     }
 
-    /// Begins to take a bundle in.
+    /// How things are.
+    pub fn view(&self) -> View {
+        let room = &self.0;
+        let (machine, memory) = (room.machine.borrow(), room.memory.borrow());
+        View {
+            has_slots: rauc::has_slots(),
+            system: running(),
+            boot: room.boot.borrow().clone(),
+            has_development_keys: Path::new(DEVELOPMENT_KEYS).exists(),
+            phase: machine.phase().clone(),
+            haste: machine.haste(),
+            version: machine.version().map(ToString::to_string),
+            can_cancel: machine.can_cancel(),
+            is_on_trial: room.is_on_trial(),
+            refused: room.refused.get(),
+            offered: memory.offered.clone(),
+            asked: room.asked.get(),
+            last: memory.last.clone(),
+        }
+    }
+
+    /// Begins to take a bundle in that somebody sends.
     ///
     /// # Errors
-    /// Somebody else does already, or there is no thread for it.
-    pub fn begin(&self) -> Result<Incoming, Refusal> {
-        if Arc::strong_count(&self.0.seat) > 1 {
-            return Err(Refusal::Busy);
-        }
-        let (pieces, mut inbox) = mpsc::channel(UPLOAD_PIECES);
-        let (why, failed) = oneshot::channel();
-        let (seat, path) = (Arc::clone(&self.0.seat), self.0.options.state_dir.join(FILE));
-        let thread = std::thread::Builder::new().name("upload".to_owned()).stack_size(256 * 1024);
-        let started = thread.spawn(move || {
-            let poured = pour(&path, &mut inbox);
-            fs::remove_file(&path).unwrap_or_default();
-            drop(seat);
-            // Who has given up does not hear it; who is sending finds the inbox closed and looks here.
-            why.send(poured.err()).unwrap_or_default();
-        });
-        match started {
-            Ok(_) => Ok(Incoming { pieces, piece: Vec::new(), failed: Some(failed) }),
-            Err(error) => {
-                tracing::warn!(%error, "no thread for an upload");
-                Err(Refusal::NotStored)
-            }
-        }
+    /// There is an update already, or no thread for it.
+    pub fn begin(&self, haste: Haste) -> Result<Incoming, Refusal> {
+        self.0.receive(haste)
     }
 
-    /// Verifies what has come in, and says why it is not installed: until there is an installation, there is always a
-    /// reason.
-    pub async fn take(&self, mut incoming: Incoming) -> Refusal {
-        let refusal = match incoming.complete().await {
-            Ok(()) => self.verify().await,
-            Err(refusal) => refusal,
+    /// Verifies what has come in, and goes on with it if it may be installed: the answer is which version that is.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is gone.
+    pub async fn take(&self, mut incoming: Incoming) -> Result<Version, Refusal> {
+        let judged = match incoming.complete().await {
+            Ok(()) => {
+                self.0.machine.borrow_mut().check();
+                self.0.look_at(self.0.options.state_dir.join(FILE).into()).await
+            }
+            Err(refusal) => Err(refusal),
         };
-        incoming.discard().await;
-        refusal
+        match judged {
+            Ok(version) => {
+                self.0.refused.set(None);
+                let room = Rc::clone(&self.0);
+                let accepted = version.clone();
+                self.0.work(async move { room.carry(Bundle::File(incoming), accepted).await });
+                Ok(version)
+            }
+            Err(refusal) => {
+                drop(incoming.discard().await);
+                self.0.refused.set(Some((clock::wall(), refusal)));
+                Err(refusal)
+            }
+        }
     }
 
-    async fn verify(&self) -> Refusal {
-        let Options { keyring, state_dir, .. } = &self.0.options;
-        if let Err(error) = access(keyring.as_path(), AccessFlags::R_OK) {
-            tracing::warn!(keyring = %keyring.display(), %error, "keyring cannot be read");
-            return Refusal::NoKeyring;
+    /// Begins to install what is somewhere else.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it does not even begin. What goes wrong later, [`View::refused`] tells.
+    pub fn install(&self, from: From, haste: Haste) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
         }
-        let Ok(rauc) = engine::process::find(Path::new("rauc")) else { return Refusal::NoRauc };
-        let mut with_keyring = OsString::from("--keyring=");
-        with_keyring.push(keyring);
-        match self.0.engine.check(&rauc, &["info".into(), with_keyring, state_dir.join(FILE).into()]).await {
-            // Who tells RAUC where the slots are has installed our image, or means to be treated so.
-            Checked::Good if Path::new(SYSTEM).exists() => Refusal::NoInstaller,
-            Checked::Good => Refusal::NotOurImage,
-            Checked::Bad(says) => {
-                tracing::warn!(says, "RAUC refuses an uploaded bundle");
-                Refusal::NotGenuine
+        if self.0.is_on_trial() {
+            return Err(Refusal::OnTrial);
+        }
+        if haste == Haste::Now && matches!(self.0.machine.borrow().phase(), Phase::Waiting | Phase::Written) {
+            // What was to wait does not have to any more.
+            self.0.machine.borrow_mut().hurry();
+            return Ok(());
+        }
+        if from == From::Channel && self.0.channel().is_none() {
+            return Err(Refusal::NoChannel);
+        }
+        let incoming = self.0.receive(haste)?;
+        self.0.refused.set(None);
+        let room = Rc::clone(&self.0);
+        self.0.work(async move {
+            if let Err(refusal) = room.bring(from, incoming).await {
+                tracing::warn!(why = refusal.words(), "an update was not installed");
+                room.refused.set(Some((clock::wall(), refusal)));
             }
-            Checked::NotNow => Refusal::NotNow,
-            Checked::TooSlow => Refusal::TooSlow,
+        });
+        Ok(())
+    }
+
+    /// Throws away what is not written yet.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLate`]
+    pub fn cancel(&self) -> Result<(), Refusal> {
+        if !self.0.machine.borrow().can_cancel() {
+            return Err(Refusal::TooLate);
         }
+        let job = self.0.job.borrow_mut().take();
+        let job = job.ok_or(Refusal::TooLate)?;
+        job.abort();
+        self.0.refused.set(Some((clock::wall(), Refusal::Cancelled)));
+        Ok(())
+    }
+
+    /// Starts the box anew.
+    ///
+    /// # Errors
+    /// Something is being written, or nobody here could do it.
+    pub fn reboot(&self) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        let permit = self.0.machine.borrow_mut().reboot_now()?;
+        self.0.reboot(permit)
+    }
+
+    /// Goes back to the other version, and starts the box anew for that.
+    ///
+    /// # Errors
+    /// There is none, or something is being written.
+    pub async fn back(&self) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        let boot = self.0.look().await?;
+        let (Some(here), Some(other)) = (boot.booted(), boot.other().filter(|slot| slot.is_good)) else {
+            return Err(Refusal::NoWayBack);
+        };
+        let permit = self.0.machine.borrow_mut().reboot_now()?;
+        let attempt = Attempt {
+            version: other.version.clone().unwrap_or_default(),
+            from: running().unwrap_or_default(),
+            from_slot: here.name.clone(),
+            boot: clock::boot_id().to_owned(),
+            written: true,
+            back: true,
+            channels: self.0.channels_len(),
+        };
+        let gone = async {
+            self.0.attempt(Some(attempt)).await?;
+            self.0.rauc()?.activate("other").await?;
+            self.0.reboot(permit)
+        };
+        let gone = gone.await;
+        if gone.is_err() {
+            self.0.machine.borrow_mut().reboot_failed();
+            self.0.attempt(None).await.unwrap_or_default();
+        }
+        gone
+    }
+
+    /// Asks the channel now.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        self.0.channel().ok_or(Refusal::NoChannel)?;
+        self.0.wanted.notify_one();
+        Ok(())
     }
 
     /// Tells people that somebody's upload was refused.
     pub fn refused(&self, peer: IpAddr, refusal: Refusal) {
-        let Room { problems, notice, .. } = &*self.0;
-        problems.set(Topic::Update, format!("An update from {peer} was not installed: {}.", refusal.words()));
+        let text = format!("An update from {peer} was not installed: {}.", refusal.words());
+        let problems = &self.0.rooms.problems;
+        problems.set(Topic::Update, text);
         let over = tokio::task::spawn_local({
             let problems = problems.clone();
             async move {
@@ -154,113 +405,454 @@ impl Handle {
                 problems.clear(Topic::Update);
             }
         });
-        if let Some(earlier) = notice.replace(Some(over.abort_handle())) {
+        if let Some(earlier) = self.0.notice.replace(Some(over.abort_handle())) {
             earlier.abort();
         }
     }
 }
 
-/// What goes to the thread that writes.
-enum Part {
-    Bytes(Vec<u8>),
-    /// That was all; answered when it is written.
-    End(oneshot::Sender<()>),
-}
-
-/// A bundle on its way into its file. Dropped, it is gone.
-pub struct Incoming {
-    pieces: mpsc::Sender<Part>,
-    /// What is not worth a write yet.
-    piece: Vec<u8>,
-    /// Resolves when the file is gone, with the reason if it is not that we wanted it. None once that was heard.
-    failed: Option<oneshot::Receiver<Option<Refusal>>>,
-}
-
-impl Incoming {
-    /// Writes bytes behind those before, and waits while the disk is slow.
-    ///
-    /// # Errors
-    /// The disk is full, or cannot be written.
-    pub async fn write(&mut self, data: &[u8]) -> Result<(), Refusal> {
-        self.piece.extend_from_slice(data);
-        if self.piece.len() < UPLOAD_PIECE_BYTES {
-            return Ok(());
+/// Looks at what the last start came to, asks the channel on a timetable, and lets updates that nobody asked for go their
+/// way; never ends. `wishes`: what the owner says now; `tell`: who wants to hear news.
+pub async fn run(handle: Handle, wishes: impl Fn() -> Wishes, tell: impl Fn(Event, String)) {
+    let room = &handle.0;
+    if !rauc::has_slots() {
+        return;
+    }
+    *room.wishes.borrow_mut() = wishes();
+    if room.look().await.is_err() {
+        tracing::warn!("RAUC does not say what there is to start from");
+    }
+    room.look_back().await;
+    let chance = u64::from(room.options.device.get());
+    // Not all boxes of a street at once after a power cut, and not while this one is just starting.
+    let mut ask_at = clock::mono().plus_ms(120_000 + chance % 600 * 1_000);
+    let mut failures = 0;
+    loop {
+        for (event, thing) in room.news.take() {
+            tell(event, thing);
         }
-        self.flush().await
-    }
-
-    async fn flush(&mut self) -> Result<(), Refusal> {
-        let piece = std::mem::take(&mut self.piece);
-        self.send(Part::Bytes(piece)).await
-    }
-
-    async fn complete(&mut self) -> Result<(), Refusal> {
-        self.flush().await?;
-        let (done, written) = oneshot::channel();
-        self.send(Part::End(done)).await?;
-        match written.await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.why().await),
-        }
-    }
-
-    async fn send(&mut self, part: Part) -> Result<(), Refusal> {
-        match self.pieces.send(part).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.why().await),
-        }
-    }
-
-    async fn why(&mut self) -> Refusal {
-        let told = match self.failed.take() {
-            Some(failed) => failed.await.ok().flatten(),
-            None => None,
+        let is_due = clock::mono() >= ask_at;
+        let is_wanted = tokio::select! {
+            () = room.wanted.notified() => true,
+            () = clock::pause(if room.memory.borrow().attempt.is_some() { UPDATE_LOOK_MS } else { 15_000 }) => false,
         };
-        told.unwrap_or(Refusal::NotStored)
-    }
-
-    /// Throws it away; returns when the next one may come.
-    pub async fn discard(self) {
-        let Self { pieces, failed, .. } = self;
-        drop(pieces);
-        if let Some(failed) = failed {
-            failed.await.map(drop).unwrap_or_default();
+        *room.wishes.borrow_mut() = wishes();
+        room.settle().await;
+        if (is_due || is_wanted) && room.channel().is_some() {
+            let found = room.ask_channel().await;
+            failures = if found.is_ok() { 0 } else { failures + 1 };
+            let now = clock::mono();
+            ask_at = match found {
+                Ok(_) => timetable::after_success(now, CHANNEL_PERIOD_S, chance),
+                Err(_) => timetable::after_failure(now, failures, chance),
+            };
         }
+        room.go_by_itself(&handle);
     }
 }
 
-/// Writes what comes until nobody sends any more.
-fn pour(path: &Path, inbox: &mut mpsc::Receiver<Part>) -> Result<(), Refusal> {
-    let mut file = create(path).map_err(|error| refusal(&error))?;
-    while let Some(part) = inbox.blocking_recv() {
-        match part {
-            Part::Bytes(bytes) => {
-                let room = fstatvfs(&file).map_err(|errno| refusal(&errno.into()))?;
-                #[allow(clippy::useless_conversion, reason = "these are of other types on other machines")]
-                let free_bytes = u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size()));
-                if free_bytes < UPLOAD_RESERVE_BYTES + bytes.len() as u64 {
-                    return Err(Refusal::DiskFull);
-                }
-                file.write_all(&bytes).map_err(|error| refusal(&error))?;
+impl Room {
+    fn receive(self: &Rc<Self>, haste: Haste) -> Result<Incoming, Refusal> {
+        if Arc::strong_count(&self.seat) > 1 {
+            return Err(Refusal::Busy);
+        }
+        self.machine.borrow_mut().begin(haste)?;
+        let claim = Claim(Rc::downgrade(self));
+        let Options { state_dir, bundle_bytes_max, .. } = &self.options;
+        Incoming::begin(claim, state_dir.join(FILE), Arc::clone(&self.seat), *bundle_bytes_max)
+    }
+
+    /// Does something in the background, of which there is one at a time.
+    fn work(self: &Rc<Self>, job: impl Future<Output = ()> + 'static) {
+        let room = Rc::downgrade(self);
+        let job = tokio::task::spawn_local(async move {
+            job.await;
+            if let Some(room) = room.upgrade() {
+                room.job.borrow_mut().take();
             }
-            Part::End(done) => done.send(()).unwrap_or_default(),
+        });
+        *self.job.borrow_mut() = Some(job.abort_handle());
+    }
+
+    fn rauc(&self) -> Result<Rauc<'_>, Refusal> {
+        Rauc::find(&self.rooms.engine, &self.options.keyring)
+    }
+
+    /// Asks what there is to start from.
+    async fn look(&self) -> Result<Boot, Refusal> {
+        let boot = self.rauc()?.status().await?;
+        *self.boot.borrow_mut() = Some(boot.clone());
+        Ok(boot)
+    }
+
+    fn is_on_trial(&self) -> bool {
+        let memory = self.memory.borrow();
+        memory.attempt.as_ref().is_some_and(|attempt| attempt.boot != clock::boot_id())
+    }
+
+    fn channels_len(&self) -> usize {
+        self.rooms.engine.lineup().map_or(0, |lineup| lineup.channels().len())
+    }
+
+    // ---- Judging ----------------------------------------------------------------------------------------------------
+
+    /// Verifies a bundle, and says which version it is.
+    async fn look_at(&self, bundle: OsString) -> Result<Version, Refusal> {
+        let rauc = self.rauc()?;
+        let manifest: Manifest = rauc.info(bundle).await?;
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        let boot = self.look().await?;
+        let known = Known {
+            compatible: boot.compatible,
+            running: running().as_deref().and_then(Version::parse),
+            floor: Version::parse(&self.memory.borrow().floor),
+            is_on_trial: self.is_on_trial(),
+        };
+        let version = judge(&known, &manifest)?;
+        self.machine.borrow_mut().accepted(version.clone());
+        Ok(version)
+    }
+
+    // ---- Bringing ---------------------------------------------------------------------------------------------------
+
+    /// Brings what is somewhere else here, and goes on with it.
+    async fn bring(self: &Rc<Self>, from: From, mut incoming: Incoming) -> Result<(), Refusal> {
+        let fetched = self.fetch(from, &mut incoming).await;
+        match fetched {
+            // RAUC reads it where it is.
+            Ok(Some((url, version))) => {
+                let claim = incoming.discard().await;
+                self.carry(Bundle::Address(claim, url), version).await;
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(refusal) => {
+                drop(incoming.discard().await);
+                return Err(refusal);
+            }
+        }
+        let judged = match incoming.complete().await {
+            Ok(()) => {
+                self.machine.borrow_mut().check();
+                self.look_at(self.options.state_dir.join(FILE).into()).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match judged {
+            Ok(version) => self.carry(Bundle::File(incoming), version).await,
+            Err(refusal) => {
+                drop(incoming.discard().await);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, from: From, incoming: &mut Incoming) -> Result<Option<(SourceUrl, Version)>, Refusal> {
+        let fetcher = &self.rooms.fetcher;
+        match from {
+            From::Address(url) => {
+                if let Some(url) = channel::parts(fetcher, &url).await {
+                    // It may only be that this RAUC cannot read from there.
+                    let looked = {
+                        self.machine.borrow_mut().check();
+                        self.look_at(url.as_str().into()).await
+                    };
+                    match looked {
+                        Ok(version) => return Ok(Some((url, version))),
+                        Err(Refusal::NotGenuine | Refusal::TooSlow) => self.machine.borrow_mut().fetch_again(),
+                        Err(refusal) => return Err(refusal),
+                    }
+                }
+                channel::fetch(fetcher, (&url, fetcher.typed()), None, incoming).await?;
+            }
+            From::Channel => {
+                let (told, chosen) = self.ask_channel().await?;
+                let (url, announced) = chosen.ok_or(Refusal::NothingNew)?;
+                channel::fetch(fetcher, (&url, told), Some(&announced), incoming).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    // ---- Installing -------------------------------------------------------------------------------------------------
+
+    /// Waits until it may, has the bundle installed, and waits for the fresh start.
+    async fn carry(self: &Rc<Self>, bundle: Bundle, version: Version) {
+        let permit = loop {
+            let moment = self.moment();
+            if let Some(permit) = self.machine.borrow_mut().ask_install(moment) {
+                break permit;
+            }
+            clock::pause(UPDATE_LOOK_MS).await;
+        };
+        let installed = self.write(permit, &bundle, &version).await;
+        let claim = match bundle {
+            Bundle::File(incoming) => incoming.discard().await,
+            Bundle::Address(claim, _) => claim,
+        };
+        if let Err(refusal) = installed {
+            tracing::warn!(%version, why = refusal.words(), "an update was not installed");
+            self.refused.set(Some((clock::wall(), refusal)));
+            self.memory.borrow_mut().close("failed", refusal.words(), clock::wall());
+            self.save().await.unwrap_or_default();
+            return;
+        }
+        tracing::info!(%version, "an update is installed and waits for a fresh start of the box");
+        self.machine.borrow_mut().written();
+        if let Some(attempt) = &mut self.memory.borrow_mut().attempt {
+            attempt.written = true;
+        }
+        self.save().await.unwrap_or_default();
+        self.look().await.map(drop).unwrap_or_default();
+        self.start_anew(claim).await;
+    }
+
+    async fn write(&self, permit: InstallPermit, bundle: &Bundle, version: &Version) -> Result<(), Refusal> {
+        let boot = self.boot.borrow().clone().unwrap_or_default();
+        let attempt = Attempt {
+            version: version.to_string(),
+            from: running().unwrap_or_default(),
+            from_slot: boot.booted().map(|slot| slot.name.clone()).unwrap_or_default(),
+            boot: clock::boot_id().to_owned(),
+            written: false,
+            back: false,
+            channels: self.channels_len(),
+        };
+        memory::forget_proof(&self.options.state_dir);
+        // What may be started the next time must be known then.
+        self.attempt(Some(attempt)).await?;
+        let at = match bundle {
+            Bundle::File(_) => self.options.state_dir.join(FILE).into(),
+            Bundle::Address(_, url) => url.as_str().into(),
+        };
+        tracing::info!(%version, "an update is being installed");
+        let mut on_percent = |percent| self.machine.borrow_mut().progress(percent);
+        self.rauc()?.install(permit, at, &mut on_percent).await
+    }
+
+    /// Asks for the fresh start as soon as it may come; the claim is kept meanwhile.
+    async fn start_anew(self: &Rc<Self>, claim: Claim) {
+        loop {
+            let moment = self.moment();
+            let permit = self.machine.borrow_mut().ask_reboot(moment);
+            if let Some(permit) = permit {
+                self.reboot(permit).unwrap_or_default();
+            }
+            clock::pause(UPDATE_LOOK_MS).await;
+            if *self.machine.borrow().phase() == Phase::Idle {
+                break;
+            }
+        }
+        drop(claim);
+    }
+
+    fn moment(&self) -> Moment {
+        let wishes = self.wishes.borrow();
+        let (now, hour) = (clock::wall(), wishes.update_hour.unwrap_or(UPDATE_HOUR));
+        let since = self.memory.borrow().offered.as_ref().map(|offered| Wall(offered.since));
+        let is_night = |at| timing::is_night(at, hour, self.options.device);
+        let is_timed = clock::wall_is_plausible();
+        Moment {
+            now: clock::mono(),
+            is_watched: self.rooms.engine.tuners().iter().any(|tuner| !tuner.watchers.is_empty()),
+            is_night: is_timed && clock::time_of_day(now).is_some_and(is_night),
+            is_overdue: is_timed && since.is_some_and(|since| timing::is_overdue(since, now)),
         }
     }
-    Ok(())
-}
 
-/// A new file, and never one that somebody has put there.
-fn create(path: &Path) -> io::Result<File> {
-    fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-    File::options().write(true).create_new(true).mode(0o600).open(path)
-}
+    /// Asks the root unit that does it.
+    fn reboot(self: &Rc<Self>, permit: RebootPermit) -> Result<(), Refusal> {
+        drop(permit);
+        tracing::info!("asking for a fresh start of the box");
+        if let Err(error) = fs::File::create(self.options.runtime_dir.join(REBOOT)) {
+            tracing::error!(%error, "a fresh start of the box cannot be asked for");
+            self.machine.borrow_mut().reboot_failed();
+            return Err(Refusal::NotStored);
+        }
+        let room = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            clock::pause(REBOOT_MS_MAX).await;
+            if let Some(room) = room.upgrade() {
+                tracing::error!("nobody started the box anew; switch it off and on");
+                fs::remove_file(room.options.runtime_dir.join(REBOOT)).unwrap_or_default();
+                room.machine.borrow_mut().reboot_failed();
+            }
+        });
+        Ok(())
+    }
 
-fn refusal(error: &io::Error) -> Refusal {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Refusal::DiskFull,
-        _ => {
-            tracing::warn!(%error, "an upload cannot be written");
+    // ---- Remembering ------------------------------------------------------------------------------------------------
+
+    async fn save(&self) -> Result<(), Refusal> {
+        let _turn = self.saving.lock().await;
+        let (memory, folder) = (self.memory.borrow().clone(), self.options.state_dir.clone());
+        let (done, saved) = oneshot::channel();
+        // The disk may take seconds.
+        let thread = std::thread::Builder::new().name("update".to_owned()).stack_size(256 * 1024);
+        let started = thread.spawn(move || done.send(memory.save(&folder)).unwrap_or_default());
+        let saved = match started {
+            Ok(_) => saved.await.map_err(io::Error::other).and_then(|saved| saved),
+            Err(error) => Err(error),
+        };
+        saved.map_err(|error| {
+            tracing::warn!(%error, "what was attempted cannot be kept");
             Refusal::NotStored
+        })
+    }
+
+    async fn attempt(&self, attempt: Option<Attempt>) -> Result<(), Refusal> {
+        self.memory.borrow_mut().attempt = attempt;
+        self.save().await
+    }
+
+    /// What became of what was attempted before this start of the box, or of this daemon.
+    async fn look_back(self: &Rc<Self>) {
+        let Some(attempt) = self.memory.borrow().attempt.clone() else { return };
+        if attempt.boot == clock::boot_id() {
+            match Version::parse(&attempt.version).filter(|_| attempt.written && !attempt.back) {
+                Some(version) => {
+                    self.machine.borrow_mut().resume(version);
+                    let (room, claim) = (Rc::clone(self), Claim(Rc::downgrade(self)));
+                    self.work(async move { room.start_anew(claim).await });
+                }
+                None => self.forget("failed", "the program was started anew in the middle of it").await,
+            }
+            return;
+        }
+        if !attempt.written {
+            self.forget("failed", "the box was switched off in the middle of it").await;
+            return;
+        }
+        let booted = self.boot.borrow().as_ref().and_then(Boot::booted).map(|slot| slot.name.clone());
+        if booted.is_some_and(|booted| booted == attempt.from_slot) {
+            let why = match memory::proof(&self.options.state_dir) {
+                // What was written in this start is about the system that runs now.
+                Some((boot, Proof::Bad(why))) if boot != clock::boot_id() => why,
+                _ => "it did not start".to_owned(),
+            };
+            tracing::warn!(version = attempt.version, why, "the box went back to the version before");
+            self.memory.borrow_mut().failed.clone_from(&attempt.version);
+            self.news.borrow_mut().push((Event::UpdateRolledBack, attempt.version));
+            self.forget("rolled_back", &why).await;
         }
     }
+
+    async fn forget(&self, outcome: &str, why: &str) {
+        self.memory.borrow_mut().close(outcome, why, clock::wall());
+        self.save().await.unwrap_or_default();
+    }
+
+    /// Looks whether a new system has proved itself.
+    async fn settle(&self) {
+        if !self.is_on_trial() {
+            return;
+        }
+        let proof = memory::proof(&self.options.state_dir).filter(|(boot, _)| boot == clock::boot_id());
+        match proof {
+            Some((_, Proof::Good)) => {}
+            // Who asks for the proof starts the box anew without it.
+            None if clock::mono().ms_since(clock::started()) >= UPDATE_TRIAL_MS_MAX => {}
+            _ => return,
+        }
+        let attempt = self.memory.borrow().attempt.clone().unwrap_or_default();
+        tracing::info!(version = attempt.version, from = attempt.from, "the new version has proved itself");
+        self.memory.borrow_mut().offered = None;
+        if attempt.back {
+            self.forget("back", "").await;
+        } else {
+            self.news.borrow_mut().push((Event::UpdateInstalled, attempt.version));
+            self.forget("installed", "").await;
+        }
+        self.look().await.map(drop).unwrap_or_default();
+    }
+
+    // ---- The channel ------------------------------------------------------------------------------------------------
+
+    fn channel(&self) -> Option<String> {
+        self.wishes.borrow().update_channel.clone().or_else(|| self.options.channel.clone())
+    }
+
+    /// Asks the channel, and says how far it may lead, and what this box may have.
+    async fn ask_channel(&self) -> Result<(pure::rules::reach::Reach, Option<(SourceUrl, Announced)>), Refusal> {
+        let asked = self.hear_channel().await;
+        self.asked.set(Some((clock::wall(), asked.as_ref().err().copied())));
+        if let Err(refusal) = &asked {
+            tracing::warn!(why = refusal.words(), "the update channel is of no use");
+        }
+        asked
+    }
+
+    async fn hear_channel(&self) -> Result<(pure::rules::reach::Reach, Option<(SourceUrl, Announced)>), Refusal> {
+        let url = channel::address(&self.channel().ok_or(Refusal::NoChannel)?)?;
+        let before = self.memory.borrow().clone();
+        let told = channel::ask(&self.rooms.fetcher, &url, before.seen()).await?;
+        let boot = self.boot.borrow().clone();
+        let compatible = match boot {
+            Some(boot) => boot.compatible,
+            None => self.look().await?.compatible,
+        };
+        let mut after = before.clone();
+        after.see(told.seen);
+        if let Some(minimum) = told.file.minimum_version.as_ref() {
+            if Version::parse(&after.floor).is_none_or(|floor| floor < *minimum) {
+                after.floor = minimum.to_string();
+            }
+        }
+        let (running, failed) = (running().as_deref().and_then(Version::parse), Version::parse(&after.failed));
+        let device = self.options.device;
+        let chosen = match choose(&told.file, device, &compatible, running.as_ref(), failed.as_ref()) {
+            Ok(bundle) => {
+                let url = told.url.resolve(&bundle.url).map_err(|_| Refusal::BadAddress)?;
+                Some((url, Announced { sha256: bundle.sha256, bytes: bundle.bytes }))
+            }
+            Err(NotForUs::Current | NotForUs::Board | NotForUs::Hold | NotForUs::Aborted | NotForUs::Later) => None,
+        };
+        let version = told.file.version.to_string();
+        after.offered = match (&chosen, before.offered.clone()) {
+            (None, _) => None,
+            (Some(_), Some(known)) if known.version == version => Some(known),
+            (Some(_), _) => {
+                self.news.borrow_mut().push((Event::UpdateAvailable, version.clone()));
+                Some(Offered { version, since: clock::wall().0 })
+            }
+        };
+        if after != before {
+            {
+                // What was attempted meanwhile is not ours to change.
+                let mut memory = self.memory.borrow_mut();
+                (after.attempt, after.last) = (memory.attempt.clone(), memory.last.clone());
+                *memory = after;
+            }
+            self.save().await?;
+        }
+        Ok((told.reach, chosen))
+    }
+
+    /// Lets what the channel has go its way, unless the owner does not want that.
+    fn go_by_itself(&self, handle: &Handle) {
+        let is_wanted = self.wishes.borrow().update_automatic.unwrap_or(true);
+        let is_idle = *self.machine.borrow().phase() == Phase::Idle && !self.is_on_trial();
+        let Moment { is_watched, is_night, is_overdue, .. } = self.moment();
+        let is_time = is_night && (!is_watched || is_overdue);
+        // One that was refused is not fetched again and again all night.
+        let (now, may_try) = (clock::mono(), clock::mono() >= self.next_try_at.get());
+        if is_wanted && is_idle && is_time && may_try && self.memory.borrow().offered.is_some() {
+            self.next_try_at.set(now.plus_ms(u64::from(CHANNEL_PERIOD_S) * 1_000));
+            handle.install(From::Channel, Haste::Night).unwrap_or_default();
+        }
+    }
+}
+
+/// Which version the whole system is.
+fn running() -> Option<String> {
+    let text = fs::read_to_string(OS_RELEASE).ok()?;
+    let value = |key: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        let found = found.trim().trim_matches(['"', '\'']);
+        (!found.is_empty()).then(|| found.to_owned())
+    };
+    value("IMAGE_VERSION").or_else(|| value("VERSION_ID"))
 }

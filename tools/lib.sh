@@ -23,6 +23,11 @@ die() {
 # at_least VERSION MINIMUM
 at_least() { [[ $(printf '%s\n' "$1" "$2" | sort -V | sed -n 1p) == "$2" ]]; }
 
+# newest_package ARCHITECTURE: what tools/package made last, or nothing
+newest_package() {
+    find "$target_dir/debian" -name "tunerd_*_$1.deb" -printf '%T@ %p\n' 2>/dev/null | sort -n | sed -n '$s/^[^ ]* //p'
+}
+
 as_root() {
     if ((EUID == 0)); then
         "$@"

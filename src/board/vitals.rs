@@ -1,4 +1,7 @@
 //! How the board is: warm, short of current, short of memory, wearing out its card. Whatever it does not tell is unknown.
+//!
+//! Memory here is the board's. What a control group leaves of it to this process is `engine::facts`'s matter, which reads
+//! heat and memory here as well.
 
 use crate::clock;
 use pure::time::Wall;
@@ -13,13 +16,13 @@ pub struct Seen {
     /// What the firmware calls the board.
     pub model: Option<String>,
     /// Of the chip, in thousandths of a degree.
-    pub heat_milli_c: Option<i64>,
+    pub heat_milli_c: Option<i32>,
     /// Whether the chip runs slower now because it is hot or short of current.
     pub throttled: Option<bool>,
     /// Whether the supply is too weak now.
     pub under_voltage: Option<bool>,
-    /// Memory in all, and what new work could have.
-    pub memory_bytes: Option<(u64, u64)>,
+    /// Its memory.
+    pub memory: Option<Memory>,
     /// What was written to the disk that keeps the state, since midnight or since we were started.
     pub written_today_bytes: Option<u64>,
     /// Whether somebody sets the clock.
@@ -28,9 +31,20 @@ pub struct Seen {
     pub link_mbit: Option<u32>,
 }
 
+/// The board's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// In all.
+    pub total_bytes: u64,
+    /// What the kernel thinks new work could have.
+    pub available_bytes: u64,
+}
+
 /// Looks at the board.
 pub struct Vitals {
     state_dir: PathBuf,
+    /// It does not change.
+    model: Option<String>,
     /// The day, and what had been written when it began.
     day: Cell<Option<(i64, u64)>>,
 }
@@ -38,14 +52,15 @@ pub struct Vitals {
 impl Vitals {
     /// For a box that keeps its state there.
     pub fn new(state_dir: &Path) -> Self {
-        Self { state_dir: state_dir.to_owned(), day: Cell::default() }
+        Self { state_dir: state_dir.to_owned(), model: model(Path::new("/")), day: Cell::default() }
     }
 
     /// How it is now. It reads a few small files of the kernel.
     pub fn look(&self) -> Seen {
         let root = Path::new("/");
         let written = self.device().and_then(|device| written_bytes(root, device));
-        Seen { written_today_bytes: written.map(|bytes| self.since_midnight(bytes, clock::wall())), ..seen(root) }
+        let written_today_bytes = written.map(|bytes| self.since_midnight(bytes, clock::wall()));
+        Seen { model: self.model.clone(), written_today_bytes, ..seen(root) }
     }
 
     fn since_midnight(&self, written: u64, now: Wall) -> u64 {
@@ -71,24 +86,47 @@ fn text(root: &Path, file: &str) -> Option<String> {
     Some(text.trim_matches(['\0', '\n', ' ']).to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Everything but what was written, from the kernel's files below `root`.
+fn model(root: &Path) -> Option<String> {
+    text(root, "proc/device-tree/model")
+}
+
+/// Of the chip: the first thermal zone, which is the chip on the boards we know.
+pub fn heat_milli_c() -> Option<i32> {
+    heat_below(Path::new("/"))
+}
+
+fn heat_below(root: &Path) -> Option<i32> {
+    text(root, "sys/class/thermal/thermal_zone0/temp")?.parse().ok()
+}
+
+/// The board's memory now.
+pub fn memory() -> Option<Memory> {
+    memory_below(Path::new("/"))
+}
+
+fn memory_below(root: &Path) -> Option<Memory> {
+    let told = text(root, "proc/meminfo")?;
+    let bytes = |name: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    Some(Memory { total_bytes: bytes("MemTotal:")?, available_bytes: bytes("MemAvailable:")? })
+}
+
+/// Everything but the model and what was written, from the kernel's files below `root`.
 fn seen(root: &Path) -> Seen {
     // Bit 0: under-voltage; 1: capped; 2: throttled; 3: the soft limit of heat.
     // Source: the Raspberry Pi documentation, vcgencmd get_throttled.
     let throttled = text(root, "sys/devices/platform/soc/soc:firmware/get_throttled");
     let throttled = throttled.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-    let memory = text(root, "proc/meminfo").unwrap_or_default();
-    let kib = |name: &str| {
-        memory.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-    };
     let links = fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
     let speed = |link: fs::DirEntry| text(&link.path(), "speed")?.parse().ok();
     Seen {
-        model: text(root, "proc/device-tree/model"),
-        heat_milli_c: text(root, "sys/class/thermal/thermal_zone0/temp").and_then(|text| text.parse().ok()),
+        model: None,
+        heat_milli_c: heat_below(root),
         throttled: throttled.map(|bits| bits & 0b1110 != 0),
         under_voltage: throttled.map(|bits| bits & 1 != 0),
-        memory_bytes: kib("MemTotal:").zip(kib("MemAvailable:")).map(|(all, left)| (all * 1024, left * 1024)),
+        memory: memory_below(root),
         written_today_bytes: None,
         // Only where systemd's own service sets the clock is there a file that says so.
         clock_synced: fs::exists(root.join("run/systemd/timesync"))
@@ -127,20 +165,21 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let found = (seen(&root), written_bytes(&root, (179, 2)));
+        let found = (seen(&root), model(&root), written_bytes(&root, (179, 2)));
         fs::remove_dir_all(&root).unwrap();
         let expected = Seen {
-            model: Some("Raspberry Pi 4 Model B Rev 1.4".to_owned()),
+            model: None,
             heat_milli_c: Some(52_400),
             throttled: Some(true),
             under_voltage: Some(true),
-            memory_bytes: Some((3_884_452 * 1024, 2_500_000 * 1024)),
+            memory: Some(Memory { total_bytes: 3_884_452 * 1024, available_bytes: 2_500_000 * 1024 }),
             written_today_bytes: None,
             clock_synced: Some(true),
             link_mbit: Some(1_000),
         };
-        assert_eq!(found, (expected, Some(1024 * 1024)));
+        assert_eq!(found, (expected, Some("Raspberry Pi 4 Model B Rev 1.4".to_owned()), Some(1024 * 1024)));
         assert_eq!(seen(&root), Seen::default(), "a board that tells nothing");
+        assert!(memory().is_some_and(|memory| memory.total_bytes > memory.available_bytes), "this one tells");
     }
 
     #[test]

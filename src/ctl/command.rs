@@ -119,6 +119,7 @@ fn ask(words: &[&str]) -> Result<Ask, Failure> {
         ["guide", "add", address] => Ask::tell(Method::POST, "/guides", Some(json!({"address": address}))),
         ["guide", id, "refresh"] => Ask::tell(Method::POST, format!("/guides/{}/refresh", number(id)?), None),
         ["guide", id, "remove"] => Ask::tell(Method::DELETE, format!("/guides/{}", number(id)?), None),
+        ["doctor", "stop"] => Ask::tell(Method::DELETE, "/doctor", None),
         ["get", path] => Ask::get(path, show::json),
         [method @ ("post" | "put" | "patch" | "delete"), path] => any(method, path, None),
         [method @ ("post" | "put" | "patch" | "delete"), path, body] => {

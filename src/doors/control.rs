@@ -18,10 +18,10 @@ use delivery::Stream;
 use pure::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_PER_ADDRESS_MAX, CONTROL_STALL_MS};
 use pure::model::lineup::Lineup;
 use pure::rules::clients::Asked;
-use pure::rules::control::upload::Refusal;
 use pure::rules::control::variable::Variable;
 use pure::rules::control::{By, Change, Changes, ConnectionId, Control, Policy};
 use pure::rules::pool::SlotIndex;
+use pure::rules::updating::Refusal;
 use pure::wire::hdhr::PORT;
 use pure::wire::hdhr::control::{CONTROL_REPLY_BYTES_MAX, ControlRequest, keepalive, write_upgrade};
 use pure::wire::hdhr::deframer::Deframer;
@@ -203,9 +203,9 @@ impl Door {
                 self.app.metrics.control_requests.add(1);
                 self.note_client(&by, &request);
                 if let ControlRequest::Upgrade(part) = request {
-                    if let Some(refusal) = upload.on(part).await {
-                        let why = self.refused(&by, refusal);
-                        let answer = write_upgrade(&mut reply, Some(&why)).unwrap_or_default();
+                    if let Some(taken) = upload.on(part).await {
+                        let why = taken.err().map(|refusal| self.refused(&by, refusal));
+                        let answer = write_upgrade(&mut reply, why.as_deref()).unwrap_or_default();
                         stream.write_all(answer).await?;
                     }
                     continue;

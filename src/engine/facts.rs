@@ -1,9 +1,11 @@
-//! What the board has left: memory, and file descriptors.
+//! What the board has left: memory, and file descriptors. Its own figures come from `board::vitals`; here is what this
+//! process may have of them.
 
+use crate::board::vitals;
 use nix::sys::resource::{Resource, getrlimit};
 use pure::rules::admission::BoardFacts;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Looks at the board. It reads a few small files of the kernel, which takes some ten microseconds.
@@ -13,13 +15,8 @@ pub(super) fn look(ffmpeg: &Path) -> BoardFacts {
         fds_open: fds_open(),
         fds_limit: fds_limit(),
         ffmpeg_present: super::process::find(ffmpeg).is_ok(),
-        heat_milli_c: heat_milli_c(),
+        heat_milli_c: vitals::heat_milli_c(),
     }
-}
-
-/// The SoC's temperature: the first thermal zone, which is the SoC on the boards we know.
-fn heat_milli_c() -> Option<i32> {
-    fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?.trim().parse().ok()
 }
 
 /// File descriptors that this process has open; all there could be when the kernel does not tell.
@@ -46,15 +43,23 @@ pub fn zombies() -> usize {
 
 /// The smaller of what the kernel thinks new work can have and what our control group leaves.
 pub fn memory_available_bytes() -> Option<u64> {
-    let of_board = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(parse_meminfo);
-    let of_group = fs::read_to_string("/proc/self/cgroup").ok().as_deref().and_then(group_left_bytes);
+    let of_board = vitals::memory().map(|memory| memory.available_bytes);
+    let of_group = group().and_then(|group| {
+        let used = number(&group, "memory.current")?;
+        Some(number(&group, "memory.max")?.saturating_sub(used))
+    });
     of_board.into_iter().chain(of_group).min()
+}
+
+/// Memory that our control group may have, where that is less than the board has.
+pub fn memory_max_bytes() -> Option<u64> {
+    number(&group()?, "memory.max").filter(|max| memory_total_bytes().is_none_or(|all| *max < all))
 }
 
 /// Memory that the board has in all.
 pub fn memory_total_bytes() -> Option<u64> {
     static TOTAL: OnceLock<Option<u64>> = OnceLock::new();
-    *TOTAL.get_or_init(|| line_in_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:"))
+    *TOTAL.get_or_init(|| vitals::memory().map(|memory| memory.total_bytes))
 }
 
 /// How many processes the kernel has ended for want of memory since the board was started, of any control group.
@@ -72,22 +77,21 @@ pub fn resident_bytes() -> Option<u64> {
     line_in_kib(&text, "VmRSS:")
 }
 
-fn parse_meminfo(text: &str) -> Option<u64> {
-    line_in_kib(text, "MemAvailable:")
-}
-
 fn line_in_kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// `cgroups` is `/proc/self/cgroup`; only the unified hierarchy is looked at.
-fn group_left_bytes(cgroups: &str) -> Option<u64> {
-    let group = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder = Path::new("/sys/fs/cgroup").join(group);
-    let number = |name| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-    // "max", and no file at all, mean no limit.
-    Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+/// Our control group's folder; only the unified hierarchy is looked at.
+fn group() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new("/sys/fs/cgroup").join(group))
+}
+
+/// "max", and no file at all, mean no limit.
+fn number(group: &Path, name: &str) -> Option<u64> {
+    fs::read_to_string(group.join(name)).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -95,11 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meminfo_is_read_as_the_kernel_writes_it() {
-        let text = "MemTotal:        3884452 kB\nMemFree:          115060 kB\nMemAvailable:    2500000 kB\n";
-        assert_eq!(parse_meminfo(text), Some(2_500_000 * 1024));
-        assert_eq!(parse_meminfo("MemAvailable: lots\n"), None);
-        assert_eq!(parse_meminfo(""), None);
+    fn a_limit_of_the_control_group_is_a_number_or_none() {
+        let group = std::env::temp_dir().join(format!("tunerd-group-{}", std::process::id()));
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("memory.max"), "max\n").unwrap();
+        fs::write(group.join("memory.current"), "4096\n").unwrap();
+        let found = ["memory.max", "memory.current", "memory.high"].map(|name| number(&group, name));
+        fs::remove_dir_all(&group).unwrap();
+        assert_eq!(found, [None, Some(4_096), None]);
+        assert!(memory_max_bytes() < memory_total_bytes(), "what is no limit is not told as one");
     }
 
     #[test]

@@ -9,10 +9,12 @@ pub mod encoders;
 pub mod facts;
 mod glance;
 mod last_words;
+pub mod preview;
 mod probe;
 pub mod process;
 mod pull;
 mod relay;
+pub mod sandbox;
 mod slates;
 mod snapshot;
 mod supervisor;
@@ -27,6 +29,7 @@ use crate::observe::black_box::BlackBox;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::Problems;
 pub use check::Checked;
+use preview::Preview;
 use pure::limits::{ENGINE_INBOX, TRIALS_AFTER_MS, TRIALS_RETRY_MS};
 use pure::model::encoder::Candidates;
 use pure::model::face::{FaceId, Share};
@@ -36,9 +39,11 @@ use pure::model::recipe::Recipe;
 use pure::rules::blank::{Judge, Sight};
 use pure::rules::breaker::ChannelView;
 use pure::rules::gate::{CheckPermit, TrialPermit};
+use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{Refusal, SlotIndex, SlotState, SlotView, ViewerId};
 use pure::time::Mono;
 use pure::wire::ts::Codec;
+pub use relay::segments::Segment;
 use relay::{Cursor, Relay};
 pub use relay::{Progress, RelayStats};
 use std::cell::{Cell, RefCell};
@@ -93,6 +98,8 @@ enum Command {
         tuner: Option<SlotIndex>,
         share: Share,
         peer: SocketAddr,
+        /// It gives way to others.
+        is_preview: bool,
         answer: oneshot::Sender<Result<Place, Refusal>>,
     },
     /// An encoder is to be tried; no answer means not now.
@@ -171,11 +178,15 @@ struct Shared {
     lineup_changed: Notify,
     /// What the pool last looked like; the supervisor keeps it fresh.
     slots: RefCell<Vec<SlotView>>,
+    /// What stands in the next viewer's way, slot by slot; looked at when a slot changes, and with each pulse.
+    obstacles: RefCell<Vec<Option<Obstacle>>>,
     /// What each slot's child shows; meant while it plays.
     sights: RefCell<Vec<Judge>>,
     /// Channels that failed lately, likewise.
     channels: RefCell<Vec<ChannelView>>,
     watchers: RefCell<Vec<Watcher>>,
+    /// The last one, over or not.
+    preview: RefCell<Option<Rc<Preview>>>,
     next_viewer: Cell<u64>,
     metrics: Rc<Metrics>,
     problems: Problems,
@@ -211,6 +222,8 @@ pub struct Watcher {
     pub face: FaceId,
     /// Since when.
     pub since: Mono,
+    /// He looks at a preview, and gives way to others.
+    pub is_preview: bool,
     /// Set when his stream is to end while others go on.
     closed: Rc<Cell<bool>>,
 }
@@ -220,6 +233,8 @@ pub struct Watcher {
 pub struct Tuner {
     /// Its slot and what the pool knows.
     pub view: SlotView,
+    /// Why the next viewer would be refused.
+    pub obstacle: Option<Obstacle>,
     /// What its packets tell.
     pub stats: RelayStats,
     /// What those who hold on read in place of a picture, if they are shown anything.
@@ -260,9 +275,11 @@ pub fn new(
         known: RefCell::default(),
         lineup_changed: Notify::new(),
         slots: RefCell::default(),
+        obstacles: RefCell::new(vec![None; options.slots_len]),
         sights: RefCell::new(vec![Judge::default(); options.slots_len]),
         channels: RefCell::default(),
         watchers: RefCell::default(),
+        preview: RefCell::default(),
         next_viewer: Cell::new(1),
         metrics,
         problems,
@@ -294,7 +311,7 @@ impl Handle {
         share: Share,
         peer: SocketAddr,
     ) -> Result<Viewer, Refusal> {
-        let asked = self.ask(channel, profile, tuner, share, peer);
+        let asked = self.ask(channel, profile, tuner, share, peer, false);
         self.answered(asked).await
     }
 
@@ -312,7 +329,7 @@ impl Handle {
     ) -> Result<Viewer, Refusal> {
         // Nobody gets in between these three: the supervisor takes them in their order.
         self.hold(tuner, false);
-        let asked = self.ask(channel, profile, Some(tuner), Share::BOX, peer);
+        let asked = self.ask(channel, profile, Some(tuner), Share::BOX, peer, false);
         self.hold(tuner, true);
         match self.answered(asked).await {
             Err(Refusal::TunerInUse) => self.watch(channel, profile, None, Share::BOX, peer).await,
@@ -327,6 +344,7 @@ impl Handle {
         tuner: Option<SlotIndex>,
         share: Share,
         peer: SocketAddr,
+        is_preview: bool,
     ) -> Result<Asked, Refusal> {
         let shared = &self.0;
         if shared.safe_mode {
@@ -335,7 +353,7 @@ impl Handle {
         let viewer = ViewerId(shared.next_viewer.replace(shared.next_viewer.get() + 1));
         let seat = Seat { viewer, leavers: Rc::clone(&shared.leavers) };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Ask { viewer, channel, profile, tuner, share, peer, answer };
+        let command = Command::Ask { viewer, channel, profile, tuner, share, peer, is_preview, answer };
         match shared.inbox.try_send(command) {
             Ok(()) => Ok(Asked { seat, answered }),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ViewersFull),
@@ -365,9 +383,10 @@ impl Handle {
         slots
             .iter()
             .zip(&self.0.relays)
-            .zip(sights.iter())
-            .map(|((view, relay), judge)| Tuner {
+            .zip(sights.iter().zip(self.0.obstacles.borrow().iter()))
+            .map(|((view, relay), (judge, obstacle))| Tuner {
                 view: *view,
+                obstacle: *obstacle,
                 stats: relay.stats(),
                 slate: relay.slate_says(),
                 sight: if view.state == SlotState::Playing { judge.sight() } else { (Sight::Unknown, view.since) },
@@ -494,14 +513,21 @@ impl Handle {
         }
     }
 
-    /// Runs a program that checks the signature of a file. One at a time, please.
-    pub async fn check(&self, program: &Path, arguments: &[OsString]) -> Checked {
+    /// Runs a program that checks the signature of a file, or has one written, for `ms_max` at most; `on_line` hears what
+    /// it says. One at a time, please.
+    pub async fn check(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+        ms_max: u64,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Checked {
         let (answer, permit) = oneshot::channel();
         if self.0.inbox.send(Command::Check { answer }).await.is_err() {
             return Checked::NotNow;
         }
         match permit.await {
-            Ok(permit) => check::check(permit, program, arguments).await,
+            Ok(permit) => check::check(ms_max, permit, program, arguments, on_line).await,
             Err(_) => Checked::NotNow,
         }
     }

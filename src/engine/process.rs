@@ -1,7 +1,8 @@
 //! The only file that starts and ends child processes.
 //!
 //! A child gets its own process group, dies with the daemon, inherits no privilege, no core dump and only the
-//! environment it needs, is bounded in what it may take, and is started from an argument list, never through a shell.
+//! environment it needs, is bounded in what it may take and in what it may do ([`sandbox`](super::sandbox)), and is started
+//! from an argument list, never through a shell.
 //! What runs is decided in `pure::model::recipe`, whether and when in `pure::rules::pool`.
 //!
 //! The daemon adopts what its children leave behind, so that nothing they started can outlive them unseen: the
@@ -10,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 
 use super::facts;
+use super::sandbox::{Needs, Network, Proof, Sandbox, try_escape};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::prctl;
@@ -26,12 +28,13 @@ use pure::rules::admission::Work;
 use pure::rules::gate::{CheckPermit, GlancePermit, ProbePermit, SlatePermit, SpawnPermit, TrialPermit};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{OnceLock, PoisonError};
@@ -364,7 +367,9 @@ impl fmt::Display for StartError {
 /// How a child comes by what it works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// By itself.
+    /// It makes it.
+    Made,
+    /// From the network, by itself.
     Own,
     /// From us, on its standard input.
     Fed,
@@ -384,7 +389,22 @@ pub(super) fn start(
     input: Input,
 ) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, if work.encodes() { ENCODE_NICE } else { 0 }, input)
+    let network = match input {
+        Input::Made | Input::Fed => Network::None,
+        Input::Own => Network::Any,
+        Input::Proxy(address) => Network::Port(address.port()),
+    };
+    let devices = matches!(work, Work::Transcode(_));
+    let limits = Limits { nice: if work.encodes() { ENCODE_NICE } else { 0 }, confined: Some((network, devices)) };
+    start_child(program, arguments, limits, input)
+}
+
+/// What a child may take and do.
+#[derive(Clone, Copy)]
+struct Limits {
+    nice: i32,
+    /// Whom it may call, and whether it may use devices; `None`: as we may.
+    confined: Option<(Network, bool)>,
 }
 
 /// Starts `program` to try an encoder, and spends the permit on it.
@@ -393,7 +413,7 @@ pub(super) fn start(
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE, Input::Own)
+    start_child(program, arguments, Limits { nice: ENCODE_NICE, confined: Some((Network::None, true)) }, Input::Made)
 }
 
 /// Starts `program`, which checks the signature of a file, and spends the permit on it.
@@ -402,14 +422,20 @@ pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -
 /// [`StartError`]: the board is short of something, or the program cannot be run.
 pub(super) fn check(permit: CheckPermit, program: &Path, arguments: &[OsString]) -> Result<Child, StartError> {
     drop(permit);
-    start_child(program, arguments, ENCODE_NICE, Input::Own)
+    // No decoder, and its files may be anywhere.
+    start_child(program, arguments, Limits { nice: ENCODE_NICE, confined: None }, Input::Made)
 }
 
-fn start_child(program: &Path, arguments: &[impl AsRef<OsStr>], nice: i32, input: Input) -> Result<Child, StartError> {
-    let mut command = prepare(program, nice);
+fn start_child(
+    program: &Path,
+    arguments: &[impl AsRef<OsStr>],
+    limits: Limits,
+    input: Input,
+) -> Result<Child, StartError> {
+    let mut command = prepare(program, limits);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
     match input {
-        Input::Own => {}
+        Input::Made | Input::Own => {}
         Input::Fed => drop(command.stdin(Stdio::piped())),
         // All of FFmpeg's connections over HTTP heed it, also those that a demuxer wants.
         Input::Proxy(address) => drop(command.env("http_proxy", format!("http://{address}"))),
@@ -461,7 +487,7 @@ pub(super) fn glance(permit: GlancePermit, program: &Path, arguments: &[&str]) -
 
 fn start_prober(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Prober, StartError> {
     // A look is never more urgent than what it looks at.
-    let mut command = prepare(program, ENCODE_NICE);
+    let mut command = prepare(program, Limits { nice: ENCODE_NICE, confined: Some((Network::None, false)) });
     command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());
     let run = |command: &mut Command| {
         let (mut inner, registered) = spawn(command)?;
@@ -473,7 +499,7 @@ fn start_prober(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Probe
     run(&mut command).map_err(StartError::new)
 }
 
-fn prepare(program: &Path, nice: i32) -> Command {
+fn prepare(program: &Path, limits: Limits) -> Command {
     let (mark, mut command) = (RunMark::ours(), Command::new(program));
     command
         .env_clear()
@@ -482,13 +508,42 @@ fn prepare(program: &Path, nice: i32) -> Command {
         .stdout(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let daemon = Pid::from_raw(mark.pid);
-    let data_bytes = data_bytes_max();
-    // SAFETY: child_setup makes only system calls that are safe between fork and exec, and allocates nothing.
+    let (daemon, data_bytes) = (Pid::from_raw(mark.pid), data_bytes_max());
+    let sandbox = limits.confined.map(|(network, devices)| {
+        let program = find(program).ok();
+        Sandbox::new(&Needs { program: program.as_deref(), network, devices })
+    });
+    // SAFETY: child_setup and enter make only system calls that are safe between fork and exec, and allocate nothing.
     unsafe {
-        command.pre_exec(move || child_setup(daemon, nice, data_bytes));
+        command.pre_exec(move || {
+            child_setup(daemon, limits.nice, data_bytes)?;
+            if let Some(sandbox) = &sandbox {
+                sandbox.enter();
+            }
+            Ok(())
+        });
     }
     command
+}
+
+/// Has a child try what its sandbox forbids, in one as those have that are fed. `ours` is a directory that no child may
+/// read. `None` where no child could be started for that.
+pub fn prove_sandbox(ours: &Path) -> Option<Proof> {
+    use std::os::unix::process::CommandExt as _;
+    let (daemon, data_bytes) = (Pid::from_raw(RunMark::ours().pid), data_bytes_max());
+    let sandbox = Sandbox::new(&Needs { program: None, network: Network::None, devices: false });
+    let ours = CString::new(ours.as_os_str().as_bytes()).ok()?;
+    // It never becomes that program: what it tells is the error of its start.
+    let mut command = std::process::Command::new("/bin/false");
+    // SAFETY: as above; try_escape is of the same kind.
+    unsafe {
+        command.pre_exec(move || {
+            child_setup(daemon, 0, data_bytes)?;
+            sandbox.enter();
+            Err(try_escape(&ours))
+        });
+    }
+    Proof::of(&command.spawn().err()?)
 }
 
 /// What our children see of our environment.
@@ -681,7 +736,7 @@ mod tests {
         let wish = Wish { channel: ChannelId(1), source: 0, account: None, class: SourceClass::Live, work };
         let (permit, _) = Gate::new(1, Rules::DEFAULT).commit(Mono(0), &facts, wish, 0).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        start(permit, Path::new(name), &arguments, work, Input::Own)
+        start(permit, Path::new(name), &arguments, work, Input::Made)
     }
 
     async fn read_line(stdout: &pipe::Receiver) -> String {
@@ -714,14 +769,16 @@ mod tests {
     fn a_child_gets_little_and_may_take_little() {
         let _alone = alone();
         run(async {
-            let tell = "ulimit -n; ulimit -c; ulimit -d; cat /proc/self/oom_score_adj; nice; env | tr '\\n' ' '; echo";
+            let tell = "ulimit -n; ulimit -c; ulimit -d; nice; env | tr '\\n' ' '; echo";
             for (work, niceness) in [(Work::Copy, 0), (Work::Encode, ENCODE_NICE)] {
                 let before: i32 = run_now("nice").parse().unwrap();
                 let (_, stdout, _stderr, mut reaper) = script(tell, work).unwrap().split();
                 assert_eq!(read_line(&stdout).await, CHILD_FDS_MAX.to_string());
                 assert_eq!(read_line(&stdout).await, "0", "no core");
                 assert_eq!(read_line(&stdout).await, (data_bytes_max() / 1024).to_string());
-                assert_eq!(read_line(&stdout).await, CHILD_OOM_SCORE.to_string());
+                // It may not read that itself.
+                let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", reaper.registered.pid)).unwrap();
+                assert_eq!(score.trim(), CHILD_OOM_SCORE.to_string());
                 assert_eq!(read_line(&stdout).await, (before + niceness).min(19).to_string());
                 let environment = read_line(&stdout).await;
                 assert!(environment.contains(&format!("{MARK_VARIABLE}={}", RunMark::ours())), "{environment}");

@@ -10,12 +10,13 @@
 //! *slate* may be played into the ring, joined on like a child, but it is none: it ends with the first byte of the next
 //! child, and nothing that judges children gets to see it.
 //!
-//! What is *not* here: how a slate is played (`relay/slate.rs`), pipes and processes ([`super::process`]), sockets
+//! What is *not* here: how a slate is played (`relay/slate.rs`), segments (`relay/segments.rs`), pipes and processes ([`super::process`]), sockets
 //! (`doors::http::media`), who may watch and for how long a viewer is held (`pure::rules::pool`), and what joining
 //! means (`pure::wire::ts::seam`).
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 
+pub(super) mod segments;
 mod slate;
 
 use super::slates::Slate;
@@ -30,6 +31,7 @@ use pure::rules::pool::Generation;
 use pure::time::Mono;
 use pure::wire::ts::seam::Seam;
 use pure::wire::ts::{Codec, Inspector, NULL_PACKET, PACKET_BYTES, SYNC_BYTE, Streams, Suits, Sync, next_sync};
+use segments::Segments;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -66,6 +68,7 @@ struct Ring {
     join_tables: Tables,
     /// The last few of these places since the present child's tables are known, some way apart.
     marks: Deque<Mark, JOIN_MARKS>,
+    segments: Segments,
     /// Bytes that were no packets.
     skipped: u64,
 }
@@ -101,6 +104,7 @@ impl Ring {
             join: None,
             join_tables: Tables::new(),
             marks: Deque::new(),
+            segments: Segments::default(),
             skipped: 0,
         }
     }
@@ -116,6 +120,7 @@ impl Ring {
 
     /// The next bytes are another child's. What its predecessor left of a packet is dropped (F13).
     fn begin(&mut self, continues: bool) {
+        self.break_segment();
         self.written = self.head;
         self.is_slate = false;
         self.origin = self.head;
@@ -124,6 +129,7 @@ impl Ring {
         if continues {
             self.seam = Some(Seam::new(&mut self.inspector));
         } else {
+            self.forget_segments();
             self.seam = None;
             self.inspector = Inspector::new();
             self.join = None;
@@ -169,9 +175,11 @@ impl Ring {
             arrived.picture |= seen.unit_start;
             if seen.streams_changed {
                 self.marks.clear();
+                self.break_segment();
             }
             if seen.join_point {
                 self.mark(now);
+                self.segment();
             }
             self.head += PACKET_BYTES as u64;
             from += PACKET_BYTES;
@@ -435,6 +443,7 @@ impl Relay {
     pub(super) fn splice(&self) {
         let mut ring = self.ring.borrow_mut();
         if ring.head > ring.origin {
+            ring.break_segment();
             ring.written = ring.head;
             ring.marks.clear();
             ring.seam = Some(Seam::new(&mut ring.inspector));
@@ -680,7 +689,7 @@ impl Cursor {
     }
 
     /// Whether the feed has ended or has made place for another, or he is closed.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.relay.ended.get() || self.relay.feed.get() != self.feed || self.closed.get()
     }
 

@@ -4,6 +4,7 @@
 
 use super::call::{Call, call};
 use super::glance::{self, Glanced};
+use super::preview::Over;
 use super::probe::Found;
 use super::process::{self, Child, Input, StartError};
 use super::pull::pull;
@@ -17,8 +18,8 @@ use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words
 use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
-use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SWEEP_MS};
-use pure::model::lineup::{Channel, ChannelId, Origin, Source, SourceClass};
+use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SAMPLES_MAX, SWEEP_MS};
+use pure::model::lineup::{Channel, ChannelId, Lineup, Origin, Source, SourceClass, TEST_CHANNEL};
 use pure::model::profile::Profile;
 use pure::model::recipe::{Reader, Treatment, recipe, to_call};
 use pure::rules::admission::Work;
@@ -30,6 +31,7 @@ use pure::rules::encoders::blame::{Ended, How};
 use pure::rules::failure::{End, Failure};
 use pure::rules::gate::{GlancePermit, Kind, ProbePermit, SpawnPermit};
 use pure::rules::health::ProbeResult;
+use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{
     Effect, Effects, Event, Generation, Needs, Note, Pool, Refusal, SlotIndex, SlotState, ViewerId,
 };
@@ -39,7 +41,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
+
+/// No channel is called that: ids are given from 1 up.
+const NO_CHANNEL: ChannelId = ChannelId(u32::MAX);
 
 pub(super) struct Supervisor {
     pool: Box<Pool>,
@@ -59,6 +65,8 @@ pub(super) struct Supervisor {
     /// What the present or last child of each slot plays.
     playing: Vec<Option<Playing>>,
     answers: BTreeMap<ViewerId, oneshot::Sender<Result<Place, Refusal>>>,
+    /// What a viewer asks just now, to be asked again if a preview that is in his way gives way.
+    asking: Option<Event>,
     /// Sources that take more than was thought, as was seen.
     needs: BTreeMap<Origin, Work>,
     /// Sources that are read otherwise than their address says, as was seen.
@@ -71,6 +79,10 @@ pub(super) struct Supervisor {
     /// What a child said last, for the failure that may follow in the same step.
     said: String,
     swept_at: Mono,
+    /// It is time to see what stands in the next viewer's way.
+    looks_ahead: bool,
+    /// One channel of each kind in that lineup, as viewers could want it.
+    samples: (Weak<Lineup>, Vec<Sources>),
     snapshot: Snapshot,
     slates: Slates,
     /// Room for events that follow each other.
@@ -128,6 +140,7 @@ impl Supervisor {
             fetcher: options.fetcher.clone(),
             living: (0..options.slots_len).map(|_| Living::default()).collect(),
             answers: BTreeMap::new(),
+            asking: None,
             needs: BTreeMap::new(),
             found: BTreeMap::new(),
             drained: None,
@@ -136,6 +149,8 @@ impl Supervisor {
             escalation: None,
             said: String::new(),
             swept_at: clock::mono(),
+            looks_ahead: true,
+            samples: (Weak::new(), Vec::new()),
             snapshot,
             slates: Slates::new(if options.slates { options.slots_len } else { 0 }),
             events: VecDeque::with_capacity(16),
@@ -176,11 +191,18 @@ impl Supervisor {
         match command {
             // Who has hung up meanwhile has no way to leave later.
             Command::Ask { answer, .. } if answer.is_closed() => {}
-            Command::Ask { viewer, channel, profile, tuner, share, peer, answer } => {
+            Command::Ask { viewer, channel, profile, tuner, share, peer, is_preview, answer } => {
                 self.shared.wanted.notify_waiters();
-                let found = self.channel(channel);
-                let nothing = Refusal::TuneFailed { retry_ms: 0 };
-                let sources = found.ok_or(nothing).and_then(|channel| self.sources(&channel, profile));
+                if is_preview {
+                    // There is one at a time.
+                    self.end_preview();
+                }
+                let found = self.channel(channel).ok_or(Refusal::TuneFailed { retry_ms: 0 });
+                let mut sources = found.clone().and_then(|channel| self.sources(&channel, profile));
+                if matches!(sources, Err(Refusal::Busy { .. })) && self.is_preview_alone() && self.end_preview() {
+                    // Its encoder is free.
+                    sources = found.and_then(|channel| self.sources(&channel, profile));
+                }
                 let sources = match sources {
                     Ok(sources) => sources,
                     Err(refusal) => {
@@ -189,11 +211,13 @@ impl Supervisor {
                     }
                 };
                 self.answers.insert(viewer, answer);
-                let since = clock::mono();
-                let closed = Rc::default();
-                let face = share.face;
-                self.shared.watchers.borrow_mut().push(Watcher { viewer, slot: None, peer, face, since, closed });
-                self.dispatch(Event::Ask { viewer, tuner, share, sources });
+                let (since, closed, face) = (clock::mono(), Rc::default(), share.face);
+                let watcher = Watcher { viewer, slot: None, peer, face, since, is_preview, closed };
+                self.shared.watchers.borrow_mut().push(watcher);
+                let event = Event::Ask { viewer, tuner, share, sources };
+                self.asking = (!is_preview).then_some(event);
+                self.dispatch(event);
+                self.asking = None;
             }
             Command::Pulse { done } => {
                 let now = clock::mono();
@@ -204,6 +228,7 @@ impl Supervisor {
                     self.channels_changed = true;
                 }
                 Self::sweep_strays();
+                self.looks_ahead = true;
                 done.send(()).unwrap_or_default();
             }
             Command::Retry { channel } => {
@@ -441,6 +466,11 @@ impl Supervisor {
                     answer.send(Ok(Place { slot, from_start, closed })).unwrap_or_default();
                 }
             }
+            Effect::Refuse { viewer, refusal } if self.is_in_the_way(viewer, refusal) => {
+                more.extend(self.preview().map(|preview| Event::Leave { viewer: preview }));
+                more.extend(self.asking.take());
+                self.dismiss_preview();
+            }
             Effect::Refuse { viewer, refusal } => {
                 if let Some(answer) = self.answers.remove(&viewer) {
                     answer.send(Err(refusal)).unwrap_or_default();
@@ -460,6 +490,58 @@ impl Supervisor {
             }
             Effect::Probe { slot, generation, permit, glance } => self.look(slot, generation, permit, glance),
             Effect::Note(note) => self.tell(note),
+        }
+    }
+
+    /// Who looks at a preview, or waits for one.
+    fn preview(&self) -> Option<ViewerId> {
+        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).map(|watcher| watcher.viewer)
+    }
+
+    /// On which slot that is; none yet while he waits.
+    fn preview_slot(&self) -> Option<SlotIndex> {
+        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).and_then(|watcher| watcher.slot)
+    }
+
+    /// Whether nobody else watches what the preview shows, if there is one.
+    fn is_preview_alone(&self) -> bool {
+        let slot = self.preview_slot();
+        slot.is_none() || self.pool.slots(clock::mono()).any(|view| Some(view.slot) == slot && view.viewers == 1)
+    }
+
+    /// Whether who is asking just now is refused for want of something that a preview has.
+    fn is_in_the_way(&self, viewer: ViewerId, refusal: Refusal) -> bool {
+        let Some(Event::Ask { viewer: asking, tuner, .. }) = self.asking else { return false };
+        let may_help = match refusal {
+            Refusal::AllTunersInUse | Refusal::AccountFull | Refusal::Short(_) => self.is_preview_alone(),
+            Refusal::TunerInUse => {
+                self.preview_slot().is_none_or(|slot| Some(slot) == tuner) && self.is_preview_alone()
+            }
+            Refusal::ViewersFull => true,
+            _ => false,
+        };
+        asking == viewer && may_help && self.preview().is_some()
+    }
+
+    /// Ends the preview, if there is one.
+    fn end_preview(&mut self) -> bool {
+        let Some(viewer) = self.preview() else { return false };
+        self.dismiss_preview();
+        self.dispatch(Event::Leave { viewer });
+        true
+    }
+
+    /// Tells who looks at a preview that it is over, or that there is none. The pool is to be told that he has left.
+    fn dismiss_preview(&mut self) {
+        let Some(viewer) = self.preview() else { return };
+        tracing::info!("a preview gives way");
+        self.shared.watchers.borrow_mut().retain(|watcher| watcher.viewer != viewer);
+        if let Some(answer) = self.answers.remove(&viewer) {
+            answer.send(Err(Refusal::AllTunersInUse)).unwrap_or_default();
+        }
+        let preview = self.shared.preview.borrow().clone().filter(|preview| preview.id == viewer.0);
+        if let Some(preview) = preview {
+            preview.end(Over::GaveWay);
         }
     }
 
@@ -666,8 +748,12 @@ impl Supervisor {
         let now = clock::mono();
         {
             let mut slots = self.shared.slots.borrow_mut();
+            self.looks_ahead |= !self.pool.slots(now).eq(slots.iter().copied());
             slots.clear();
             slots.extend(self.pool.slots(now));
+        }
+        if std::mem::take(&mut self.looks_ahead) {
+            self.look_ahead(now);
         }
         if std::mem::take(&mut self.channels_changed) {
             let mut channels = self.shared.channels.borrow_mut();
@@ -677,7 +763,35 @@ impl Supervisor {
         self.escalation = self.shared.problems.slots(self.pool.slots(now)).or(self.escalation);
     }
 
+    /// Sees what stands in the next viewer's way, wherever he goes.
+    fn look_ahead(&mut self, now: Mono) {
+        let lineup = self.shared.lineup.borrow().clone();
+        if let Some(lineup) = lineup.filter(|lineup| self.samples.0.as_ptr() != Arc::as_ptr(lineup)) {
+            let mut samples: Vec<Sources> = Vec::new();
+            for channel in lineup.channels() {
+                // As it would be had it never failed: what is wrong with a single channel is told elsewhere.
+                let Some(sample) = self.supplies(channel, None, NO_CHANNEL) else { continue };
+                if samples.len() < SAMPLES_MAX && !samples.contains(&sample) {
+                    samples.push(sample);
+                }
+            }
+            self.samples = (Arc::downgrade(&lineup), samples);
+        }
+        let facts = facts::look(&self.ffmpeg);
+        let mut obstacles = self.shared.obstacles.borrow_mut();
+        for (slot, obstacle) in (0..).map(SlotIndex).zip(obstacles.iter_mut()) {
+            *obstacle = if self.shared.safe_mode {
+                Some(Obstacle::SafeMode)
+            } else {
+                self.pool.obstacle(now, &facts, slot, &self.samples.1)
+            };
+        }
+    }
+
     fn channel(&self, id: ChannelId) -> Option<Channel> {
+        if id == TEST_CHANNEL {
+            return Some(Channel::test());
+        }
         self.shared.lineup.borrow().as_ref()?.by_id(id).cloned()
     }
 
@@ -691,6 +805,11 @@ impl Supervisor {
     /// Where a channel's picture in a profile can come from.
     fn sources(&self, channel: &Channel, profile: Profile) -> Result<Sources, Refusal> {
         let transcode = self.transcode(channel, profile)?;
+        self.supplies(channel, transcode, channel.id).ok_or(Refusal::TuneFailed { retry_ms: 0 })
+    }
+
+    /// The same, for who is called `id`.
+    fn supplies(&self, channel: &Channel, transcode: Option<Work>, id: ChannelId) -> Option<Sources> {
         let supplies = (0..).zip(&channel.sources).map(|(source, of)| {
             let origin = Origin { channel: channel.id, source };
             let reader = self.reader(origin, of);
@@ -702,7 +821,7 @@ impl Supervisor {
             };
             Supply { class: reader.class(), work: transcode.unwrap_or(work), account }
         });
-        Sources::new(channel.id, supplies).ok_or(Refusal::TuneFailed { retry_ms: 0 })
+        Sources::new(id, supplies)
     }
 
     /// What a child has to do that plays a channel in a profile; `None`: whatever its source needs.
@@ -766,7 +885,7 @@ fn supply(reader: Reader, origin: Option<upstream::Remote>) -> Result<(tend::Sup
             let address = proxy.address().map_err(StartError::Resource)?;
             (tend::Supply::Proxy(proxy), Input::Proxy(address))
         }
-        _ => (tend::Supply::None, Input::Own),
+        _ => (tend::Supply::None, Input::Made),
     })
 }
 

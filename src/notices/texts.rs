@@ -95,7 +95,7 @@ const ENGLISH: Language = Language {
             event: Event::UpdateAvailable,
             one: "Version {thing} is there",
             many: "",
-            next: "The box installs nothing by itself. Its page says how.",
+            next: "Its page says when it is installed, and installs it now if you like.",
         },
         Words {
             event: Event::UpdateInstalled,

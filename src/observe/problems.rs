@@ -55,10 +55,12 @@ pub enum Topic {
     Settings,
     /// Somebody sent an update that was refused.
     Update,
+    /// FFmpeg may do more than it should.
+    Sandbox,
 }
 
 impl Topic {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -78,6 +80,7 @@ impl Topic {
         Self::SafeMode,
         Self::Settings,
         Self::Update,
+        Self::Sandbox,
     ];
 
     /// How bad it is: without a guide there still is a picture, and whoever is in the house can have an update refused.
@@ -110,6 +113,7 @@ impl Topic {
             Self::SafeMode => "safe-mode",
             Self::Settings => "settings",
             Self::Update => "update",
+            Self::Sandbox => "sandbox",
         }
     }
 }

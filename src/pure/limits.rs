@@ -40,12 +40,37 @@ pub const TABLE_PACKETS_MAX: usize = 12;
 pub const JOIN_MARKS: usize = 8;
 /// How far apart they are at least: without a picture, every piece of sound is one.
 pub const JOIN_MARK_MS: u64 = 250;
+/// Stretches of a slot's ring that can be given out one by one, for previews: more than a ring of the usual size holds
+/// of a small picture that does not move.
+pub const SEGMENTS_MAX: usize = 128;
+/// How long one is at least. Our encoders make a key frame each second; shorter ones would be asked for more often.
+pub const SEGMENT_MS_MIN: u64 = 2_000;
+/// How long at most: what is longer is left out, so that the longest, which playlists name, is no guess.
+pub const SEGMENT_MS_MAX: u64 = 3_499;
 /// How much an excerpt of a slot's output shows if it can: enough for ffprobe to know every stream.
 pub const EXCERPT_MS_MIN: u64 = 1_000;
 /// Bytes of an excerpt: a second at 16 Mbit/s.
 pub const EXCERPT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A clock that has not moved for this long while packets came stands still; the standard wants it every 100 ms.
 pub const CLOCK_STALL_MS: u64 = 2_000;
+/// Segments that a preview lists ahead of what it has played, and behind it: players begin three of them before the end.
+pub const PREVIEW_AHEAD: u64 = 4;
+/// See [`PREVIEW_AHEAD`].
+pub const PREVIEW_BEHIND: u64 = 4;
+/// Segments that there must be before a preview can be shown: players stop at once with fewer.
+pub const PREVIEW_SEGMENTS_MIN: usize = 2;
+/// From its first packet until it has them; longer than an encoder that keeps up takes.
+pub const PREVIEW_START_MS_MAX: u64 = 12_000;
+/// A preview ends when its playlist is not asked for: a player asks every three seconds or so.
+pub const PREVIEW_IDLE_MS: u64 = 10_000;
+/// A preview ends in any case: it is for looking, not for watching.
+pub const PREVIEW_MS_MAX: u64 = 120_000;
+/// How long its playlist waits for a segment that was not in it before: Chrome 156 gives up where a reload brings nothing
+/// new before it has begun to play. Two gaps of a slow encoder.
+pub const PREVIEW_NEWS_MS_MAX: u64 = 8_000;
+/// How often a preview moves on.
+pub const PREVIEW_STEP_MS: u64 = 250;
+const _: () = assert!(PREVIEW_START_MS_MAX + TUNE_DEADLINE_MS < CONVERSATION_MS_MAX);
 /// A viewer whose socket takes nothing for this long is let go (S20).
 pub const WRITE_STALL_MS: u64 = 10_000;
 
@@ -136,6 +161,9 @@ pub const SLOW_MS: u64 = 15_000;
 pub const PACE_LOOK_MS: u64 = 2_000;
 /// From the end of a child until the provider's server knows of it (U19): so long its stream counts as one in use.
 pub const ACCOUNT_REST_MS: u64 = 2_000;
+/// Kinds of channels that are tried in thought, to say whether the next viewer would be refused: their accounts, and
+/// what a child for them does.
+pub const SAMPLES_MAX: usize = 64;
 /// How often the sweep audits the timers.
 pub const SWEEP_MS: u64 = 30_000;
 /// How late a timer may be before the sweep calls it missed.
@@ -262,6 +290,8 @@ pub const DRAIN_MS: u64 = 5_000;
 pub const CONNECTIONS_DEFAULT: usize = 64;
 /// Connections at once from one address, where settings do not say otherwise (S20).
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 16;
+/// Of all connections: those that only who manages the box may keep busy (S20).
+pub const OWNER_CONNECTIONS: usize = 4;
 /// Most connections that settings may ask for.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Header lines of a request (S20).
@@ -365,7 +395,47 @@ pub const UPLOAD_RESERVE_BYTES: u64 = 64 * MIB;
 /// How long the check of a signature may take. Clients wait for 40 seconds.
 pub const CHECK_MS_MAX: u64 = 30_000;
 /// What is read of what it says.
-pub const CHECK_WORDS_BYTES_MAX: usize = 16 * 1024;
+pub const CHECK_WORDS_BYTES_MAX: usize = 64 * 1024;
+/// The longest version: `20261122.1.2-rc1` has sixteen.
+pub const VERSION_BYTES_MAX: usize = 32;
+/// How long nobody must have watched: who changes the channel is gone for a moment.
+pub const UPDATE_QUIET_MS: u64 = 5_000;
+/// How long the hours of the night are in which updates may come by themselves.
+pub const UPDATE_WINDOW_MIN: u32 = 120;
+/// Over which of them boxes are spread; the rest is for who begins last.
+pub const UPDATE_JITTER_MIN: u32 = 90;
+/// When these hours begin, where the owner does not say otherwise: most people sleep, and no clock is changed later.
+pub const UPDATE_HOUR: u8 = 3;
+/// How long an automatic update may be put off because somebody always watches (S-UPD2).
+pub const UPDATE_PUT_OFF_S: i64 = 7 * 86_400;
+/// How often the channel is asked, and some minutes more.
+pub const CHANNEL_PERIOD_S: u32 = 6 * 3_600;
+/// The longest document of a channel: a line for each board.
+pub const CHANNEL_BYTES_MAX: usize = 16 * 1024;
+/// Boards in one.
+pub const CHANNEL_BOARDS_MAX: usize = 64;
+/// Bad versions in one.
+pub const CHANNEL_VERSIONS_MAX: usize = 64;
+/// How long RAUC may write: a slow card takes minutes for each hundred MiB, and RAUC cannot be stopped in the middle.
+pub const INSTALL_MS_MAX: u64 = 3_600_000;
+/// How often it is looked whether an update that waits may go on.
+pub const UPDATE_LOOK_MS: u64 = 1_000;
+/// How long a fresh start is waited for before it is said that there was none.
+pub const REBOOT_MS_MAX: u64 = 120_000;
+const _: () = assert!(UPDATE_JITTER_MIN + 30 <= UPDATE_WINDOW_MIN, "who begins last has time for it, too");
+/// What still runs after that time without a proof, nobody has taken back.
+pub const UPDATE_TRIAL_MS_MAX: u64 = 1_800_000;
+const _: () = assert!(2 * PROVE_MS_MAX < UPDATE_TRIAL_MS_MAX, "a proof comes before that");
+/// How long a system that has just started is given to prove itself, in which its programs are not in memory yet.
+pub const PROVE_MS_MAX: u64 = 300_000;
+/// How long one try of it may take, the ten seconds of the picture and its start included.
+pub const PROVE_STEP_MS_MAX: u64 = 90_000;
+/// Good answers in a row that prove that it answers.
+pub const PROVE_ANSWERS: u32 = 5;
+/// Between two of them.
+pub const PROVE_PAUSE_MS: u64 = 1_000;
+/// How much of a clean picture proves that it plays.
+pub const PROVE_PICTURE_MS: u64 = 10_000;
 /// How long the page tells of an upload that was refused.
 pub const UPLOAD_NOTICE_MS: u64 = 3_600_000;
 
@@ -894,6 +964,10 @@ pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 pub const TOKEN_USED_S: i64 = 86_400;
 /// Further names by which the box may be asked.
 pub const ACCESS_NAMES_MAX: usize = 16;
+/// Of an address behind `Contact:`; RFC 9116 knows no bound, and addresses of people are shorter.
+pub const SECURITY_CONTACT_BYTES_MAX: usize = 256;
+/// How long a security.txt says that it holds. RFC 9116 wants less than a year; this is what we promise to need at most.
+pub const SECURITY_TXT_LASTS_S: i64 = 90 * 86_400;
 
 // ---- Notifications ----------------------------------------------------------------------------------------------
 

@@ -195,6 +195,37 @@ pub fn open(folder: &Path) -> Result<Opened, StoreError> {
     Ok(Opened { handle: Handle { inbox: sender, revision }, device_id, problem, thread })
 }
 
+/// Removes all that is in `folder`, while no tunerd runs there, but who the box is on the network: clients would take it
+/// for another one otherwise. Nothing outside of it is touched, whatever links lead there.
+///
+/// A power cut in between leaves the old database with less around it, or the new one.
+///
+/// # Errors
+/// That is no directory of tunerd's; something could not be removed, or the new database not be made.
+pub fn factory_reset(folder: &Path) -> Result<(), StoreError> {
+    if !folder.join(schema::FILE).is_file() {
+        return Err(StoreError(format!("there is no {} in {}", schema::FILE, folder.display())));
+    }
+    let stored = schema::open_offline(folder).ok().and_then(|database| {
+        database.query_row("SELECT value FROM meta WHERE key = 'device_id'", [], |row| row.get::<_, String>(0)).ok()
+    });
+    // One that cannot be read any more is no reason to keep the rest.
+    let id = stored
+        .filter(|text| DeviceId::from_str(text).is_ok())
+        .map_or_else(|| random_id().map(|id| id.to_string()), Ok)?;
+    let explain = |error: std::io::Error| StoreError(format!("{}: {error}", folder.display()));
+    for entry in std::fs::read_dir(folder).map_err(explain)? {
+        let entry = entry.map_err(explain)?;
+        let removed = match entry.file_type().map_err(explain)? {
+            _ if entry.file_name() == schema::FILE => continue,
+            kind if kind.is_dir() => std::fs::remove_dir_all(entry.path()),
+            _ => std::fs::remove_file(entry.path()),
+        };
+        removed.map_err(explain)?;
+    }
+    schema::start_over(folder, &id)
+}
+
 impl Handle {
     /// The stored lineup of an origin; the demo channels always exist.
     ///

@@ -185,7 +185,7 @@ const STEPS: [&str; 12] = [
 /// release that is older than that can say so instead of guessing.
 const READABLE_FROM: i64 = 1;
 
-const FILE: &str = "tunerd.db";
+pub(super) const FILE: &str = "tunerd.db";
 const COPY: &str = "tunerd.db.copy";
 /// What subscriptions list.
 const LISTINGS: &str = "listings.db";
@@ -212,6 +212,18 @@ pub(super) fn open_offline(folder: &Path) -> Result<Connection, StoreError> {
     open_file(&path).map_err(|damage| match damage {
         Damage::Broken(text) | Damage::Newer(text) | Damage::Unusable(text) => StoreError(text),
     })
+}
+
+/// Puts a new database that knows nothing but this id in the place of the old one, in one step.
+pub(super) fn start_over(folder: &Path, id: &str) -> Result<(), StoreError> {
+    let (fresh, explain) = (folder.join("tunerd.db.fresh"), |error: io::Error| StoreError(error.to_string()));
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh).map_err(explain)?;
+    let mut database = Connection::open_with_flags(&fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    migrate(&mut database)?;
+    database.execute("INSERT INTO meta (key, value) VALUES ('device_id', ?1)", [id])?;
+    database.close().map_err(|(_, error)| error)?;
+    fs::rename(&fresh, folder.join(FILE)).map_err(explain)?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(explain)
 }
 
 /// Opens the listings twice: to be written, and attached to the owner's database, to be read.

@@ -4,6 +4,8 @@ use super::{EditError, Handle, StoreError, schema};
 use pure::model::wishes::Wishes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+const YES: &str = "yes";
+
 impl Handle {
     /// All of it.
     ///
@@ -12,7 +14,13 @@ impl Handle {
     pub async fn wishes(&self) -> Result<Wishes, StoreError> {
         self.ask(|database| {
             let wish = |key| read(&database.owner, key);
-            Ok(Wishes { name: wish("name")?, time_zone: wish("time_zone")? })
+            Ok(Wishes {
+                name: wish("name")?,
+                time_zone: wish("time_zone")?,
+                update_channel: wish("update_channel")?,
+                update_automatic: wish("update_automatic")?.map(|wish| wish == YES),
+                update_hour: wish("update_hour")?.and_then(|hour| hour.parse().ok()),
+            })
         })
         .await
     }
@@ -24,7 +32,15 @@ impl Handle {
     pub async fn set_wishes(&self, wishes: Wishes) -> Result<(), EditError> {
         self.write("name or place of the box changed", move |database| {
             let transaction = database.owner.transaction()?;
-            for (key, value) in [("name", wishes.name), ("time_zone", wishes.time_zone)] {
+            let automatic = wishes.update_automatic.map(|wish| if wish { YES } else { "no" }.to_owned());
+            let hour = wishes.update_hour.map(|hour| hour.to_string());
+            for (key, value) in [
+                ("name", wishes.name),
+                ("time_zone", wishes.time_zone),
+                ("update_channel", wishes.update_channel),
+                ("update_automatic", automatic),
+                ("update_hour", hour),
+            ] {
                 match value {
                     Some(value) => transaction
                         .execute("INSERT OR REPLACE INTO wish (key, value) VALUES (?1, ?2)", params![key, value])?,

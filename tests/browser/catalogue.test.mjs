@@ -1,15 +1,16 @@
 // The page's words and weight, without a browser: both languages say all of it, and all of it is small.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import firstDe from "../../src/doors/http/web/texts-de.js";
-import firstEn from "../../src/doors/http/web/texts-en.js";
-import manageDe from "../../src/doors/http/web/texts-manage-de.js";
-import manageEn from "../../src/doors/http/web/texts-manage-en.js";
-import { bare } from "./mock.mjs";
+import { first as firstDe } from "../../src/doors/http/web/texts-de.js";
+import { first as firstEn } from "../../src/doors/http/web/texts-en.js";
+import { manage as manageDe } from "../../src/doors/http/web/texts-manage-de.js";
+import { manage as manageEn } from "../../src/doors/http/web/texts-manage-en.js";
+import { FILES, bare } from "./mock.mjs";
 
 const en = { ...firstEn, ...manageEn };
 const de = { ...firstDe, ...manageDe };
@@ -74,24 +75,38 @@ test("no script puts markup into the page, and nothing comes from elsewhere", ()
 });
 
 test("the whole page is at most 100 kB packed", () => {
-  const packed = (name) => gzipSync(name.endsWith(".js") ? bare(source(name)) : readFileSync(web + name), { level: 9 });
-  const sizes = files.map((name) => [name, packed(name).length]);
+  const sizes = FILES.map((file) => [file.path, gzipSync(bare(file), { level: 9 }).length]);
   const sum = sizes.reduce((total, [, size]) => total + size, 0);
   console.log(`# ${sum} bytes packed: ${sizes.map(([name, size]) => `${name} ${size}`).join(", ")}`);
   assert.ok(sum <= 100_000, `${sum} bytes`);
 });
 
-test("no script has a text of several lines, nor anything behind a comment that begins a line: both would be packed wrong", () => {
+test("every class that has looks is one that the page uses", () => {
+  const looks = files.filter((name) => name.endsWith(".css")).map(source).join("").replace(/\/\*[^]*?\*\/|\{[^{}]*\}/g, " ");
+  const used = files.filter((name) => /\.(js|html)$/.test(name) && !name.startsWith("texts-")).map(source).join("");
+  const idle = [...new Set([...looks.matchAll(/\.([a-z][\w-]*)/g)].map(([, name]) => name))]
+    .filter((name) => !new RegExp(`["'\`\\s.]${name}["'\`\\s]`).test(used) && !/^view-/.test(name));
+  assert.deepEqual(idle, []);
+});
+
+test("no script has anything that would be joined or packed wrong: long texts, long imports, code behind a comment", () => {
   for (const name of scripts) {
-    const lines = source(name).split("\n");
-    for (const line of lines) {
+    for (const line of source(name).split("\n")) {
       assert.ok((line.replaceAll("\\`", "").match(/`/g) ?? []).length % 2 === 0, `${name}: ${line}`);
       assert.ok(!/^\s*\/\*.*\*\/\s*\S/.test(line), `${name}: ${line}`);
+      assert.ok(!/^\s*import\b(?!\()/.test(line) || /^import { [\w, ]+ } from "\.\/[\w-]+\.js";$/.test(line), `${name}: ${line}`);
     }
   }
 });
 
+test("joined scripts are scripts: no name stands in two of them", () => {
+  for (const file of FILES.filter(({ path }) => path.endsWith(".js"))) {
+    const { status, stderr } = spawnSync(process.execPath, ["--check", "--input-type=module", "-"], { input: bare(file), encoding: "utf8" });
+    assert.equal(status, 0, `${file.path}: ${stderr}`);
+  }
+});
+
 test("the table of the daemon names every file of the page", () => {
-  const table = readFileSync(fileURLToPath(new URL("../../src/doors/http/page.rs", import.meta.url)), "utf8");
-  for (const name of files) assert.ok(table.includes(`"${name}"`) || table.includes(`"web/${name}"`), `${name} is not served`);
+  const known = FILES.flatMap(({ parts }) => parts);
+  assert.deepEqual([...known].sort(), [...files].sort());
 });

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, afterEach, before, test } from "node:test";
 import { startMock } from "./mock.mjs";
-import { DESK, PHONE, accessible, fits, picture, startBrowser, visit } from "./kit.mjs";
+import { PHONE, accessible, eventually, fits, looks, settled, startBrowser, until, visit } from "./kit.mjs";
 
 let browser;
 let mock;
@@ -36,15 +36,10 @@ async function open(hash, options) {
 const button = (name, options) => page.getByRole("button", { name, ...options });
 const dialog = () => page.getByRole("dialog");
 const said = (text) => page.locator("#said").getByText(text).first().waitFor();
-/** What the box was asked to change, last first. */
+/** What the box was asked to change. */
 const asked = (method, path) => mock.asked.filter((one) => one.method === method && one.path === path).map((one) => one.body);
-const until = async (what, is) => {
-  for (let tries = 0; tries < 80; tries += 1) {
-    if (await is()) return;
-    await new Promise((done) => { setTimeout(done, 50); });
-  }
-  assert.fail(`never: ${what}`);
-};
+/** It was asked that, as its last question of the kind; or as its `at`th. */
+const sent = (method, path, what, at = -1) => eventually(() => assert.deepEqual(asked(method, path).at(at), what));
 
 // ---- Sources
 
@@ -57,7 +52,7 @@ test("a playlist is added, tested while one waits, and what works is told", asyn
   await button("Add and test").click();
   await dialog().getByText("an address with http:// or https://").waitFor();
   assert.equal(await page.getByLabel("Address of the playlist").inputValue(), "ftp://a.example/x.m3u", "nothing typed is lost");
-  assert.equal(await page.evaluate(() => document.activeElement.name), "address", "the wrong field has the focus");
+  await page.waitForFunction(() => document.activeElement.name === "address");
   await page.getByLabel("Address of the playlist").fill("http://a.example/x.m3u");
   await page.getByLabel("Name (optional)").fill("Mine");
   await button("Add and test").click();
@@ -65,7 +60,7 @@ test("a playlist is added, tested while one waits, and what works is told", asyn
   await accessible(page, "what works");
   await button("Done").click();
   await page.getByRole("article", { name: "Mine" }).waitFor();
-  assert.deepEqual(asked("POST", "/subscriptions").at(-1), { kind: "playlist", address: "http://a.example/x.m3u", name: "Mine" });
+  await sent("POST", "/subscriptions", { kind: "playlist", address: "http://a.example/x.m3u", name: "Mine" });
 });
 
 test("a source that cannot be reached says why, and is corrected without a second one", async () => {
@@ -90,10 +85,11 @@ test("a login needs a name and a password, and the password is not shown again",
   await page.getByRole("textbox", { name: "Password" }).fill("secret");
   await button("Add and test").click();
   await dialog().getByText("Account: Active").waitFor();
-  assert.equal(asked("POST", "/subscriptions")[0].password, "secret");
+  await eventually(() => assert.equal(asked("POST", "/subscriptions")[0].password, "secret"));
   await button("Done").click();
   await page.getByRole("article", { name: "p.example:8080" }).getByRole("button", { name: "Edit" }).click();
-  assert.equal(await page.getByLabel("Password").inputValue(), "");
+  await dialog().getByLabel("Password").waitFor();
+  assert.equal(await dialog().getByLabel("Password").inputValue(), "");
 });
 
 test("a playlist in a file is uploaded", async () => {
@@ -103,7 +99,7 @@ test("a playlist in a file is uploaded", async () => {
   await page.locator("input[type=file]").setInputFiles({ name: "a.m3u", mimeType: "audio/x-mpegurl", buffer: Buffer.from("#EXTM3U\n#EXTINF:-1,A\nhttp://h/a\n") });
   await button("Add and test").click();
   await dialog().getByText("Reached and read").waitFor();
-  assert.match(asked("PUT", "/subscriptions/10/playlist")[0], /^#EXTM3U/);
+  await eventually(() => assert.match(asked("PUT", "/subscriptions/10/playlist")[0], /^#EXTM3U/));
 });
 
 test("an edit sends what was changed, and a refusal opens the part it is in", async () => {
@@ -121,7 +117,7 @@ test("an edit sends what was changed, and a refusal opens the part it is in", as
   await page.getByLabel("Referer").fill("http://provider.example/");
   await button("Save").click();
   await said("Good Provider saved.");
-  assert.deepEqual(asked("PATCH", "/subscriptions/1").at(-1), {
+  await sent("PATCH", "/subscriptions/1", {
     streams_max: 1, proxy: "socks5://proxy:1080", headers: { Referer: "http://provider.example/" },
   });
 });
@@ -138,13 +134,14 @@ test("groups are ticked and numbered, and more than Plex takes is told", async (
   await accessible(page, "groups");
   await button("Save").click();
   await said("Good Provider saved.");
-  assert.deepEqual(asked("PUT", "/subscriptions/1/groups")[0].groups, ["News", "General", "Sports", "Children", "Culture", "UK: Regional"]);
-  assert.deepEqual(asked("PUT", "/subscriptions/1/ranges"), [{ group: "UK: Regional", number_from: 2000 }]);
+  await eventually(() => assert.deepEqual(asked("PUT", "/subscriptions/1/groups")[0].groups, ["News", "General", "Sports", "Children", "Culture", "UK: Regional"]));
+  await eventually(() => assert.deepEqual(asked("PUT", "/subscriptions/1/ranges"), [{ group: "UK: Regional", number_from: 2000 }]));
 });
 
 test("a source is read again, stopped, and removed with an undo", async () => {
   await open("#/sources");
   const card = page.getByRole("article", { name: "Roof aerial" });
+  mock.isHeld = true;
   await card.getByRole("button", { name: "Read again" }).click();
   await card.getByRole("progressbar").waitFor();
   await card.getByRole("button", { name: "Stop" }).click();
@@ -164,13 +161,18 @@ test("a face is added for Plex, and says what to type", async () => {
   await dialog().getByRole("radio", { name: "Favourites" }).check();
   await button("Save").click();
   await page.getByRole("article", { name: "Bedroom" }).getByText("127.0.0.1:5011").waitFor();
-  assert.deepEqual(asked("POST", "/faces")[0], { name: "Bedroom", channels: "favorites", first: 480, tuners: 2 });
+  await sent("POST", "/faces", { name: "Bedroom", channels: "favorites", first: 480, tuners: 2 }, 0);
 });
 
 // ---- Channels
 
 const rows = () => page.locator("li.channel");
 const names = async () => (await page.locator("li.channel .name").allTextContents()).slice(0, 8);
+/** There are some, and each is so. */
+const all = async (locator, is) => {
+  const texts = await locator.allTextContents();
+  return texts.length > 0 && texts.every(is);
+};
 
 test("channels are found by name and by group, and paged", async () => {
   await open("#/channels");
@@ -181,10 +183,28 @@ test("channels are found by name and by group, and paged", async () => {
   await button("Go", { exact: true }).click();
   await page.getByText("400 to 412 of 412").waitFor();
   await page.getByLabel("Find").fill("bbc");
-  await until("only those", async () => (await names()).every((name) => name.startsWith("BBC")));
+  await until("only those", () => all(page.locator("li.channel .name"), (name) => name.startsWith("BBC")));
   await page.getByLabel("Find").fill("");
   await page.getByLabel("Group").selectOption("Sports");
-  await until("one group", async () => (await page.locator("li.channel .sub").allTextContents()).every((text) => text.startsWith("Sports")));
+  await until("one group", () => all(page.locator("li.channel .sub"), (text) => text.startsWith("Sports")));
+});
+
+test("a place that somebody is typing stays when the list is drawn anew", async () => {
+  mock.state("well");
+  page = await visit(browser, mock.url);
+  let go;
+  const held = new Promise((done) => { go = done; });
+  await page.route("**/api/v1/guides/matches*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${mock.url}/#/channels`);
+  await page.getByLabel("Go to place").fill("400");
+  go();
+  await rows().first().getByText("Evening news").waitFor();
+  assert.equal(await page.getByLabel("Go to place").inputValue(), "400");
+  await button("Go", { exact: true }).click();
+  await page.getByText("400 to 412 of 412").waitFor();
 });
 
 test("many are chosen with Shift, hidden at once, and shown again by undo", async () => {
@@ -194,7 +214,7 @@ test("many are chosen with Shift, hidden at once, and shown again by undo", asyn
   await page.getByText("4 channels chosen").waitFor();
   await button("Hide").click();
   await said("4 channels hidden.");
-  assert.deepEqual(asked("PATCH", "/channels")[0], { channels: [107, 108, 109, 110], mark: "hidden" });
+  await sent("PATCH", "/channels", { channels: [107, 108, 109, 110], mark: "hidden" }, 0);
   await until("five are hidden", async () => (await page.locator("li.channel[data-mark=hidden]").count()) === 5);
   await button("Undo").click();
   await said("Undone.");
@@ -211,7 +231,7 @@ test("with the keyboard alone: go, choose several, put in order", async () => {
   const before_ = await names();
   await page.keyboard.press("Alt+ArrowUp");
   await until("one place up", async () => (await names())[2] === before_[3]);
-  assert.deepEqual(asked("PATCH", "/channels").at(-1), { channels: [103], move_behind: 101 });
+  await sent("PATCH", "/channels", { channels: [103], move_behind: 101 });
   await until("the focus went along", async () => (await page.evaluate(() => document.activeElement.closest("li")?.dataset.id)) === "103");
 });
 
@@ -222,7 +242,7 @@ test("the order is changed by buttons, over the edge of what is shown", async ()
   await button("Change the order").click();
   await button("Move Das Erste HD +5 up").click();
   await said("Das Erste HD +5 moved.");
-  assert.deepEqual(asked("PATCH", "/channels").at(-1), { channels: [200], move_behind: 198 });
+  await sent("PATCH", "/channels", { channels: [200], move_behind: 198 });
 });
 
 test("numbers, groups and parts of names are set for all that are chosen", async () => {
@@ -244,10 +264,26 @@ test("numbers, groups and parts of names are set for all that are chosen", async
   await dialog().getByText("To the top").click();
   await button("Save").click();
   await dialog().waitFor({ state: "detached" });
-  assert.deepEqual(asked("PATCH", "/channels").slice(1), [
+  await eventually(() => assert.deepEqual(asked("PATCH", "/channels").slice(1), [
     { channels: [103, 104], number_from: "900" }, { channels: [103, 104], replace: ["BBC", "B.B.C."] }, { channels: [103, 104], move_behind: 0 },
-  ]);
+  ]));
   await until("at the top", async () => (await names())[1] === "B.B.C. One HD");
+});
+
+test("a group that only the owner named can be filtered by at once", async () => {
+  await open("#/channels");
+  const filter = page.locator("select").filter({ hasText: "News" }).first();
+  const known = () => filter.locator("option").allTextContents();
+  await until("the groups are there", async () => (await known()).includes("News"));
+  assert.ok(!(await known()).includes("My own"));
+  await rows().nth(3).getByRole("checkbox").click();
+  await button("Group", { exact: true }).click();
+  await dialog().getByLabel("Group").fill("My own");
+  await button("Save").click();
+  await dialog().waitFor({ state: "detached" });
+  await until("it is offered", async () => (await known()).includes("My own"));
+  await filter.selectOption("My own");
+  await until("it alone is shown", async () => (await rows().count()) === 1);
 });
 
 test("two channels become one with a spare source, and the order of sources is changed", async () => {
@@ -284,7 +320,7 @@ test("whose programmes a channel shows is explained, and chosen by hand", async 
   await page.getByLabel("Channel in the guide").fill("zdf");
   await dialog().getByRole("button", { name: "ZDF HD" }).click();
   await dialog().getByText("you chose it").waitFor();
-  assert.deepEqual(asked("PUT", "/channels/100/guide")[0], { chosen: "guide", guide: 1, guide_channel: "zdfhd.tv" });
+  await sent("PUT", "/channels/100/guide", { chosen: "guide", guide: 1, guide_channel: "zdfhd.tv" }, 0);
   await button("No guide").click();
   await dialog().getByText("You chose that it has no guide.").waitFor();
 });
@@ -311,6 +347,45 @@ test("more channels than Plex takes are told, with a way out", async () => {
   await page.getByRole("heading", { name: "Faces" }).waitFor();
 });
 
+test("a preview says that it starts, why it cannot, and when it is over; and VLC is offered", async () => {
+  for (const [refusal, language, button_, text] of [
+    [409, "en", "Preview", "A preview takes none from those who watch."],
+    [503, "en", "Preview", "The channel rests after several failures."],
+    [409, "de", "Vorschau", "Eine Vorschau nimmt sie niemandem weg."],
+    [null, "en", "Preview", "two minutes have passed, or somebody needed the tuner"],
+  ]) {
+    await page?.context().close();
+    mock.refusal = refusal;
+    await open("#/channels", { language, size: PHONE });
+    await button("ZDF HD", { exact: true }).click();
+    await button(button_).click();
+    await dialog().last().getByText(text).waitFor();
+    assert.equal(await dialog().last().locator("video").isVisible(), false);
+    await dialog().last().getByText("/auto/v").waitFor();
+  }
+  assert.equal(asked("DELETE", "/preview/5").length, 1, "its tuner is given back");
+  await accessible(page, "a preview that is over");
+  await fits(page, "a preview that is over");
+  mock.refusal = 503;
+  await button("Show again").click();
+  await dialog().last().getByText("The channel rests").waitFor();
+  await page.keyboard.press("Escape");
+  await button("Preview").waitFor();
+  assert.equal(await dialog().count(), 1, "the channel's own sheet is still there");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), "Preview");
+  mock.refusal = null;
+});
+
+test("a browser that plays no channels is told so, and no tuner is taken", async () => {
+  await open("#/channels");
+  await page.evaluate(() => { HTMLMediaElement.prototype.canPlayType = () => ""; });
+  await button("ZDF HD", { exact: true }).click();
+  await button("Preview").click();
+  await dialog().last().getByText("This browser cannot play channels").waitFor();
+  await dialog().last().getByRole("link", { name: "Open in VLC" }).waitFor();
+  assert.equal(asked("POST", "/channels/101/preview").length + mock.asked.filter((one) => /preview/.test(one.path)).length, 0);
+});
+
 test("a channel opens in VLC through a small playlist", async () => {
   await open("#/channels");
   await button("ZDF HD", { exact: true }).click();
@@ -325,15 +400,16 @@ test("the grid is walked with arrow keys, also over its edges", async () => {
   const at = () => page.evaluate(() => [document.activeElement.dataset.row, document.activeElement.textContent]);
   await page.locator(".tv-on.now").first().focus();
   await page.keyboard.press("ArrowDown");
-  assert.equal((await at())[0], "1");
+  await until("the row below", async () => (await at())[0] === "1");
   const head = await page.locator(".tv-head .strong").textContent();
   for (let step = 0; step < 12; step += 1) await page.keyboard.press("ArrowRight");
   await until("later", async () => (await page.locator(".tv-head .strong").textContent()) !== head);
+  await settled(page);
   await page.keyboard.press("Home");
   await page.keyboard.press("Enter");
   await dialog().getByText("Two old friends").waitFor();
   await page.keyboard.press("Escape");
-  assert.equal((await at())[0], "1", "the focus is back");
+  await until("the focus is back", async () => (await at())[0] === "1");
 });
 
 test("guides are added, moved in time and removed; channels without programmes are named", async () => {
@@ -351,7 +427,7 @@ test("guides are added, moved in time and removed; channels without programmes a
   await page.getByLabel("Minutes later").fill("-60");
   await button("Save").click();
   await page.getByText("−60 min").waitFor();
-  assert.deepEqual(asked("PATCH", "/guides/2")[0], { offset_minutes: -60 });
+  await sent("PATCH", "/guides/2", { offset_minutes: -60 }, 0);
 });
 
 // ---- System
@@ -362,7 +438,39 @@ test("settings are saved: only what was changed", async () => {
   await page.getByLabel("Time zone").fill("Europe/Lisbon");
   await button("Save").click();
   await said("Settings saved.");
-  assert.deepEqual(asked("PATCH", "/settings")[0], { time_zone: "Europe/Lisbon" });
+  await sent("PATCH", "/settings", { time_zone: "Europe/Lisbon" }, 0);
+});
+
+test("a box of our image tells of its versions, and what is pressed arrives", async () => {
+  const slots = [{ name: "A", version: "1.1", is_running: true, is_good: true }, { name: "B", version: "1.0", is_running: false, is_good: true }];
+  const last = { outcome: "rolled_back", version: "1.2", from: "1.1", why: "the test picture: nothing came", at: "2026-11-22T03:00:00Z" };
+  mock.update = { how: "bundle", command: null, system: "1.1", boot_slots: slots, back: "1.0", last, available: "1.3", development_keys: true };
+  try {
+    await open("#/system");
+    await page.getByText("Version 1.2 did not play; the box went back to 1.1. the test picture: nothing came").waitFor();
+    await page.getByText("This box trusts development keys").waitFor();
+    await page.getByText("1.1 · runs now").waitFor();
+    await button("Install", { exact: true }).first().click();
+    await until("it is installed", () => asked("POST", "/update/install").length === 1);
+    assert.deepEqual(asked("POST", "/update/install")[0], { address: "channel" });
+    await page.getByLabel("or its address").fill("https://u.example/b.raucb");
+    await button("Install", { exact: true }).last().click();
+    await until("it is fetched", () => asked("POST", "/update/install").length === 2);
+    await page.getByLabel("Bundle (.raucb)").setInputFiles({ name: "x.raucb", mimeType: "application/octet-stream", buffer: Buffer.from("bundle") });
+    await button("Install", { exact: true }).last().click();
+    await until("it is sent", () => asked("POST", "/update").length === 1);
+    await button("Go back").click();
+    await dialog().getByRole("button", { name: "Go back" }).click();
+    await until("it goes back", () => asked("POST", "/update/back").length === 1);
+    Object.assign(mock.update, { state: "waiting", target: "1.3", can_cancel: true, last: null });
+    await page.reload();
+    await page.getByText("Version 1.3 waits until nobody watches.").waitFor();
+    await button("Cancel").click();
+    await until("it is cancelled", () => asked("POST", "/update/cancel").length === 1);
+    await accessible(page);
+  } finally {
+    delete mock.update;
+  }
 });
 
 test("a backup is a file, a wrong password stands beside its field, and a restore says what came back", async () => {
@@ -399,9 +507,9 @@ test("a token is shown once, and revoked", async () => {
   await button("Make it").click();
   await dialog().getByText("Copy it now. It is not shown again.").waitFor();
   await dialog().getByText("tnr_9fK2mXq7", { exact: false }).first().waitFor();
-  assert.deepEqual(asked("POST", "/tokens")[0], { name: "Grafana", scope: "read" });
+  await sent("POST", "/tokens", { name: "Grafana", scope: "read" }, 0);
   await button("I have copied it").click();
-  assert.equal(await page.getByText("tnr_9fK2").count(), 0);
+  await page.getByText("tnr_9fK2").first().waitFor({ state: "detached" });
   const line = page.getByRole("listitem").filter({ hasText: "Home Assistant" });
   await line.getByRole("button", { name: "Revoke" }).click();
   await dialog().getByRole("button", { name: "Revoke" }).click();
@@ -450,20 +558,32 @@ test("notifications are added, tried, and say why they do not arrive", async () 
 test("the doctor tells live what is good, and what to do about what is not", async () => {
   await open("#/system/doctor");
   await button("Examine the box").click();
-  await page.getByText("18 good, 1 failed, 1 left out").waitFor({ timeout: 15000 });
+  await page.getByText("18 good, 1 failed, 1 left out").waitFor();
   await page.getByText("The source of channel 7 is slow.").waitFor();
-  assert.equal(await page.locator(".checks").count(), 5);
-  assert.equal(await page.getByRole("heading", { level: 3 }).first().textContent(), "Kodi", "what failed comes first");
+  await eventually(async () => assert.equal(await page.locator(".checks").count(), 5));
+  await eventually(async () => assert.equal(await page.getByRole("heading", { level: 3 }).first().textContent(), "Kodi", "what failed comes first"));
+});
+
+test("an examination can be stopped, and what it found stays", async () => {
+  await open("#/system/doctor");
+  assert.equal(await button("Stop").count(), 0);
+  await button("Examine the box").click();
+  await button("Stop").click();
+  await page.getByText(/good, .* · stopped · /).waitFor();
+  await button("Examine again").waitFor();
+  assert.equal(await button("Stop").count(), 0);
+  assert.ok((await page.locator(".check-line").count()) < 20);
+  assert.equal(asked("DELETE", "/doctor").length, 1);
 });
 
 test("the log is filtered by level and words, and follows", async () => {
   await open("#/system/log");
-  await page.getByText("45 lines").or(page.getByText("48 lines")).first().waitFor();
+  await page.getByText(/^4\d lines$/).waitFor();
   await page.getByLabel("Level").selectOption("error");
-  await until("errors only", async () => (await page.locator(".log li:not([data-level=error])").count()) === 0 && (await page.locator(".log li").count()) > 0);
+  await until("errors only", () => page.locator(".log li").evaluateAll((lines) => lines.length > 0 && lines.every((one) => one.dataset.level === "error")));
   await page.getByLabel("Level").selectOption("debug");
   await page.getByLabel("Search").fill("guide");
-  await until("with that word", async () => (await page.locator(".log-text").allTextContents()).every((text) => text.includes("guide")));
+  await until("with that word", () => all(page.locator(".log-text"), (text) => text.includes("guide")));
   await page.getByLabel("Channel number").fill("x");
   await page.getByText("the number of a channel in the lineup, such as 5.1").waitFor();
 });
@@ -476,29 +596,19 @@ test("the support bundle is a file", async () => {
 
 // ---- All of them
 
-for (const [size, theme] of [[PHONE, "light"], [PHONE, "dark"], [DESK, "light"], [DESK, "dark"]]) {
-  test(`each view at ${size.width} in the ${theme} theme: axe finds nothing, and nothing is too wide`, async () => {
-    for (const hash of ["channels", "sources", "guide", "system", "system/backup", "system/access", "system/notifications", "system/doctor", "system/log"]) {
-      await page?.context().close();
-      await open(`#/${hash}`, { size, theme });
-      await page.waitForTimeout(400);
-      const what = `${hash} ${size.width} ${theme}`;
-      await picture(page, `${hash.replace("/", "-")}-${size.width}-${theme}`);
-      await fits(page, what);
-      await accessible(page, what);
-      assert.deepEqual(page.wrongs, [], what);
-    }
-  });
-}
-
-test("in German nothing is left without words", async () => {
-  for (const hash of ["channels", "sources", "guide", "system", "system/backup", "system/access", "system/notifications", "system/doctor", "system/log"]) {
-    await page?.context().close();
-    await open(`#/${hash}`, { language: "de", size: PHONE });
-    await page.waitForTimeout(300);
+for (const hash of ["channels", "sources", "guide", "system", "system/backup", "system/access", "system/notifications", "system/doctor", "system/log"]) {
+  test(`${hash} in all sizes, colours and languages: axe finds nothing, nothing is too wide, nothing is left without words`, async () => {
+    await open(`#/${hash}`);
+    await settled(page);
+    await looks(page, hash.replace("/", "-"));
+    await page.setViewportSize(PHONE);
+    await page.evaluate(() => { localStorage.language = "de"; });
+    await page.reload();
+    await page.locator("html[lang=de] h1").waitFor();
+    await settled(page);
     const keys = await page.evaluate(() => [...document.querySelectorAll("main *")].flatMap((element) => [...element.childNodes])
       .filter((node) => node.nodeType === Node.TEXT_NODE && /^\s*[a-z]+\.[a-z][a-z0-9_-]*\s*$/.test(node.data)).map((node) => node.data));
     assert.deepEqual(keys, [], hash);
     await fits(page, `${hash} in German`);
-  }
-});
+  });
+}

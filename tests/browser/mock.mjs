@@ -5,16 +5,21 @@
 // Not here: what a real box does; tests against one start the daemon.
 
 import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { STATES } from "./states.mjs";
 import { PAGES } from "./states-pages.mjs";
 
 const web = fileURLToPath(new URL("../../src/doors/http/web/", import.meta.url));
 const KINDS = { html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8", svg: "image/svg+xml" };
+const IMPORT = /^import { (.+) } from "\.\/([\w.-]+)";$/;
+/** What the daemon serves, and which files of the page it joins: [{path, parts}]. */
+export const FILES = [...readFileSync(new URL("../page.rs", `file://${web}`), "utf8").matchAll(/^ +joined!\(\s*("[^)]*)\)/gm)]
+  .map(([, table]) => [...table.matchAll(/"([^"]+)"/g)].map(([, text]) => text).filter((text) => !text.includes("+xml")))
+  .map(([path, ...parts]) => ({ path, parts }));
 // As src/doors/http/answer.rs says it.
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-  + "frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+  + "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /** Starts it; `mock.state(name)` changes what it tells, `mock.asked` is what it was asked to change. */
 export async function startMock(port = 0, first = "well") {
@@ -22,6 +27,7 @@ export async function startMock(port = 0, first = "well") {
   mock.state = (name) => {
     Object.assign(mock, STATES[name](), { name });
     mock.revision = 7;
+    mock.isHeld = false;
     for (const answer of mock.events) send(answer, mock);
   };
   mock.state(first);
@@ -73,26 +79,36 @@ async function respond(mock, question, answer) {
     await api(mock, question, answer, pathname.slice("/api/v1".length), url.searchParams);
     return;
   }
-  const name = pathname === "/" ? "index.html" : pathname.slice(1);
-  const kind = KINDS[name.split(".").at(-1)];
-  const body = kind && /^[\w.-]+$/.test(name) ? await readFile(web + name).catch(() => null) : null;
-  if (!body) {
+  const file = FILES.find(({ path }) => path === pathname);
+  if (!file) {
     answer.writeHead(404).end();
     return;
   }
+  const kind = KINDS[file.parts[0].split(".").at(-1)];
   answer.writeHead(200, { "content-type": kind, "content-security-policy": POLICY, "x-content-type-options": "nosniff" });
-  answer.end(name.endsWith(".js") ? bare(body.toString()) : body);
+  answer.end(bare(file));
 }
 
-/** A script as src/doors/http/page.rs packs it. */
-export function bare(script) {
-  let inComment = false;
-  return script.split("\n").map((written) => {
-    const line = written.trim();
-    const isComment = inComment || line.startsWith("//") || line.startsWith("/*");
-    inComment = (inComment || line.startsWith("/*")) && !line.endsWith("*/");
-    return isComment ? "" : line;
-  }).join("\n");
+/** A file as src/doors/http/page.rs serves it. */
+export function bare({ path, parts }) {
+  const imports = new Map();
+  const lines = [];
+  for (const part of parts) {
+    let inComment = false;
+    for (const line of readFileSync(web + part, "utf8").split("\n").map((written) => written.trim()).filter(Boolean)) {
+      const begins = /^(\/\*|<!--)/.test(line);
+      const isComment = inComment || begins || line.startsWith("//");
+      inComment = (inComment || begins) && !/(\*\/|-->)$/.test(line);
+      const [, names, from] = IMPORT.exec(line) ?? [];
+      if (names) {
+        const home = FILES.find((file) => file.parts.includes(from)).path;
+        imports.set(home, [...(imports.get(home) ?? []), ...names.split(", ")]);
+      } else if (!isComment) lines.push(`${line}\n`);
+    }
+  }
+  imports.delete(path);
+  const before = [...imports].sort().reverse().map(([from, names]) => `import { ${[...new Set(names)].sort().join(", ")} } from ".${from}";\n`);
+  return [...before, ...lines].join("");
 }
 
 async function api(mock, question, answer, path, query) {
@@ -125,6 +141,17 @@ async function api(mock, question, answer, path, query) {
   }
   if (session.scope === "none" && !session.open) {
     problem(answer, 401, "Sign in first.");
+    return;
+  }
+  if (/^POST .channels.\d+.preview$/.test(asked)) {
+    if (mock.refusal) problem(answer, mock.refusal, "the channel rests after several failures");
+    else json(answer, 201, { id: 5, playlist: "/api/v1/preview/5/index.m3u8", seconds: 120 });
+    return;
+  }
+  if (path.startsWith("/preview/")) {
+    // No picture is made of cardboard.
+    if (method === "DELETE") json(answer, 204);
+    else problem(answer, 410, "this preview has made room: its tuner is needed");
     return;
   }
   if (asked === "DELETE /session") {

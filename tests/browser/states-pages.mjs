@@ -133,6 +133,7 @@ const CHECKS = ["Plex", "Jellyfin", "Kodi", "Channels", "VLC"].flatMap((client, 
 ]);
 
 const PLACES = {
+  "GET /channels/groups": ({ mock }) => [...new Set(of(mock).channels.map(({ group }) => group))].filter(Boolean).map((name) => ({ name, channels: 1 })),
   "GET /channels": ({ mock, query }) => {
     const search = (query.get("search") ?? "").toLowerCase();
     const group = query.get("group");
@@ -176,7 +177,7 @@ const PLACES = {
     return { items, next: start + limit < box.channels.length ? items.at(-1).channel_id : null };
   },
 
-  "GET /subscriptions": ({ mock }) => of(mock).subscriptions.map((item) => tick(item)),
+  "GET /subscriptions": ({ mock }) => of(mock).subscriptions.map((item) => tick(mock, item)),
   "POST /subscriptions": ({ mock, body }) => {
     const box = begin(mock);
     if (!["playlist", "upload", "xtream", "hdhomerun"].includes(body.kind)) return refuse("playlist, upload, xtream or hdhomerun", "kind");
@@ -188,7 +189,7 @@ const PLACES = {
   },
   "GET /subscriptions/{id}": ({ mock, parts }) => {
     const found = one(of(mock).subscriptions, parts[0]);
-    return found ? tick(found) : { refuse: 404, detail: "There is nothing at this address." };
+    return found ? tick(mock, found) : { refuse: 404, detail: "There is nothing at this address." };
   },
   "PATCH /subscriptions/{id}": ({ mock, body, parts }) => {
     const box = begin(mock);
@@ -280,7 +281,13 @@ const PLACES = {
   "PATCH /faces/{id}": ({ mock, body, parts }) => { Object.assign(one(of(mock).faces, parts[0]), body); },
   "DELETE /faces/{id}": ({ mock, parts }) => { of(mock).faces = without(of(mock).faces, parts[0]); },
 
-  "GET /update": ({ mock }) => ({ version: mock.status.version, how: "package", command: "sudo apt update && sudo apt install tunerd", boot_slot: null }),
+  "GET /update": ({ mock }) => ({
+    version: mock.status.version, how: "package", command: "sudo apt update && sudo apt install tunerd", system: null, board: null,
+    development_keys: false, boot_slots: [], state: "idle", target: null, percent: null, on_trial: false, can_cancel: false,
+    back: null, problem: null, available: null, asked_at: null, channel_problem: null, last: null, ...mock.update,
+  }),
+  "POST /update": () => ({ created: { version: "1.3" } }),
+  "POST /update/{what}": () => undefined,
   "GET /configurations": ({ mock, query }) => part(of(mock).configurations, query, 50),
   "POST /configurations/{revision}/restore": ({ mock, parts }) => {
     const box = of(mock);
@@ -311,6 +318,7 @@ const PLACES = {
   "DELETE /notifications/{id}": ({ mock, parts }) => { of(mock).notifications = without(of(mock).notifications, parts[0]); },
   "POST /notifications/{id}/test": ({ parts }) => (parts[0] === "2" ? { delivered: false, detail: "discord.com answers 404: there is no such webhook." } : { delivered: true, detail: "It was taken." }),
   "POST /doctor": ({ mock }) => { of(mock).doctor = { state: "running", started_at: at(0), checks_len: CHECKS.length, checks: [] }; },
+  "DELETE /doctor": ({ mock }) => { of(mock).doctor.state = "stopped"; },
   "GET /doctor": ({ mock }) => {
     const { doctor } = of(mock);
     if (doctor.state === "running") {
@@ -331,9 +339,9 @@ const PLACES = {
   "GET /support": () => "tunerd 0.6.0\nno secrets inside\n",
 };
 
-/** Each look at one that is being read brings it further. */
-function tick(item) {
-  if (!item.in_progress) return item;
+/** Each look at one that is being read brings it further, unless the test wants to do something meanwhile. */
+function tick(mock, item) {
+  if (!item.in_progress || mock.isHeld) return item;
   item.progress += 40;
   if (item.progress >= 100) {
     Object.assign(item, { in_progress: false, progress: 0 }, item.fails

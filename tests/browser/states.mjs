@@ -5,7 +5,7 @@ const at = (secondsAgo) => new Date(NOW() - secondsAgo * 1000).toISOString().rep
 
 const free = (tuner) => ({
   tuner, state: "free", since_s: 5400, channel: null, source: 0, profile: null, path: null, viewers: [], held: 0, slate: null,
-  health: "unknown", picture: "unknown", picture_since_s: null, attempt: 0, next_try_in_s: null, bits_per_s: 0,
+  health: "unknown", picture: "unknown", picture_since_s: null, attempt: 0, next_try_in_s: null, refuses: null, refuses_why: null, bits_per_s: 0,
   continuity_errors: 0, overtaken: 0,
 });
 
@@ -15,9 +15,12 @@ const playing = (tuner, number, name, more = {}) => ({
   attempt: 1, bits_per_s: 6_840_000, ...more,
 });
 
+/** Nobody else gets in. */
+const refusing = (code, refuses, more = {}) => ({ refuses, refuses_why: { code, streams: null, free_bytes: null, needed_bytes: null, retry_in_s: null, ...more } });
+
 const BOARD = {
   model: "Raspberry Pi 4 Model B Rev 1.4", temperature_c: 52.4, throttled: false, under_voltage: false,
-  memory_used_bytes: 412_000_000, memory_total_bytes: 3_979_000_000, card_written_today_bytes: 1_870_000,
+  memory_used_bytes: 412_000_000, memory_total_bytes: 3_979_000_000, memory_max_bytes: null, card_written_today_bytes: 1_870_000,
   clock_synced: true, link_mbit: 1000, cpu_percent: 11,
 };
 
@@ -186,6 +189,17 @@ export const STATES = {
       board_health: { ...BOARD, temperature_c: 81.2, throttled: true, under_voltage: true, clock_synced: false, link_mbit: 10, memory_used_bytes: 3_800_000_000, card_written_today_bytes: 2_200_000_000 },
     },
     shape: stormy,
+  }),
+
+  /** Two tuners are free, and nobody gets them. */
+  full: () => box({
+    status: {
+      ...status(), board_health: { ...BOARD, memory_max_bytes: 1_500_000_000 }, tuners: [
+        playing(0, "5.1", "Das Erste HD"), { ...playing(1, "7", "arte"), ...refusing("throttle", "the throttle is at work", { retry_in_s: 40 }) },
+        { ...free(2), ...refusing("account", "this account allows 2 streams, and all are in use", { streams: 2 }) },
+        { ...free(3), ...refusing("of-tomorrow", "the moon is full") },
+      ],
+    },
   }),
 
   /** Somebody who may look only. */

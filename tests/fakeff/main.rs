@@ -20,10 +20,12 @@
 //! | `ignore_term` | lives on when asked to end |
 //! | `fork_grandchild=ms`, `hold_stdout`, `setsid`, `orphans=n` | a child of its own that lives so long, keeps the output, leaves the group; many short ones |
 //! | `grow_rss=mib`, `grow_data=mib`, `hog=threads` | so much more memory a second, used or only taken; busy loops |
+//! | `escape` | tries what is forbidden to it, and logs what was not |
 //! | `healthy`, `unhealthy`, `hang`, `flood`, `nonsense`, `crash`, `probe_delay=ms` | for ffprobe, in a line whose key begins with `probe ` |
 #![expect(clippy::disallowed_methods, reason = "no daemon, and no executor")]
 #![allow(clippy::let_underscore_must_use, reason = "who reads may be gone")]
 
+mod escape;
 mod probe;
 mod script;
 mod ts;
@@ -169,6 +171,9 @@ fn misbehave(modes: &Arc<Modes>) {
                 thread::sleep(Duration::from_secs(1));
             }
         });
+    }
+    if modes.has("escape") {
+        modes.log("escape", &format!("got={}", escape::tried()));
     }
     for (mode, touched) in [("grow_rss", true), ("grow_data", false)] {
         if let Some(mib) = modes.number(mode, 1) {

@@ -409,6 +409,42 @@ fn a_forgotten_password_takes_a_shell_on_the_box_and_takes_the_tokens_with_it() 
 }
 
 #[test]
+fn a_factory_reset_forgets_everything_but_the_device_id() {
+    let daemon = fresh();
+    let owner = owner(&daemon);
+    let id = |daemon: &Daemon| {
+        let answer = serde_json::from_slice::<Value>(&daemon.get("/discover.json").body).unwrap();
+        answer["DeviceID"].as_str().unwrap().to_owned()
+    };
+    let (before, setup) = (id(&daemon), daemon.setup.clone());
+    let settings = setup.write_settings();
+    drop(owner);
+    drop(daemon);
+    let state = setup.state_dir();
+    let outside = setup.folder.write("outside", "is not ours");
+    std::fs::create_dir(state.join("deep")).unwrap();
+    std::os::unix::fs::symlink(&outside, state.join("deep/link")).unwrap();
+    std::fs::write(state.join("left"), "of another release").unwrap();
+    let reset = || run(TUNERD, &["--config", settings.to_str().unwrap(), "--factory-reset"]);
+    let (done, said) = reset();
+    assert!(done.success() && said.contains("forgotten"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["tunerd.db"]);
+    assert!(outside.exists());
+    let daemon = setup.clone().start();
+    assert_eq!(id(&daemon), before);
+    assert_eq!(Client::browser(&daemon).session()["claimed"], false);
+    drop(daemon);
+    // A database that is no good any more, and a directory that never was ours.
+    std::fs::write(state.join("tunerd.db"), "rubbish").unwrap();
+    assert!(reset().0.success());
+    assert_ne!(id(&setup.clone().start()), before);
+    let (done, said) = run(TUNERD, &["--state", outside.parent().unwrap().to_str().unwrap(), "--factory-reset"]);
+    assert!(!done.success() && said.contains("there is no tunerd.db"), "{said}");
+    assert!(outside.exists());
+}
+
+#[test]
 fn s10_only_names_of_the_box_are_answered() {
     let mut setup = Setup::new();
     closed(&mut setup).set("access", "names = [\"TV.example\", \"203.0.113.7\"]");
@@ -583,4 +619,27 @@ fn a_box_that_is_open_has_an_owner_in_everybody_near_but_not_in_foreign_pages() 
         let head = format!("POST /api/v1/encoders/try HTTP/1.1\r\n{host}{more}Connection: close\r\n\r\n");
         assert!([403, 421].contains(&http::ask(address, 8080, &head).status), "{more}");
     }
+}
+
+#[test]
+fn s_rel1_a_box_says_whom_to_tell_of_a_hole_if_anybody_wants_to_know() {
+    const WELL_KNOWN: &str = "/.well-known/security.txt";
+    let mut setup = Setup::new();
+    setup.set("access", "security_contact = \"mailto:security@tv.example\"");
+    let answer = setup.start().get(WELL_KNOWN);
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")), "{text}");
+    let field =
+        |name: &str| text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect::<Vec<_>>();
+    assert_eq!(field("Contact"), ["mailto:security@tv.example"]);
+    // It ends within a year, and not yet.
+    let days = |date: &str| {
+        let (status, seconds) = run("date", &["--utc", "--date", date, "+%s"]);
+        assert!(status.success(), "{date}: {seconds}");
+        seconds.trim().parse::<i64>().unwrap() / 86_400
+    };
+    let left = days(field("Expires")[0]) - days("now");
+    assert!((30..365).contains(&left), "{text}");
+    // Nobody has said whom to tell: then there is no address that nobody reads.
+    assert_eq!(Setup::new().start().get(WELL_KNOWN).status, 404);
 }

@@ -93,6 +93,18 @@ fn is_open(daemon: &Daemon) -> bool {
 }
 
 #[test]
+fn the_very_first_change_can_be_undone() {
+    let daemon = Setup::new().start();
+    let [(first, _)] = configurations(&daemon)[..] else { panic!("there is how it was at the start") };
+    assert_eq!(daemon.call("/api/v1/faces", &json!({"name": "Kids"})).status, 201);
+    assert_eq!(configurations(&daemon).len(), 2);
+    let faces = || get(&daemon, "/api/v1/faces").as_array().unwrap().len();
+    assert_eq!(faces(), 2);
+    good(&daemon, &format!("/api/v1/configurations/{first}/restore"), &Value::Null);
+    assert_eq!(faces(), 1);
+}
+
+#[test]
 fn one_click_takes_back_and_another_one_takes_that_back() {
     let source = provider(8);
     let guide = Source::document("<tv></tv>");

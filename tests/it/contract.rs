@@ -194,13 +194,30 @@ fn answers_are_as_the_document_tells_them() {
         assert!((400..500).contains(&status), "nothing waits to be {decision}d");
     }
     call("POST /subscriptions/refresh", &[], nothing(), 204);
+    call("GET /channels/groups", &[], nothing(), 200);
     call("PATCH /channels", &[], json!({"channels": [channel], "mark": "favorite"}), 204);
     call("POST /channels/{id}/retry", &[channel], nothing(), 204);
+    // This box encodes nothing.
+    call("POST /channels/{id}/preview", &[channel], nothing(), 503);
+    call("POST /channels/{id}/preview", &[4_000_000_000], nothing(), 404);
+    call("GET /preview/{id}/index.m3u8", &[1], nothing(), 404);
+    call("DELETE /preview/{id}", &[1], nothing(), 404);
+    assert_eq!(contract.ask("GET", "/preview/{id}/{segment}", "/preview/1/0.ts", "", b"").0, 404);
     call("PUT /channels/{id}/guide", &[channel], json!({"chosen": "none"}), 204);
     call("POST /encoders/try", &[], nothing(), 204);
     call("POST /tuners/{tuner}/free", &[0], nothing(), 204);
     call("POST /tuners/{tuner}/free", &[99], nothing(), 404);
     call("PATCH /settings", &[], json!({"name": "TV", "time_zone": "Europe/Berlin"}), 204);
+    let (channel_of, hour) = ("https://updates.example/stable.json", 4);
+    call("PATCH /settings", &[], json!({"update_channel": channel_of, "update_hour": hour}), 204);
+    call("PATCH /settings", &[], json!({"update_channel": "file:///etc/passwd"}), 422);
+    // Here is nothing to install into.
+    assert_eq!(contract.ask("POST", "/update", "/update", "application/octet-stream", b"no bundle").0, 409);
+    call("POST /update/install", &[], json!({"address": "channel"}), 409);
+    call("POST /update/install", &[], json!({"address": "file:///etc/passwd"}), 422);
+    for what in ["check", "cancel", "back", "reboot"] {
+        call(&format!("POST /update/{what}"), &[], nothing(), 409);
+    }
     call("GET /settings", &[], nothing(), 200);
     call("PATCH /guides/{id}", &[guide], json!({"offset_minutes": 60}), 204);
     call("POST /guides/{id}/refresh", &[guide], nothing(), 204);
@@ -242,6 +259,7 @@ fn answers_are_as_the_document_tells_them() {
     call("POST /doctor", &[], nothing(), 202);
     call("POST /doctor", &[], nothing(), 409);
     call("GET /doctor", &[], nothing(), 200);
+    call("DELETE /doctor", &[], nothing(), 204);
 
     // What is refused, and how.
     call("GET /subscriptions/{id}", &[4_000_000_000], nothing(), 404);

@@ -2,9 +2,11 @@
 //!
 //! Golden files hold the answers; `TUNERD_BLESS=1` writes them anew, for a change that is meant.
 
+use crate::kit::fakeff::Fake;
 use crate::kit::{Daemon, Folder, Setup, http, run, wait_until};
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -218,30 +220,105 @@ fn limits_are_kept() {
 
 #[test]
 fn idle_and_slow_connections_are_closed_and_keep_nobody_out() {
-    // At stake: somebody opens all the connections there are and says nothing.
+    // At stake: somebody opens all the connections there are and says nothing. Whoever asks something meanwhile gets the
+    // place of who has said nothing for longest; the others have their time, and no more.
     let mut setup = Setup::new();
     setup.set("network", "connections_max = 12\nconnections_per_address_max = 12");
     let daemon = setup.start();
-    let mut idle: Vec<_> = (0..12).map(|_| http::connect(daemon.address(), 8080)).collect();
-    idle[0].write_all(b"GET / HT").unwrap();
-    wait_until("one too many is turned away", Duration::from_secs(5), || {
-        let mut extra = http::connect(daemon.address(), 8080);
+    let from_elsewhere = || {
+        let mut stream = connect_from(Ipv4Addr::new(127, 255, 1, 1), daemon.address(), 8080);
+        stream.write_all(b"GET /discover.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
-        extra.read_to_string(&mut answer).is_ok() && answer.contains("503") && answer.contains("803 System Busy")
-    });
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
     let opened = Instant::now();
-    wait_until("the silent ones are let go", Duration::from_secs(12), || {
-        let mut stream = http::connect(daemon.address(), 8080);
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).is_ok() && answer.contains("200 OK")
-    });
-    assert!(opened.elapsed() > Duration::from_secs(2), "they had their time");
+    let mut idle: Vec<_> = (0..12).map(|_| http::connect(daemon.address(), 8080)).collect();
+    idle[1].write_all(b"GET / HT").unwrap();
+    assert!(from_elsewhere().contains("200 OK"));
+    assert!(opened.elapsed() < Duration::from_secs(3), "he did not wait for theirs to be over");
+    let mut nothing = [0];
+    assert!(matches!(idle.remove(0).read(&mut nothing), Ok(0) | Err(_)), "the first one gave his place up");
+    assert!(opened.elapsed() < Duration::from_secs(3), "and at once");
+    // The one with half a head among them.
+    assert!(matches!(idle.remove(0).read(&mut nothing), Ok(0) | Err(_)));
+    assert!((4..9).contains(&opened.elapsed().as_secs()), "they had their time: {:?}", opened.elapsed());
     assert!(
         daemon.get("/metrics").text().lines().any(|line| {
             line.strip_prefix("tunerd_http_connections_refused_total ").is_some_and(|count| count != "0")
         })
     );
+}
+
+/// Connects from one of the many addresses of the loopback.
+fn connect_from(source: Ipv4Addr, address: Ipv4Addr, port: u16) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&SocketAddr::from((address, port)).into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    stream
+}
+
+#[test]
+fn two_hundred_silent_connections_keep_neither_clients_nor_the_owner_out() {
+    // As above, with the bounds that a box has, from forty addresses, and again and again.
+    let daemon = Setup::new().start();
+    let mut silent = std::collections::VecDeque::new();
+    for round in 0..200_u8 {
+        silent.push_back(connect_from(Ipv4Addr::new(127, 66, round / 50, 1 + round % 10), daemon.address(), 8080));
+        if round >= 64 && round % 8 == 0 {
+            for target in ["/", "/discover.json", "/api/v1/status"] {
+                let asked = Instant::now();
+                assert_eq!(daemon.get(target).status, 200, "{target} after {round}");
+                assert!(asked.elapsed() < Duration::from_secs(1), "{target} took {:?}", asked.elapsed());
+            }
+        }
+    }
+    assert!(daemon.fds() < 150, "no more sockets than places: {}", daemon.fds());
+}
+
+#[test]
+fn viewers_and_strangers_leave_the_last_places_to_who_manages_the_box() {
+    let (_fake, mut setup) = Fake::setup(&[("One", "live")]);
+    setup.set("network", "connections_max = 16\nconnections_per_address_max = 16");
+    let daemon = setup.start();
+    daemon.wait_for_lineup();
+    let viewers: Vec<_> = (0..14).map(|_| http::open(daemon.address(), 5004, "/auto/v1")).collect();
+    assert!(viewers.iter().all(|(answer, _)| answer.status == 200));
+    let fifteenth = http::open(daemon.address(), 5004, "/auto/v1").0;
+    assert_eq!((fifteenth.status, fifteenth.header("x-hdhomerun-error")), (503, Some("803 System Busy")));
+    assert_eq!(fifteenth.header("connection"), Some("close"));
+    assert_eq!(daemon.get("/discover.json").status, 503);
+    for target in ["/", "/app.js", "/api/v1/session", "/api/v1/status"] {
+        assert_eq!(daemon.get(target).status, 200, "{target}");
+    }
+    drop(viewers);
+    wait_until("there is room again", Duration::from_secs(5), || daemon.get("/discover.json").status == 200);
+}
+
+#[test]
+fn a_length_and_chunks_together_get_one_answer_and_nothing_behind_them_is_read() {
+    // At stake: what could be read in two ways, of which somebody in between may choose the other one.
+    let daemon = Setup::new().start();
+    let behind = "GET /discover.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for both in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked",
+    ] {
+        let asked = Instant::now();
+        let mut stream = http::connect(daemon.address(), 8080);
+        let request =
+            format!("POST /lineup.post?scan=abort HTTP/1.1\r\nHost: localhost\r\n{both}\r\n\r\n0\r\n\r\n{behind}");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answers = Vec::new();
+        stream.read_to_end(&mut answers).map(drop).unwrap_or_default();
+        let answers = String::from_utf8_lossy(&answers);
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(!answers.contains("DeviceID"), "{answers}");
+        assert!(asked.elapsed() < Duration::from_secs(3), "it hangs up at once");
+    }
 }
 
 #[test]

@@ -103,6 +103,32 @@ impl Findings {
 const NOT_HERE: [&str; 3] = ["plex-ssdp", "channels-find", "vlc-name"];
 
 #[test]
+fn an_examination_that_is_stopped_leaves_the_box_at_once_and_can_be_begun_again() {
+    let (_fake, setup) = whole(&FOUR);
+    let daemon = start(setup, 80);
+    let address = daemon.address();
+    let stop = || {
+        let head = format!("DELETE /api/v1/doctor HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        http::ask(address, 80, &head).status
+    };
+    assert_eq!((stop(), report(&daemon, 80)["state"].clone()), (204, "none".into()), "there is none");
+    for _ in 0..2 {
+        assert_eq!(begin(&daemon, 80), 202);
+        let watches = || {
+            let status: Value = serde_json::from_slice(&get(&daemon, 80, "/api/v1/status").body).unwrap();
+            status["tuners"].as_array().unwrap().iter().any(|tuner| tuner["viewers"] != serde_json::json!([]))
+        };
+        wait_until("he watches", Duration::from_secs(30), watches);
+        assert_eq!(stop(), 204);
+        let report = report(&daemon, 80);
+        assert_eq!(report["state"], "stopped");
+        let checks_len = report["checks"].as_array().unwrap().len() as u64;
+        assert!(checks_len > 0 && checks_len < report["checks_len"].as_u64().unwrap(), "{report}");
+        wait_until("nobody watches", Duration::from_secs(3), || !watches());
+    }
+}
+
+#[test]
 fn a_whole_box_passes_and_is_left_as_it_was() {
     let (fake, setup) = whole(&FOUR);
     let daemon = start(setup, 80);

@@ -166,6 +166,10 @@ fn a_provider_sees_as_many_streams_as_it_allows_and_not_one_more() {
     let refused = http::get(daemon.address(), 5004, "/auto/v3");
     assert_eq!((refused.status, refused.header("x-hdhomerun-error")), (503, Some("805 All Tuners In Use")));
     daemon.wait_for_log("all streams that its provider allows at once are in use");
+    let refuses = |tuner: usize| daemon.status()["tuners"][tuner]["refuses"].clone();
+    assert_eq!(refuses(0), serde_json::Value::Null, "who wants the same is let in");
+    assert_eq!(refuses(2), "this account allows 2 streams, and all are in use");
+    assert_eq!(daemon.status()["tuners"][2]["refuses_why"]["code"], "account");
     let (answer, third) = http::open(daemon.address(), 5004, "/auto/v2");
     assert_eq!(answer.status, 200, "who joins costs nothing");
     drop(third);

@@ -403,6 +403,48 @@ fn unit(name: &str) -> BTreeMap<(String, String), String> {
 }
 
 #[test]
+fn the_box_starts_anew_only_where_that_is_meant() {
+    let get = |name: &str, section: &str, key: &str| {
+        let value = unit(name).get(&(format!("[{section}]"), key.to_owned())).cloned();
+        value.map(|value| value.trim().to_owned()).unwrap_or_default()
+    };
+    // Who ends well, and who ends badly, reboots the board. A unit that is not named here must not.
+    let mut actions = BTreeMap::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".service") {
+            continue;
+        }
+        let found = (get(&name, "Unit", "SuccessAction"), get(&name, "Unit", "FailureAction"));
+        if found != Default::default() {
+            actions.insert(name, found);
+        }
+    }
+    let reboot = || "reboot".to_owned();
+    let expected = [
+        ("tunerd-escalate.service", (reboot(), String::new())),
+        ("tunerd-factory-reset.service", (reboot(), String::new())),
+        ("tunerd-prove.service", (String::new(), reboot())),
+        ("tunerd-reboot.service", (reboot(), String::new())),
+    ];
+    assert_eq!(actions, expected.map(|(name, found)| (name.to_owned(), found)).into());
+    // E7: a system that has proved itself once is never given up for what happens later.
+    let (prove, good) = ("tunerd-prove.service", "tunerd-mark-good.service");
+    assert!(get(prove, "Unit", "ConditionPathExists").contains("!/var/lib/rauc/tunerd-good-%A-%B"));
+    assert!(get(good, "Service", "ExecStart").contains("/var/lib/rauc/tunerd-good-%A-%B"));
+    assert_eq!((get(good, "Unit", "Requires"), get(good, "Unit", "After")), (prove.to_owned(), prove.to_owned()));
+    for name in [prove, good] {
+        assert!(get(name, "Unit", "ConditionPathExists").contains("/etc/rauc/system.conf"), "{name}");
+    }
+    // Whoever is asked by a file takes it back, or it is asked again for ever.
+    for wish in ["reboot", "factory-reset"] {
+        let (path, service) = (format!("tunerd-{wish}.path"), format!("tunerd-{wish}.service"));
+        assert_eq!(get(&path, "Path", "PathExists"), format!("/run/tunerd/{wish}"));
+        assert!(get(&service, "Service", "ExecStart").starts_with(&format!("/bin/rm -f /run/tunerd/{wish}")));
+    }
+}
+
+#[test]
 fn the_units_agree_with_each_other_and_with_the_daemon() {
     let (normal, safe, escalate) =
         (unit("tunerd.service"), unit("tunerd-safe.service"), unit("tunerd-escalate.service"));

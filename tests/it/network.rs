@@ -206,6 +206,32 @@ fn trap_16_the_box_is_found_in_every_network_at_the_address_that_it_has_there() 
 }
 
 #[test]
+fn two_boxes_in_one_network_name_each_other_as_neighbours() {
+    if !inside(&["--net"], "network::two_boxes_in_one_network_name_each_other_as_neighbours") {
+        return;
+    }
+    // The other box stands at the far end of the cable; whoever asks is there as well.
+    let neighbour = Neighbour::new(0);
+    let daemon = boxed(Setup::new()).start();
+    let mut other = Setup::new();
+    other.set("network", "address = \"0.0.0.0\"").default_page_port();
+    other.wrapper(&["nsenter", &format!("--net={}", neighbour.namespace())]);
+    let other = other.start();
+    let ids = [id_of(&daemon), id_of(&other)];
+    assert_ne!(ids[0], ids[1]);
+    let there = neighbour.address();
+    let asked = |box_address: Ipv4Addr| {
+        let told = neighbour.run("curl", &["-s", &format!("http://{box_address}/api/v1/neighbours")]);
+        serde_json::from_str::<serde_json::Value>(&told).unwrap_or_else(|_| panic!("{told}"))
+    };
+    let found = |id: &str, at: Ipv4Addr| serde_json::json!([{"device_id": id, "address": format!("http://{at}")}]);
+    wait_until("this one finds that one, and not itself", SOON, || asked(HERE[0]) == found(&ids[1], there));
+    wait_until("and that one this one", SOON, || asked(there) == found(&ids[0], HERE[0]));
+    drop(other);
+    wait_until("who is gone is not named", SOON, || asked(HERE[0]) == serde_json::json!([]));
+}
+
+#[test]
 fn changed_links_are_followed_by_every_search() {
     if !inside(&["--net"], "network::changed_links_are_followed_by_every_search") {
         return;
@@ -252,6 +278,10 @@ fn hdhomerun_config_does_all_it_can_from_another_machine() {
         assert!(!said.is_empty() && (!said.starts_with("ERROR") || name == "/sys/restart"), "{name}: {said}");
     }
     assert_eq!(config(&["get", "/tuner9/status"]), "ERROR: unknown getset variable");
+    // The test picture is for who is on the box itself.
+    let asked = format!("http://{}/test.ts", HERE[0]);
+    let said = neighbour.run("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", &asked]);
+    assert_eq!(said, "404");
     // Set, and a key that keeps others out.
     for (name, value) in
         [("channelmap", "us-cable"), ("channelmap", "us-bcast"), ("channel", "auto:57000000"), ("program", "1")]

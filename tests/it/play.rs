@@ -187,7 +187,11 @@ fn viewers_who_are_killed_free_their_slot_after_the_linger() {
 
 #[test]
 fn who_comes_back_within_the_linger_finds_the_same_child() {
-    let daemon = Daemon::demo();
+    let mut setup = Setup::new();
+    // ffprobe is a child for a moment, too.
+    setup.set("health", "probe = false");
+    let daemon = setup.start();
+    daemon.wait_for_lineup();
     drop(open(&daemon, "/auto/v1.1"));
     let child = daemon.children();
     std::thread::sleep(Duration::from_secs(1));

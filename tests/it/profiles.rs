@@ -32,7 +32,7 @@ fn open(daemon: &Daemon, target: &str) -> TcpStream {
 
 /// A setup that transcodes with the real FFmpeg; trials give back what one made, once `pause` seconds are over in the
 /// midst of it.
-fn setup(pause: u32) -> Setup {
+pub(crate) fn setup(pause: u32) -> Setup {
     let mut setup = Setup::new();
     let made = cook(Path::new("ffmpeg"), trial(Encoder::Software).args());
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

@@ -105,7 +105,7 @@ fn a_source_that_returns(how: &[&str], has_own_stream: bool) {
     assert_eq!((story.slate(), story.slates_shown()), (None, 0), "nobody needs one");
     story.source.turn(Manner::Fixed(GONE.into()));
     let killed_at = Instant::now();
-    wait_until("a slate says when the next try is", MOMENT, || {
+    wait_until("a slate says when the next try is", 2 * MOMENT, || {
         story
             .slate()
             .is_some_and(|says| says.contains(" Next try at ") && says.contains("it answers with an HTTP error"))

@@ -456,14 +456,14 @@ fn a_child_that_ignores_sigterm_is_killed() {
 fn a_grandchild_that_keeps_the_pipe_does_not_keep_the_slot() {
     // The first one stays in the child's process group, the second one leaves it.
     for leave in ["", "setsid "] {
-        let folder = Folder::new();
-        let pid_file = folder.path().join("pid");
+        // Beside the script: it may write nowhere else.
         let script = format!(
-            "trap '' TERM\n{leave}sh -c 'echo $$ >\"{pid}.new\"; mv \"{pid}.new\" \"{pid}\"; exec sleep 600' &\n\
-             while [ ! -e '{pid}' ]; do sleep 0.05; done\ncat \"$ts\"",
-            pid = pid_file.display()
+            "trap '' TERM\nexport pid=\"${{0%/*}}/pid\"\n\
+             {leave}sh -c 'echo $$ >\"$pid.new\"; mv \"$pid.new\" \"$pid\"; exec sleep 600' &\n\
+             while [ ! -e \"$pid\" ]; do sleep 0.05; done\ncat \"$ts\"",
         );
         let daemon = start(with_fake_ffmpeg(&script));
+        let pid_file = daemon.setup.folder.path().join("pid");
         let mut stream = open(&daemon, 1);
         read_bytes(&mut stream, 188);
         daemon.wait_for_log("failed: it ended right after the start");

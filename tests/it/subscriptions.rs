@@ -143,6 +143,9 @@ fn what_the_owner_edits_is_his_through_every_refresh_and_restart() {
     edit(&json!({"channels": [d], "move_behind": 0}));
     edit(&json!({"channels": [c], "group": "Own"}));
     edit(&json!({"channels": [b], "mark": "hidden"}));
+    let own = [("DE", 1), ("Own", 1), ("UK", 2)].map(|(name, channels)| json!({"name": name, "channels": channels}));
+    assert_eq!(get(&daemon, "/api/v1/channels/groups"), Value::from(own.to_vec()));
+    assert_eq!(get(&daemon, "/api/v1/channels?group=Own")["items"].as_array().unwrap().len(), 1);
     assert_eq!(
         refused(&daemon, "PATCH /api/v1/channels", &json!({"channels": [a], "number_from": "2"})),
         "number_from"

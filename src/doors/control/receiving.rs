@@ -1,7 +1,8 @@
 //! What one connection uploads, on its way from the pieces of the wire to the update room.
 
 use crate::update::{Handle, Incoming};
-use pure::rules::control::upload::{Refusal, Step, Upload};
+use pure::rules::control::upload::{Step, Upload};
+use pure::rules::updating::{Haste, Refusal};
 use pure::wire::hdhr::control::UpgradeRequest;
 
 /// The upload of one connection; dropped with it.
@@ -17,8 +18,8 @@ impl Receiving {
         Self { upload: Upload::new(room.upload_bytes_max()), room, incoming: None }
     }
 
-    /// Takes a part; `Some` is the answer, which only the last one gets.
-    pub(super) async fn on(&mut self, part: UpgradeRequest<'_>) -> Option<Refusal> {
+    /// Takes a part; `Some` is the answer, which only the last one gets: it will be installed, or not.
+    pub(super) async fn on(&mut self, part: UpgradeRequest<'_>) -> Option<Result<(), Refusal>> {
         match self.upload.on(part) {
             Step::Ignore => None,
             Step::Write { data, .. } => {
@@ -33,19 +34,19 @@ impl Receiving {
                 None
             }
             Step::Check { .. } => Some(match self.incoming.take() {
-                Some(incoming) => self.room.take(incoming).await,
-                None => Refusal::Incomplete,
+                Some(incoming) => self.room.take(incoming).await.map(drop),
+                None => Err(Refusal::Incomplete),
             }),
-            Step::Refuse(refusal) => Some(refusal),
+            Step::Refuse(refusal) => Some(Err(refusal)),
         }
     }
 
     async fn write(&mut self, data: &[u8]) -> Result<(), Refusal> {
         let incoming = match &mut self.incoming {
             Some(incoming) => incoming,
-            none => none.insert(self.room.begin()?),
+            none => none.insert(self.room.begin(Haste::Quiet)?),
         };
-        incoming.write(data).await
+        incoming.write(data, None).await
     }
 
     /// Nothing came for a while: whoever stops in the middle keeps others out.
@@ -57,7 +58,7 @@ impl Receiving {
 
     async fn discard(&mut self) {
         if let Some(incoming) = self.incoming.take() {
-            incoming.discard().await;
+            drop(incoming.discard().await);
         }
     }
 }

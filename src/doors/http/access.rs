@@ -8,8 +8,8 @@ use super::answer::{self, Body};
 use super::api::{fresh, json};
 use super::owner;
 use super::route::Asked;
-use super::v1::Call;
-use super::{App, literal};
+use super::v1::{self, Call};
+use super::{App, literal, page};
 use crate::access::{By, Grant, Refusal, Secret, TokenFacts};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -36,6 +36,16 @@ fn no(status: StatusCode, detail: &str) -> No {
 }
 
 // ---- Judging --------------------------------------------------------------------------------------------------------
+
+/// Whether the last places are for who asks that: he manages the box, or gets the page to sign in with.
+pub(super) fn is_owner<B>(app: &App, request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    match path.strip_prefix(v1::PREFIX) {
+        Some("/session" | "/claim") => true,
+        Some(_) => grant(app, request.headers()).scope > Scope::Open,
+        None => page::asset(path).is_some(),
+    }
+}
 
 /// Whether the box is called by one of its names. A very old client may leave the name out of what is open to all.
 pub(super) fn host(app: &App, asked: &Asked, request: &Request<()>) -> Result<(), No> {

@@ -18,6 +18,38 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+/// A body that keeps its client's connection from being taken for idle until it is sent.
+pub(super) struct Kept {
+    body: Body,
+    _answering: super::Answering,
+}
+
+impl Kept {
+    pub(super) fn new(body: Body, answering: super::Answering) -> Self {
+        Self { body, _answering: answering }
+    }
+}
+
+impl hyper::body::Body for Kept {
+    type Data = Bytes;
+    type Error = <Body as hyper::body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 pub(super) type Body = Either<Full<Bytes>, Either<Poured, Told>>;
 
 /// A part of a file that is read while it is sent, so that a large one takes no memory, with something before and behind.
@@ -105,6 +137,14 @@ const ERROR_HEADER: HeaderName = HeaderName::from_static("x-hdhomerun-error");
 pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-HDHomeRun-Error: 803 System Busy\r\n\
     Retry-After: 30\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+/// The same to who was read, and is not the owner, while only his places are left.
+pub(super) fn crowded() -> Response<Body> {
+    let mut answer = later("", 30);
+    answer.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("803 System Busy"));
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 /// An answer of the device, with the headers of a real box.
 /// Source: real units, as the captures in several clients' issue threads show.
 pub(super) fn device(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
@@ -144,7 +184,7 @@ pub(super) fn plain(status: StatusCode, content_type: &'static str, body: impl I
         (
             "content-security-policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-             frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+             media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
         ),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -28,6 +28,7 @@ use pure::rules::breaker::{BreakerState, ChannelView as GuardView};
 use pure::rules::clients::{Asked as Wish, Client, Kind as ClientKind};
 use pure::rules::failure::Failure;
 use pure::rules::health::Health;
+use pure::rules::pool::outlook::Obstacle;
 use pure::rules::pool::{SlotIndex, SlotState};
 use pure::time::Mono;
 use serde::Serialize;
@@ -383,6 +384,8 @@ struct BoardView {
     under_voltage: Option<bool>,
     memory_used_bytes: Option<u64>,
     memory_total_bytes: Option<u64>,
+    /// What tunerd and its children may have of it; null: all.
+    memory_max_bytes: Option<u64>,
     card_written_today_bytes: Option<u64>,
     clock_synced: Option<bool>,
     link_mbit: Option<u32>,
@@ -392,14 +395,12 @@ impl From<Seen> for BoardView {
     fn from(seen: Seen) -> Self {
         Self {
             model: seen.model,
-            temperature_c: seen
-                .heat_milli_c
-                .and_then(|heat| i32::try_from(heat).ok())
-                .map(|heat| f64::from(heat) / 1e3),
+            temperature_c: seen.heat_milli_c.map(|heat| f64::from(heat) / 1e3),
             throttled: seen.throttled,
             under_voltage: seen.under_voltage,
-            memory_used_bytes: seen.memory_bytes.map(|(all, left)| all.saturating_sub(left)),
-            memory_total_bytes: seen.memory_bytes.map(|(all, _)| all),
+            memory_used_bytes: seen.memory.map(|memory| memory.total_bytes.saturating_sub(memory.available_bytes)),
+            memory_total_bytes: seen.memory.map(|memory| memory.total_bytes),
+            memory_max_bytes: facts::memory_max_bytes(),
             card_written_today_bytes: seen.written_today_bytes,
             clock_synced: seen.clock_synced,
             link_mbit: seen.link_mbit,
@@ -472,9 +473,41 @@ struct TunerView {
     /// Counts from 1; more than that is a restart.
     attempt: usize,
     next_try_in_s: Option<u64>,
+    /// Why the next viewer would be refused, in plain words; null: he would not.
+    refuses: Option<String>,
+    refuses_why: Option<RefusesView>,
     bits_per_s: u64,
     continuity_errors: u64,
     overtaken: u64,
+}
+
+/// The same for programs: which reason, and its figures where it has some.
+#[derive(Serialize)]
+struct RefusesView {
+    code: &'static str,
+    /// Streams that an account allows.
+    streams: Option<u16>,
+    free_bytes: Option<u64>,
+    needed_bytes: Option<u64>,
+    retry_in_s: Option<u64>,
+}
+
+impl RefusesView {
+    fn new(obstacle: Obstacle, now: Mono) -> Self {
+        let (mut streams, mut bytes) = (None, None);
+        match obstacle {
+            Obstacle::Account { streams_max } => streams = Some(streams_max),
+            Obstacle::Memory { free_bytes, needed_bytes } => bytes = Some((free_bytes, needed_bytes)),
+            _ => {}
+        }
+        Self {
+            code: obstacle.name(),
+            streams,
+            free_bytes: bytes.map(|(free, _)| free),
+            needed_bytes: bytes.map(|(_, needed)| needed),
+            retry_in_s: obstacle.until().map(|until| seconds_until(now, until)),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -608,6 +641,8 @@ pub(super) fn status(app: &App, asked: &Asked) -> Status {
         picture_since_s: (tuner.sight.0 != Sight::Unknown).then(|| now.ms_since(tuner.sight.1) / 1_000),
         attempt: tuner.view.attempt,
         next_try_in_s: tuner.view.next_try_at.map(|at| seconds_until(now, at)),
+        refuses: tuner.obstacle.map(|obstacle| obstacle.words(now)),
+        refuses_why: tuner.obstacle.map(|obstacle| RefusesView::new(obstacle, now)),
         channel: tuner
             .view
             .channel

@@ -1,4 +1,4 @@
-//! The doctor on the page: begins an examination, and tells how far it has come.
+//! The doctor on the page: begins an examination, tells how far it has come, and ends it.
 //!
 //! What is examined and what it means: `crate::doctor`, `pure::rules::doctor`. Here is said which channels are played:
 //! test pictures where there are any, and one channel of each of the first few subscriptions.
@@ -6,7 +6,7 @@
 use super::App;
 use super::answer::{self, Body};
 use super::api::fresh;
-use super::owner::Answer;
+use super::owner::{Answer, done};
 use crate::doctor::{Busy, Finding};
 use hyper::{Response, StatusCode};
 use pure::limits::{DOCTOR_SOURCES_MAX, PAGE_LEN_MAX};
@@ -19,6 +19,7 @@ use serde::Serialize;
 pub(super) enum Ask {
     Show,
     Start,
+    Stop,
 }
 
 /// Answers one of them.
@@ -26,6 +27,10 @@ pub(super) async fn respond(app: &App, ask: Ask) -> Answer {
     Ok(match ask {
         Ask::Show => show(app),
         Ask::Start => start(app).await,
+        Ask::Stop => {
+            app.doctor.stop().await;
+            done()
+        }
     })
 }
 
@@ -62,7 +67,7 @@ impl From<&Finding> for CheckView {
 
 #[derive(Serialize)]
 struct ReportView {
-    /// none, running or done.
+    /// none, running, stopped or done.
     state: &'static str,
     started_at: Option<String>,
     /// How many checks there are in all.
@@ -79,6 +84,7 @@ fn show(app: &App) -> Response<Body> {
         state: match report.started_at {
             None => "none",
             Some(_) if report.is_running => "running",
+            Some(_) if report.is_stopped => "stopped",
             Some(_) => "done",
         },
         started_at: report.started_at.map(|at| at.to_string()),

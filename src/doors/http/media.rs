@@ -1,7 +1,7 @@
 //! Streams: the socket is ours, the ring is the engine's, and nothing stands between them.
 
 use super::identity::PRODUCT;
-use super::{Counted, Playing};
+use super::{Answering, Playing};
 use crate::clock;
 use crate::engine::{Progress, Viewer};
 use pure::limits::WRITE_STALL_MS;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// Sends head and packets until the client leaves, stalls, or the feed ends. The body ends with the connection, as a
 /// real box does it: neither length nor chunks.
-pub(super) async fn feed(stream: TcpStream, mut playing: Box<Playing>, _counted: Counted) {
+pub(super) async fn feed(stream: TcpStream, mut playing: Box<Playing>, _answering: Answering) {
     let head = head(playing.viewer.slot.0);
     let sent = tokio::time::timeout(Duration::from_millis(WRITE_STALL_MS), write_all(&stream, head.as_bytes())).await;
     drop(head);

@@ -21,8 +21,10 @@ mod notifications;
 mod owner;
 mod page;
 mod pages;
+mod preview;
 mod route;
 mod settings;
+mod update;
 mod v1;
 
 use crate::access as accounts;
@@ -38,6 +40,7 @@ use crate::observe::logs::Logs;
 use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
+use crate::update as updates;
 pub use faces::keep_ports;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
@@ -49,7 +52,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 pub use lineup::Documents;
 pub use live::keep_history;
 use nix::libc;
-use pure::limits::{CONNECTION_BYTES, CONVERSATION_MS_MAX, FACES_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX};
+pub use page::pack as pack_page;
+use pure::limits::{
+    CONNECTION_BYTES, CONVERSATION_MS_MAX, FACES_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX, HEADERS_MAX, OWNER_CONNECTIONS,
+};
 use pure::model::device_id::DeviceId;
 use pure::model::face::FaceId;
 use pure::model::subnet::Subnet;
@@ -79,6 +85,8 @@ pub struct App {
     pub access: accounts::Handle,
     /// Further names by which it may be asked, in small letters.
     pub names: Vec<String>,
+    /// Whom to tell of a hole in it.
+    pub security_contact: Option<String>,
     /// Its name by mDNS.
     pub mdns_host: RefCell<String>,
     /// The board's name.
@@ -107,6 +115,8 @@ pub struct App {
     pub subscriptions: subscriptions::Handle,
     /// Who is told what happens.
     pub notices: notices::Handle,
+    /// New versions.
+    pub update: updates::Handle,
     /// Log lines.
     pub logs: Logs,
     /// Counters.
@@ -269,48 +279,99 @@ pub(super) struct Reach {
     page: BaseUrl,
 }
 
-/// How many connections there are, and from where.
+/// How many connections there are, from where, and which of them nobody would miss.
+///
+/// When all places are taken, whoever has been idle for longest gives his up: he sent no head yet, or has all of his
+/// answer, so a client loses nothing but the time to connect again. Idle connections keep nobody out, then; and those
+/// that are not idle leave the last [`OWNER_CONNECTIONS`] places to who manages the box ([`Counted::is_for_owner`]).
 pub struct Connections {
     total_max: usize,
     per_address_max: usize,
-    by_address: RefCell<BTreeMap<IpAddr, usize>>,
+    all: RefCell<BTreeMap<u64, Place>>,
+    /// Counts connections, and times at which one became idle.
+    count: Cell<u64>,
+}
+
+struct Place {
+    from: IpAddr,
+    /// Whoever became so first has the smallest number; `None`: he is being answered, or watches.
+    idle_since: Option<u64>,
+    give_up: Rc<Notify>,
 }
 
 impl Connections {
     /// With bounds from the settings.
     pub fn new(total_max: usize, per_address_max: usize) -> Rc<Self> {
-        Rc::new(Self { total_max, per_address_max, by_address: RefCell::default() })
+        Rc::new(Self { total_max, per_address_max, all: RefCell::default(), count: Cell::default() })
+    }
+
+    fn next(&self) -> u64 {
+        self.count.set(self.count.get() + 1);
+        self.count.get()
+    }
+
+    fn is_full(&self) -> bool {
+        self.all.borrow().len() >= self.total_max
     }
 
     /// Counts one more; `None` when there are enough.
     fn admit(self: &Rc<Self>, from: IpAddr) -> Option<Counted> {
-        let mut by_address = self.by_address.borrow_mut();
-        if by_address.values().sum::<usize>() >= self.total_max {
+        let is_full = self.is_full();
+        let mut all = self.all.borrow_mut();
+        if all.values().filter(|place| place.from == from).count() >= self.per_address_max {
             return None;
         }
-        let count = by_address.entry(from).or_default();
-        if *count >= self.per_address_max {
-            return None;
+        if is_full {
+            let idle = all.iter().filter_map(|(id, place)| Some((place.idle_since?, *id)));
+            let place = idle.min().and_then(|(_, id)| all.remove(&id))?;
+            place.give_up.notify_one();
         }
-        *count += 1;
-        Some(Counted { connections: Rc::clone(self), from })
+        let (id, give_up) = (self.next(), Rc::<Notify>::default());
+        all.insert(id, Place { from, idle_since: Some(id), give_up: Rc::clone(&give_up) });
+        Some(Counted { connections: Rc::clone(self), id, give_up })
     }
 }
 
-/// One connection; it is counted while this lives.
+/// One connection; it is counted while this lives, unless it had to give up its place.
 pub(super) struct Counted {
     connections: Rc<Connections>,
-    from: IpAddr,
+    id: u64,
+    give_up: Rc<Notify>,
+}
+
+impl Counted {
+    /// Its client is being answered from now on, until what is returned is dropped.
+    fn answering(self: &Rc<Self>) -> Answering {
+        if let Some(place) = self.connections.all.borrow_mut().get_mut(&self.id) {
+            place.idle_since = None;
+        }
+        Answering(Rc::clone(self))
+    }
+
+    /// Whether only places are left that are kept for the owner.
+    fn is_for_owner(&self) -> bool {
+        let all = self.connections.all.borrow();
+        let taken = all.values().filter(|place| place.idle_since.is_none()).count();
+        // Who allows few has fewer to keep.
+        let total_max = self.connections.total_max;
+        taken + OWNER_CONNECTIONS.min(total_max / 8) > total_max
+    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut by_address = self.connections.by_address.borrow_mut();
-        if let Some(count) = by_address.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.from);
-            }
+        self.connections.all.borrow_mut().remove(&self.id);
+    }
+}
+
+/// Somebody is being answered while this lives; it goes with the answer's body.
+pub(super) struct Answering(Rc<Counted>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let connections = &self.0.connections;
+        if let Some(place) = connections.all.borrow_mut().get_mut(&self.0.id) {
+            place.idle_since = Some(connections.next());
         }
     }
 }
@@ -354,21 +415,33 @@ pub async fn serve(listener: TcpListener, app: Rc<App>, connections: Rc<Connecti
         if !app.is_local(peer.ip()) {
             continue;
         }
+        let was_full = connections.is_full();
         let Some(counted) = connections.admit(peer.ip()) else {
             app.metrics.http_connections_refused.add(1);
             // What does not fit into an empty socket buffer is not worth waiting for.
             stream.try_write(answer::BUSY).unwrap_or_default();
             continue;
         };
-        let app = Rc::clone(&app);
+        let (app, counted) = (Rc::clone(&app), Rc::new(counted));
         tokio::task::spawn_local(async move {
-            if let Some(Taken { stream, playing, buffer }) = converse(stream, peer, &app, face).await {
+            let taken = tokio::select! {
+                taken = converse(stream, peer, &app, face, &counted) => taken,
+                () = counted.give_up.notified() => {
+                    app.metrics.http_connections_refused.add(1);
+                    None
+                }
+            };
+            if let Some(Taken { stream, playing, answering, buffer }) = taken {
                 // A task of its own: a viewer must not keep the memory that his request took. hyper's buffer is given
                 // back last, in one piece, or the next request would find its place taken by this viewer.
-                tokio::task::spawn_local(media::feed(stream, playing, counted));
+                tokio::task::spawn_local(media::feed(stream, playing, answering));
                 drop(buffer);
             }
         });
+        if was_full {
+            // Who has to give up his place does so now: there are no more sockets than places.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -399,37 +472,62 @@ pub(super) struct Playing {
 #[derive(Default)]
 struct Takeover {
     playing: RefCell<Option<Box<Playing>>>,
+    answering: RefCell<Option<Answering>>,
     ready: Notify,
+    /// Whether a bundle is coming in, which takes minutes; who reads it gives up on who is silent.
+    takes_long: Cell<bool>,
 }
 
 /// A connection taken back from hyper.
 struct Taken {
     stream: TcpStream,
     playing: Box<Playing>,
+    /// He is, for as long as he watches.
+    answering: Answering,
     /// What hyper read into; what a client says after its request is of no interest.
     buffer: Bytes,
 }
 
 /// Answers requests until the connection ends, or gives the socket back with the viewer whom it is for.
-async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Option<FaceId>) -> Option<Taken> {
+///
+/// Whoever sends a length and chunks may want it to be read in two ways (S21). hyper reads the chunks, throws the length
+/// away before anybody sees it, and hangs up after the answer, whatever it was asked: what RFC 9112, 6.1, allows besides
+/// a 400, and as safe here, where nobody before us shares the connection and nothing behind the chunks is ever read.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: &Rc<App>,
+    face: Option<FaceId>,
+    counted: &Rc<Counted>,
+) -> Option<Taken> {
     set_up(&stream).ok()?;
     let local = stream.local_addr().ok()?;
     let takeover = Rc::new(Takeover::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let (app, takeover) = (Rc::clone(app), Rc::clone(&takeover));
+        let (app, takeover, counted) = (Rc::clone(app), Rc::clone(&takeover), Rc::clone(counted));
         async move {
             app.metrics.http_requests.add(1);
+            let answering = counted.answering();
+            if counted.is_for_owner() && !access::is_owner(&app, &request) {
+                return Ok(answer::crowded().map(|body| answer::Kept::new(body, answering)));
+            }
             let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
             let reach = app.reach(local, peer, host, face.is_some());
             let asked = match face.map(|face| app.subscriptions.face(face)) {
                 None => route::Asked { reach, peer, local: local.ip(), face: None },
                 Some(Some(face)) => route::Asked { reach, peer, local: local.ip(), face: Some(face) },
                 // It was removed a moment ago.
-                Some(None) => return Ok(answer::not_found()),
+                Some(None) => return Ok(answer::not_found().map(|body| answer::Kept::new(body, answering))),
             };
-            match route::respond(&app, &asked, request).await {
-                route::Outcome::Answer(answer) => Ok::<Response<answer::Body>, Infallible>(answer),
+            takeover.takes_long.set(v1::takes_long(request.method(), request.uri().path()));
+            let outcome = route::respond(&app, &asked, request).await;
+            takeover.takes_long.set(false);
+            match outcome {
+                route::Outcome::Answer(answer) => {
+                    Ok::<Response<answer::Kept>, Infallible>(answer.map(|body| answer::Kept::new(body, answering)))
+                }
                 route::Outcome::Play(playing) => {
+                    *takeover.answering.borrow_mut() = Some(answering);
                     *takeover.playing.borrow_mut() = Some(playing);
                     takeover.ready.notify_one();
                     // The connection is taken from hyper now, with this future in it.
@@ -448,15 +546,22 @@ async fn converse(stream: TcpStream, peer: SocketAddr, app: &Rc<App>, face: Opti
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     // Everything but a stream is small: a client that takes this long for it is gone, or means harm.
-    let end = tokio::time::sleep(Duration::from_millis(CONVERSATION_MS_MAX));
+    let end = async {
+        loop {
+            clock::pause(CONVERSATION_MS_MAX).await;
+            if !takeover.takes_long.get() {
+                break;
+            }
+        }
+    };
     tokio::select! {
         // Errors are the client's: bad requests were answered, broken connections cannot be.
         _ = &mut connection => None,
         () = end => None,
         () = takeover.ready.notified() => {
-            let playing = takeover.playing.borrow_mut().take()?;
+            let (playing, answering) = (takeover.playing.borrow_mut().take()?, takeover.answering.borrow_mut().take()?);
             let http1::Parts { io, read_buf, .. } = connection.into_parts();
-            Some(Taken { stream: io.into_inner(), playing, buffer: read_buf })
+            Some(Taken { stream: io.into_inner(), playing, answering, buffer: read_buf })
         }
     }
 }
@@ -476,19 +581,51 @@ pub(in crate::doors) fn set_up(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pure::limits::CONNECTIONS_DEFAULT;
 
     #[test]
     fn connections_are_bounded_in_all_and_from_each_address() {
         let connections = Connections::new(3, 2);
-        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let first = connections.admit(one).unwrap();
-        let _second = connections.admit(one).unwrap();
-        assert!(connections.admit(one).is_none());
-        let _third = connections.admit(two).unwrap();
-        assert!(connections.admit(two).is_none());
+        let busy =
+            |from: u8| connections.admit(IpAddr::from([10, 0, 0, from])).map(|counted| Rc::new(counted).answering());
+        let first = busy(1).unwrap();
+        let _second = busy(1).unwrap();
+        assert!(busy(1).is_none());
+        let _third = busy(2).unwrap();
+        assert!(busy(2).is_none(), "all are being answered");
         drop(first);
-        assert!(connections.admit(one).is_some());
-        assert_eq!(connections.by_address.borrow().len(), 2, "who is gone is forgotten");
+        assert!(busy(1).is_some());
+        assert_eq!(connections.all.borrow().len(), 2, "who is gone is forgotten");
+    }
+
+    #[test]
+    fn whoever_has_been_idle_for_longest_gives_his_place_up() {
+        let connections = Connections::new(3, 3);
+        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let [first, second, third] = [(); 3].map(|()| Rc::new(connections.admit(one).unwrap()));
+        let ids = || connections.all.borrow().keys().copied().collect::<Vec<_>>();
+        // The first one is answered, which makes him the one who was idle last.
+        drop(first.answering());
+        let watching = third.answering();
+        let fourth = connections.admit(two).unwrap();
+        assert_eq!(ids(), [first.id, third.id, fourth.id]);
+        drop(second);
+        let fifth = connections.admit(two).unwrap();
+        assert_eq!(ids(), [third.id, fourth.id, fifth.id], "who is gone has no place to give back twice");
+        drop((fourth, watching, first, third, fifth));
+        assert!(ids().is_empty());
+    }
+
+    #[test]
+    fn the_last_places_are_the_owners() {
+        let connections = Connections::new(CONNECTIONS_DEFAULT, 64);
+        let some = [(); CONNECTIONS_DEFAULT - 3].map(|()| Rc::new(connections.admit([10, 0, 0, 1].into()).unwrap()));
+        let mut answering: Vec<_> = some.iter().skip(1).map(Counted::answering).collect();
+        assert!(!some[0].is_for_owner());
+        answering.push(some[0].answering());
+        assert!(some[0].is_for_owner());
+        answering.remove(0);
+        assert!(!some[0].is_for_owner());
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) enum Ask {
     Differences,
     Decide(Decision),
     Channels,
+    ChannelGroups,
     ChannelsEdit,
 }
 
@@ -70,6 +71,7 @@ pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming
         Ask::Differences => differences(app, id()?, call).await,
         Ask::Decide(decision) => app.subscriptions.decide(id()?, decision).await.map(|()| done()),
         Ask::Channels => channels(app, call.query).await,
+        Ask::ChannelGroups => channel_groups(app).await,
         Ask::ChannelsEdit => channels_edit(app, body).await,
     }
 }
@@ -541,6 +543,27 @@ async fn channels(app: &App, asked: &str) -> Answer {
     let views = found.into_iter().zip(details);
     let items = views.map(|(channel, detail)| ChannelView::new(app, channel, marks.of(channel.id), detail)).collect();
     Ok(fresh(&Page { items, next }))
+}
+
+#[derive(Serialize)]
+struct ChannelGroup {
+    name: String,
+    channels: usize,
+}
+
+/// The groups that channels of the lineup are in, whoever put them there.
+async fn channel_groups(app: &App) -> Answer {
+    let lineup = app.engine.lineup().ok_or_else(loading)?;
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, channel) in lineup.channels().iter().enumerate() {
+        *groups.entry(&channel.group).or_default() += 1;
+        if at % BATCH == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    groups.remove("");
+    let view = |(name, channels): (&str, usize)| ChannelGroup { name: name.to_owned(), channels };
+    Ok(fresh(&groups.into_iter().map(view).collect::<Vec<_>>()))
 }
 
 /// Tells null from nothing.

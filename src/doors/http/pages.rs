@@ -8,9 +8,12 @@ use super::answer::{self, Body};
 use super::device::{busy, target};
 use super::lineup::loading;
 use super::route::{Asked, query};
+use crate::clock;
 use crate::engine::Tuner;
 use hyper::Response;
+use pure::limits::SECURITY_TXT_LASTS_S;
 use pure::model::lineup::{Lineup, Mark};
+use pure::time::Civil;
 use pure::wire::xml::Escaped;
 use std::fmt::Write as _;
 
@@ -25,6 +28,23 @@ fn page(title: &str, links: &str, rows: &str) -> Response<Body> {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <link rel=\"stylesheet\" href=\"/style.css\">\n</head>\n<body>\n<h1>{title}</h1>\n\
              <p><a href=\"/\">All about this box</a>{links}</p>\n<table>\n{rows}</table>\n</body>\n</html>\n"
+        ),
+    )
+}
+
+/// Whom to tell of a hole in what the box runs, where who gave it away has said so.
+///
+/// Source: RFC 9116. It wants an end within a year: what is asked of the box is as new as the box itself.
+pub(super) fn security(app: &App) -> Response<Body> {
+    let Some(contact) = &app.security_contact else { return answer::not_found() };
+    let Civil { year, month, day, .. } = clock::wall().plus_s(SECURITY_TXT_LASTS_S).civil();
+    answer::device(
+        answer::TEXT,
+        format!(
+            "# tunerd {}. You hear from us within 3 days, and what we found within 14; please give us 90 before you\n\
+             # tell everybody. We name you with the repair, if you like.\n\
+             Contact: {contact}\nExpires: {year:04}-{month:02}-{day:02}T00:00:00Z\nPreferred-Languages: en, de\n",
+            env!("CARGO_PKG_VERSION")
         ),
     )
 }

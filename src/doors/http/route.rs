@@ -13,7 +13,7 @@ use pure::limits::TARGET_BYTES_MAX;
 use pure::model::channel_map::{MuxPlan, RfProgramme};
 use pure::model::face::{Cut, Face, Share};
 use pure::model::guide_number::GuideNumber;
-use pure::model::lineup::{ChannelId, Lineup};
+use pure::model::lineup::{ChannelId, Lineup, TEST_CHANNEL};
 use pure::model::profile::Profile;
 use pure::rules::access::Scope;
 use pure::rules::clients::Asked as Wish;
@@ -49,6 +49,12 @@ impl Asked {
         self.face.as_ref().map(|face| app.subscriptions.cut(face, lineup, &marks))
     }
 
+    /// Whether he asks from the box itself.
+    fn is_here(&self) -> bool {
+        let peer = self.peer.ip().to_canonical();
+        peer.is_loopback() || peer == self.local.to_canonical()
+    }
+
     /// How many tuners he has.
     pub(super) fn tuners_len(&self, app: &App) -> usize {
         app.engine.tuners_len().min(usize::from(self.share().slots_max))
@@ -77,6 +83,7 @@ enum Route<'a> {
     Guide(guide::Form),
     Health,
     Metrics,
+    SecurityTxt,
     LogEntries,
     LogEntry {
         id: &'a str,
@@ -89,6 +96,8 @@ enum Route<'a> {
         channel: u32,
         fingerprint: u64,
     },
+    /// A picture that every box has, for who is on the box itself.
+    TestPicture,
     Stream {
         tuner: Option<SlotIndex>,
         what: Tuned<'a>,
@@ -124,8 +133,11 @@ impl Tuned<'_> {
     }
 }
 
+/// Where the test picture is.
+const TEST_PICTURE: &str = "/test.ts";
+
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
-const TABLE: [(&str, Route<'static>); 17] = [
+const TABLE: [(&str, Route<'static>); 19] = [
     ("/discover.json", Route::Discover),
     ("/lineup.json", Route::Lineup(Form::Json)),
     ("/lineup.xml", Route::Lineup(Form::Xml)),
@@ -142,7 +154,9 @@ const TABLE: [(&str, Route<'static>); 17] = [
     ("/xmltv.xml.gz", Route::Guide(guide::Form::Gzip)),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
+    ("/.well-known/security.txt", Route::SecurityTxt),
     ("/api/logs/entries", Route::LogEntries),
+    (TEST_PICTURE, Route::TestPicture),
 ];
 
 /// In front of the id of a log line, where it was before there was a version.
@@ -244,8 +258,10 @@ const fn wish(route: Route<'_>) -> Option<Wish> {
         Route::Asset(_) | Route::LineupPage => Some(Wish::Page),
         Route::Health
         | Route::Metrics
+        | Route::SecurityTxt
         | Route::LogEntries
         | Route::Api { .. }
+        | Route::TestPicture
         | Route::Logo { .. }
         | Route::LogEntry { .. } => None,
     }
@@ -333,11 +349,18 @@ pub(super) async fn respond(app: &Rc<App>, asked: &Asked, request: Request<Incom
         Route::Guide(form) => guide::xmltv(app, asked, form, request.headers()).await,
         Route::Health => api::health(app),
         Route::Metrics => api::metrics(app),
+        Route::SecurityTxt => pages::security(app),
         Route::LogEntries => {
             api::log_entries(app, query).map_or_else(|error| owner::refuse(&error), |entries| api::fresh(&entries))
         }
         Route::LogEntry { id } => api::log_entry(app, id).unwrap_or_else(|error| owner::refuse(&error)),
         Route::Api { .. } => answer::not_found(),
+        // It proves nothing to others, and would take a tuner from them.
+        Route::TestPicture if !asked.is_here() => answer::not_found(),
+        Route::TestPicture => match app.engine.watch(TEST_CHANNEL, Profile::None, None, Share::BOX, asked.peer).await {
+            Ok(viewer) => return Outcome::Play(Box::new(Playing { viewer, ends_at: None })),
+            Err(refusal) => answer::refused(refusal),
+        },
         Route::Stream { tuner, what } => return play(app, asked, &request, tuner, what).await,
     };
     Outcome::Answer(answer)

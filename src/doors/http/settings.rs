@@ -1,4 +1,4 @@
-//! What the owner says of the box as a whole, how it is updated, and what he sends to somebody who helps him.
+//! What the owner says of the box as a whole, and what he sends to somebody who helps him.
 
 use super::answer::{self, Body};
 use super::api::{self, fresh};
@@ -9,6 +9,8 @@ use crate::clock;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
 use hyper::{Response, StatusCode};
+use pure::limits::UPDATE_HOUR;
+use pure::model::wishes::Wishes;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -17,7 +19,6 @@ use std::rc::Rc;
 pub(super) enum Ask {
     Show,
     Edit,
-    Update,
     Support,
 }
 
@@ -25,15 +26,16 @@ pub(super) enum Ask {
 pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming) -> Answer {
     match ask {
         Ask::Show => {
-            let time_zone = app.subscriptions.wishes().time_zone;
-            Ok(fresh(&SettingsView { name: app.name(), time_zone }))
+            let Wishes { time_zone, update_channel, update_automatic, update_hour, .. } = app.subscriptions.wishes();
+            Ok(fresh(&SettingsView {
+                name: app.name(),
+                time_zone,
+                update_channel,
+                update_automatic: update_automatic.unwrap_or(true),
+                update_hour: update_hour.unwrap_or(UPDATE_HOUR),
+            }))
         }
         Ask::Edit => edit(app, body).await,
-        Ask::Update => Ok(fresh(&UpdateView {
-            version: env!("CARGO_PKG_VERSION"),
-            how: "package",
-            command: "git pull && cargo build --release && sudo systemctl restart tunerd",
-        })),
         Ask::Support => Ok(support(app, call)),
     }
 }
@@ -50,6 +52,9 @@ pub async fn follow_wishes(app: Rc<App>) {
 struct SettingsView {
     name: String,
     time_zone: Option<String>,
+    update_channel: Option<String>,
+    update_automatic: bool,
+    update_hour: u8,
 }
 
 /// What is written; null: as the settings have it.
@@ -60,28 +65,37 @@ struct Written {
     name: Given<String>,
     #[serde(default)]
     time_zone: Given<String>,
+    #[serde(default)]
+    update_channel: Given<String>,
+    #[serde(default)]
+    update_automatic: Given<bool>,
+    #[serde(default)]
+    update_hour: Given<u8>,
+}
+
+fn take<T>(wish: &mut Option<T>, written: Given<T>) {
+    match written {
+        Given::Nothing => {}
+        Given::Null => *wish = None,
+        Given::Value(value) => *wish = Some(value),
+    }
 }
 
 async fn edit(app: &App, body: Incoming) -> Answer {
-    let Written { name, time_zone } = read(body).await?;
+    let Written { name, time_zone, update_channel, update_automatic, update_hour } = read(body).await?;
     let mut wishes = app.subscriptions.wishes();
-    for (wish, written) in [(&mut wishes.name, name), (&mut wishes.time_zone, time_zone)] {
-        match written {
-            Given::Nothing => {}
-            Given::Null => *wish = None,
-            Given::Value(text) => *wish = Some(text.trim().to_owned()),
+    let texts =
+        [(&mut wishes.name, name), (&mut wishes.time_zone, time_zone), (&mut wishes.update_channel, update_channel)];
+    for (wish, mut written) in texts {
+        if let Given::Value(text) = &mut written {
+            *text = text.trim().to_owned();
         }
+        take(wish, written);
     }
+    take(&mut wishes.update_automatic, update_automatic);
+    take(&mut wishes.update_hour, update_hour);
     app.subscriptions.wish(wishes).await?;
     Ok(done())
-}
-
-#[derive(Serialize)]
-struct UpdateView {
-    version: &'static str,
-    /// package: whoever installed it updates it, with `command`.
-    how: &'static str,
-    command: &'static str,
 }
 
 fn pretty(value: &impl Serialize) -> String {

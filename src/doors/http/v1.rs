@@ -7,13 +7,13 @@
 use super::answer::{self, Body};
 use super::owner::{self, Answer, refuse, wrong};
 use super::route::Asked;
-use super::{App, access, api, backup, doctor, faces, guides, notifications, settings};
+use super::{App, access, api, backup, doctor, faces, guides, notifications, preview, settings, update};
 use crate::doors::discovery;
 use crate::subscriptions::Error;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
-use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX};
+use pure::limits::{BODY_BYTES_MAX, PLAYLIST_BYTES_MAX, UPLOAD_MIB_MAX};
 use pure::model::subscription::Decision;
 use pure::rules::access::Scope;
 use pure::wire::log_id::LogId;
@@ -41,6 +41,8 @@ enum Act {
     Backup(backup::Ask),
     Notifications(notifications::Ask),
     Doctor(doctor::Ask),
+    Preview(preview::Ask),
+    Update(update::Ask),
 }
 
 /// One line of the table: `{…}` in a path stands for a part that is an id.
@@ -52,7 +54,9 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Act::{Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Settings};
+use Act::{
+    Access, Backup, Describe, Doctor, Faces, Guides, Home, Neighbours, Notifications, Owner, Preview, Settings, Update,
+};
 use Scope::{Admin, Open, Read};
 
 const TABLE: &[Operation] = &[
@@ -74,6 +78,10 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/logs", Read, Home(api::Ask::Logs)),
     Operation(GET, "/logs/{log_id}", Read, Home(api::Ask::Log)),
     Operation(POST, "/channels/{id}/retry", Admin, Home(api::Ask::Retry)),
+    Operation(POST, "/channels/{id}/preview", Admin, Preview(preview::Ask::Start)),
+    Operation(GET, "/preview/{id}/index.m3u8", Admin, Preview(preview::Ask::Playlist)),
+    Operation(GET, "/preview/{id}/{segment}", Admin, Preview(preview::Ask::Segment)),
+    Operation(DELETE, "/preview/{id}", Admin, Preview(preview::Ask::End)),
     Operation(POST, "/encoders/try", Admin, Home(api::Ask::TryEncoders)),
     Operation(GET, "/neighbours", Admin, Neighbours),
     Operation(GET, "/subscriptions", Read, Owner(owner::Ask::List)),
@@ -95,6 +103,7 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/subscriptions/{id}/changes", Read, Owner(owner::Ask::Changes)),
     Operation(GET, "/subscriptions/{id}/changes/{batch}", Read, Owner(owner::Ask::Differences)),
     Operation(GET, "/channels", Read, Owner(owner::Ask::Channels)),
+    Operation(GET, "/channels/groups", Read, Owner(owner::Ask::ChannelGroups)),
     Operation(PATCH, "/channels", Admin, Owner(owner::Ask::ChannelsEdit)),
     Operation(PUT, "/channels/{id}/guide", Admin, Guides(guides::Ask::Choose)),
     Operation(GET, "/guides", Read, Guides(guides::Ask::List)),
@@ -108,10 +117,17 @@ const TABLE: &[Operation] = &[
     Operation(GET, "/programmes", Read, Guides(guides::Ask::Programmes)),
     Operation(GET, "/settings", Read, Settings(settings::Ask::Show)),
     Operation(PATCH, "/settings", Admin, Settings(settings::Ask::Edit)),
-    Operation(GET, "/update", Read, Settings(settings::Ask::Update)),
+    Operation(GET, "/update", Read, Update(update::Ask::Show)),
+    Operation(POST, "/update", Admin, Update(update::Ask::Upload)),
+    Operation(POST, "/update/install", Admin, Update(update::Ask::Install)),
+    Operation(POST, "/update/check", Admin, Update(update::Ask::Check)),
+    Operation(POST, "/update/cancel", Admin, Update(update::Ask::Cancel)),
+    Operation(POST, "/update/back", Admin, Update(update::Ask::Back)),
+    Operation(POST, "/update/reboot", Admin, Update(update::Ask::Reboot)),
     Operation(GET, "/support", Admin, Settings(settings::Ask::Support)),
     Operation(GET, "/doctor", Read, Doctor(doctor::Ask::Show)),
     Operation(POST, "/doctor", Admin, Doctor(doctor::Ask::Start)),
+    Operation(DELETE, "/doctor", Admin, Doctor(doctor::Ask::Stop)),
     Operation(GET, "/notifications", Read, Notifications(notifications::Ask::List)),
     Operation(POST, "/notifications", Admin, Notifications(notifications::Ask::Add)),
     Operation(PATCH, "/notifications/{id}", Admin, Notifications(notifications::Ask::Edit)),
@@ -157,6 +173,11 @@ impl Call<'_> {
     pub(super) fn part(&self) -> &str {
         self.parts[0]
     }
+
+    /// And the second one.
+    pub(super) fn second_part(&self) -> &str {
+        self.parts[1]
+    }
 }
 
 /// Digits only: "+1" and "01" name nothing.
@@ -190,8 +211,16 @@ pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
         // It is counted while it is read, and never held.
         Some((Operation(.., Owner(owner::Ask::Upload)), _)) => PLAYLIST_BYTES_MAX,
         Some((Operation(.., Backup(backup::Ask::Restore)), _)) => backup::FILE_BYTES_MAX,
+        // The update room counts, by what the settings say.
+        Some((Operation(.., Update(update::Ask::Upload)), _)) => UPLOAD_MIB_MAX * 1024 * 1024,
         _ => BODY_BYTES_MAX,
     }
+}
+
+/// Whether a body comes in there that takes its time.
+pub(super) fn takes_long(method: &Method, path: &str) -> bool {
+    let found = path.strip_prefix(PREFIX).and_then(|path| find(method, path).ok());
+    matches!(found, Some((Operation(.., Update(update::Ask::Upload)), _)))
 }
 
 /// Looks an operation up; the error names the methods that this address knows.
@@ -254,8 +283,10 @@ pub(super) async fn respond(
         Owner(ask) => owner::respond(app, ask, &call, body).await,
         Guides(ask) => guides::respond(app, ask, &call, body).await,
         Doctor(ask) => doctor::respond(app, ask).await,
+        Preview(ask) => preview::respond(app, ask, &call).await,
         Notifications(ask) => notifications::respond(app, ask, &call, body).await,
         Settings(ask) => settings::respond(app, ask, &call, body).await,
+        Update(ask) => update::respond(app, ask, &call, body).await,
         Faces(ask) => faces::respond(app, ask, &call, body).await,
         Backup(ask) => backup::respond(app, ask, &call, body).await,
     };

@@ -94,7 +94,28 @@ pub struct Channel {
     pub sources: Vec<Source>,
 }
 
+/// The channel that stands in no lineup and that every box can play: a start proves itself with it.
+/// No channel of anybody's ever gets that id: they are counted from 1 on.
+pub const TEST_CHANNEL: ChannelId = ChannelId(u32::MAX);
+
 impl Channel {
+    /// [`TEST_CHANNEL`].
+    ///
+    /// # Panics
+    /// Never: "0" is a guide number.
+    pub fn test() -> Self {
+        Self {
+            id: TEST_CHANNEL,
+            number: "0".parse().expect("a digit is a guide number"),
+            name: String::from("Test picture"),
+            group: String::new(),
+            logo: String::new(),
+            tvg_id: String::new(),
+            tvg_shift_min: 0,
+            sources: Vec::from([Source::Demo(DemoIndex(0))]),
+        }
+    }
+
     /// The test picture that it shows, if it does.
     pub fn demo(&self) -> Option<DemoIndex> {
         match self.sources.first() {

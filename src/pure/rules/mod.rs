@@ -6,7 +6,7 @@
 //! [`alarms`] watches them all and decides nothing for them. [`escalation`] is asked when the daemon itself fails, and
 //! [`encoders`] by whom pictures are encoded.
 //!
-//! [`timetable`] says when a subscription is refreshed.
+//! [`timetable`] says when a subscription is refreshed, [`updating`] what is installed and when.
 //! [`reach`] says how far an address may lead, [`window`] which segment of a playlist is next.
 //!
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
@@ -46,4 +46,5 @@ pub mod sources;
 pub mod throttle;
 pub mod timeline;
 pub mod timetable;
+pub mod updating;
 pub mod window;

@@ -9,6 +9,7 @@
 //! - `pool/attempts.rs`: children: verdicts, silence, looks at the output, ends.
 //! - `pool/queue.rs`: slots that wait for the gate.
 //! - `pool/failover.rs`: which of a channel's sources plays, and what the provider allows.
+//! - `pool/outlook.rs`: why the next viewer would be refused.
 //!
 //! The invariants that matter most: a slot is free only after its child was reaped; one picture, which is a channel in
 //! a profile, has at most one slot, and one child that could still be ended; every viewer who asks is answered exactly
@@ -19,6 +20,7 @@
 
 mod attempts;
 mod failover;
+pub mod outlook;
 mod queue;
 mod seats;
 

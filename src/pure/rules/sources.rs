@@ -21,7 +21,7 @@ pub struct Supply {
 }
 
 /// All sources of a channel; at least one, at most [`SOURCES_MAX`]. All make the same picture.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sources {
     channel: ChannelId,
     first: Supply,

@@ -8,6 +8,7 @@ pub mod m3u;
 pub mod markup;
 pub mod percent;
 pub mod proxy;
+pub mod release;
 pub mod rtp;
 pub mod smtp;
 pub mod socks;

@@ -26,6 +26,8 @@ impl Fake {
             fs::hard_link(&built, folder.join(name)).unwrap();
         }
         setup.set("ffmpeg", &format!("path = {:?}", folder.join("ffmpeg").to_str().unwrap()));
+        // Script and log, which a real one would have no business with.
+        setup.set("ffmpeg", &format!("paths = [{:?}]", folder.to_str().unwrap()));
         // Where the prober is looked for.
         let path = std::env::var("PATH").unwrap_or_default();
         setup.environment("PATH", &format!("{}:{path}", folder.to_str().unwrap()));

@@ -33,6 +33,13 @@ impl Folder {
         Self(path)
     }
 
+    /// One that is on no disk, for what is written very often.
+    pub(crate) fn in_memory() -> Self {
+        let path = Path::new("/dev/shm").join(format!("tunerd-it-{}-{}", std::process::id(), unique()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -149,7 +156,9 @@ impl Setup {
     pub(crate) fn fake_ffmpeg(&mut self, script: &str) -> &mut Self {
         let path = self.folder.write("fake-ffmpeg", format!("#!/bin/sh\n{script}\n"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        self.set("ffmpeg", &format!("path = {:?}", path.to_str().unwrap()))
+        // What it reads and writes lies there; a real one would not be let.
+        let folder = format!("paths = [{:?}]", self.folder.path().to_str().unwrap());
+        self.set("ffmpeg", &format!("path = {:?}", path.to_str().unwrap())).set("ffmpeg", &folder)
     }
 
     pub(crate) fn argument(&mut self, argument: &str) -> &mut Self {

@@ -111,7 +111,7 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
                 eprintln!("mutants: {error}");
-                ExitCode::from(2)
+                ExitCode::from(if error.kind() == std::io::ErrorKind::InvalidInput { 64 } else { 2 })
             }
         },
         Some("timelines") => match proof::timelines::all() {

@@ -64,23 +64,34 @@ const SIGXCPU: i32 = 24;
 /// The rules as they are.
 const CONTROL: Mutant = Mutant { id: "none", what: "the rules as they are", file: "", edits: &[], rules: &[] };
 
-/// Builds and judges all mutants whose number or words contain one of `filter`. Says whether all is well.
+/// Builds and judges all mutants whose number is one of `words`, or whose own words contain one; all of them without
+/// any. `--third N` takes every third one, beginning with the `N`th. Says whether all is well.
 ///
 /// # Errors
 /// When the work cannot be done at all.
 pub fn run(words: &[String]) -> io::Result<bool> {
     let all = words.iter().any(|word| word == "--all");
-    let filter: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    let third = match words.iter().position(|word| word == "--third") {
+        None => None,
+        Some(place) => match words.get(place + 1).and_then(|number| number.parse::<usize>().ok()) {
+            Some(number @ 1..=3) => Some((place + 1, number - 1)),
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "--third takes 1, 2 or 3")),
+        },
+    };
+    let filter: Vec<&String> = (0..)
+        .zip(words)
+        .filter(|(place, word)| !word.starts_with("--") && third.is_none_or(|(number, _)| number != *place))
+        .map(|(_, word)| word)
+        .collect();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4);
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
     let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tools.join("target"), PathBuf::from).join("mutants");
     let chosen = MUTANTS
         .iter()
         .filter(|it| filter.is_empty() || filter.iter().any(|word| it.id == *word || it.what.contains(word.as_str())));
-    let chosen: Vec<&Mutant> = std::iter::once(&CONTROL).chain(chosen).collect();
-    // Those that no longer fit are told before minutes are spent on the others.
+    // Those that no longer fit are told before minutes are spent on the others; of a third, all of them as well.
     let mut all_fit = true;
-    for mutant in chosen.iter().filter(|it| !it.edits.is_empty()) {
+    for mutant in chosen.clone().filter(|it| !it.edits.is_empty()) {
         if let Err(stale) = mutant.put_into(&fs::read_to_string(tools.join("../../src/pure").join(mutant.file))?) {
             println!("  {}: {}", mutant.id, stale.words());
             all_fit = false;
@@ -89,6 +100,8 @@ pub fn run(words: &[String]) -> io::Result<bool> {
     if !all_fit {
         return Ok(false);
     }
+    let chosen = (0..).zip(chosen).filter(|(place, _)| third.is_none_or(|(_, first)| place % 3 == first));
+    let chosen: Vec<&Mutant> = std::iter::once(&CONTROL).chain(chosen.map(|(_, mutant)| mutant)).collect();
     let began = Instant::now();
     let next = AtomicUsize::new(0);
     let fates = Mutex::new(vec![None; chosen.len()]);

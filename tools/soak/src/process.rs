@@ -144,13 +144,14 @@ impl Own {
         // All viewers come from one address. A small ring is full soon, and then memory stays as it is. What stands in
         // for FFmpeg tries no encoders, makes no slates and sees nothing.
         let settings = format!(
-            "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\n[slots]\ncount = {slots}\nring_mib = 1\n\
+            "state_dir = {:?}\n[lineup]\nplaylist = {:?}\n[ffmpeg]\npath = {:?}\npaths = [{:?}]\n[slots]\ncount = {slots}\nring_mib = 1\n\
              [transcode]\nenabled = false\n[health]\nslates = false\nglance = false\n[access]\nopen = true\n\
              [network]\naddress = \"{address}\"\n\
              page_port = 8080\nconnections_max = 128\nconnections_per_address_max = 100\n",
             path("state"),
             path("channels.m3u"),
-            path("ffmpeg")
+            path("ffmpeg"),
+            path("")
         );
         fs::write(folder.join("tunerd.toml"), settings)?;
         let child = Command::new(tunerd)

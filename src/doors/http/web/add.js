@@ -5,7 +5,7 @@ import { h, icon, unique } from "./dom.js";
 import { qr } from "./qr.js";
 import { rich, t } from "./texts.js";
 
-const PLEX_CHANNELS_MAX = 480; // seen by users of Plex; no document
+export const PLEX_CHANNELS_MAX = 480; // seen by users of Plex; no document
 
 /** Copies, by the old way too: navigator.clipboard is missing on http://. */
 async function copy(context, text, button) {

@@ -58,7 +58,7 @@ function remember(method, path, match, etag) {
   }
 }
 
-async function ask(method, path, options = {}) {
+async function call(method, path, options = {}) {
   try {
     return await once(method, path, options);
   } catch (problem) {
@@ -76,11 +76,11 @@ async function ask(method, path, options = {}) {
  * `ms`, `signal`; `quiet`, do not ask for the password.
  */
 export const api = {
-  get: (path, options) => ask("GET", path, options),
-  post: (path, body, options) => ask("POST", path, { ...options, body }),
-  put: (path, body, options) => ask("PUT", path, { ...options, body }),
-  patch: (path, body, options) => ask("PATCH", path, { ...options, body }),
-  delete: (path, options) => ask("DELETE", path, options),
+  get: (path, options) => call("GET", path, options),
+  post: (path, body, options) => call("POST", path, { ...options, body }),
+  put: (path, body, options) => call("PUT", path, { ...options, body }),
+  patch: (path, body, options) => call("PATCH", path, { ...options, body }),
+  delete: (path, options) => call("DELETE", path, options),
   /** Where it is, for an <a href> or an <EventSource>. */
   url: (path) => base + path,
   /** `path` with a query of those `values` that are not empty. */

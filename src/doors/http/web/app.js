@@ -1,7 +1,7 @@
 // The shell: who is here, which view is shown, and what all views share. Not here: the views themselves.
 //
-// A view is a module with `title`, the key of its name, and `async show(root, context)`, which fills `root` and may return
-// a function that ends it. `context` is
+// A view is an async function with its name, `home(root, context)`, which fills `root` and may return a function that ends
+// it. `context` is
 //   api       the API (api.js); a 401 asks for the password first, a 412 is told by `fail`
 //   t, rich   words (texts.js)
 //   status    the box's state, live (status.js): `status.now`, `status.subscribe(reader)`; subscriptions end with the view
@@ -19,17 +19,14 @@
 
 import { api, onSignIn } from "./api.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
+import { home } from "./home.js";
+import { setup } from "./setup.js";
 import { status, urgent } from "./status.js";
 import { LANGUAGES, currentLanguage, rich, sentence, span, t, useLanguage } from "./texts.js";
 
-const VIEWS = {
-  home: () => import("./home.js"),
-  channels: () => import("./channels.js"),
-  sources: () => import("./sources.js"),
-  guide: () => import("./guide.js"),
-  system: () => import("./system.js"),
-  setup: () => import("./setup.js"),
-};
+/** These have headings of their own. The others come joined, once somebody wants one of them. */
+const FIRST = { home, setup };
+const VIEWS = ["home", "channels", "sources", "guide", "system", "setup"];
 const SAID_MS = 6000;
 
 const by = (id) => document.getElementById(id);
@@ -293,7 +290,7 @@ function go(hash) {
 async function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [asked, ...rest] = path.split("/").map(decodeURIComponent);
-  const name = asked in VIEWS ? asked : "home";
+  const name = VIEWS.includes(asked) ? asked : "home";
   const isFirst = shown === null;
   leave();
   const abort = new AbortController();
@@ -301,19 +298,19 @@ async function route() {
   shown = visit;
   drawShell();
   by("menu").open = false;
-  let view;
+  let show;
   try {
-    view = await VIEWS[name]();
+    show = FIRST[name] ?? (await import("./views.js"))[name];
   } catch {
     fail({ status: 0 });
     return;
   }
   if (shown !== visit) return;
   const head = h("div", { class: "view-actions" });
-  const heading = h("h1", { tabindex: "-1" }, t(view.title));
+  const heading = h("h1", { tabindex: "-1" }, t(`${name}.title`));
   const root = h("div", { class: `view view-${name}` });
-  fill(by("main"), h("div", { class: view.bare ? "view-head unseen" : "view-head" }, heading, head), root);
-  document.title = `${t(view.title)} · ${status.now?.name ?? "tunerd"}`;
+  fill(by("main"), h("div", { class: name in FIRST ? "view-head unseen" : "view-head" }, heading, head), root);
+  document.title = `${heading.textContent} · ${status.now?.name ?? "tunerd"}`;
   scrollTo(0, 0);
   if (!isFirst) heading.focus({ preventScroll: true });
   const context = {
@@ -335,7 +332,7 @@ async function route() {
     begin,
   };
   try {
-    const end = await view.show(root, context);
+    const end = await show(root, context);
     if (shown === visit) visit.leave = end;
     else end?.();
   } catch (problem) {
@@ -347,15 +344,12 @@ async function route() {
 async function begin() {
   try {
     session = await api.get("/session", { ms: 6000 });
-  } catch (problem) {
-    if (problem.status === 404) session = { claimed: true, signed_in: true, scope: "admin", open: true };
-    else {
-      status.online = false;
-      status.lostAt ??= Date.now();
-      showLife();
-      setTimeout(begin, 3000);
-      return;
-    }
+  } catch {
+    status.online = false;
+    status.lostAt ??= Date.now();
+    showLife();
+    setTimeout(begin, 3000);
+    return;
   }
   document.documentElement.dataset.live = "yes";
   by("offline").hidden = true;

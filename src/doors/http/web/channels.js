@@ -2,21 +2,20 @@
 // The list comes in parts of a hundred, so that 40,000 channels are no more work than forty. Not here: groups of a
 // provider and faces (sources.js).
 
-import { fill, h, icon, unique } from "./dom.js";
+import { PLEX_CHANNELS_MAX } from "./add.js";
+import { words } from "./app.js";
+import { fill, h, icon, morph, unique } from "./dom.js";
 import { address, again, all, busy, change, chip, doing, facts, field, form, items, later, nothing, sheet } from "./manage.js";
 import { ago, age, number, t } from "./texts.js";
 
-export const title = "channels.title";
-
 const PART = 100;
-const PLEX_CHANNELS_MAX = 480;
 /** So many channels' guide is asked for at once where a search leaves no neighbours to ask by. */
 const MATCHES_MAX = 2000;
 const BULK_MAX = 5000;
 
 const plural = (key, n, values) => t(key, { n, ...values });
 
-export async function show(root, context) {
+export async function channels(root, context) {
   const { api, status, ask, signal } = context;
   const view = {
     search: context.query.get("search") ?? "", group: context.query.get("group") ?? "", starts: [null], items: [], next: null,
@@ -50,6 +49,14 @@ export async function show(root, context) {
   const count = h("p", { class: "soft small-text", role: "status" });
   const list = h("ul", { class: "channels", "aria-label": t("channels.title"), onkeydown: keys });
   const pager = h("nav", { class: "pager", "aria-label": t("channel.parts") });
+  // It stays when the list is drawn anew: somebody may be typing.
+  const jump = h("input", { type: "number", min: 1, id: unique("jump"), inputmode: "numeric" });
+  const jumping = h("form", { class: "row jump", onsubmit: (event) => {
+    event.preventDefault();
+    const at = Math.min(Math.max(Number(jump.value) || 1, 1), total()) - 1;
+    view.starts = at === 0 ? [null] : [null, at];
+    load().catch(context.fail);
+  } }, h("label", { for: jump.id }, t("channel.jump")), jump, h("button", { type: "submit", class: "small" }, t("channel.jump-go")));
   const bar = h("div", { class: "bulk", role: "region", "aria-label": t("channel.bulk"), hidden: true });
   fill(root, waiting, warning,
     h("div", { class: "card" },
@@ -110,7 +117,7 @@ export async function show(root, context) {
   async function again_() {
     view.matches.clear();
     view.matchesWhole = false;
-    await load().catch(context.fail);
+    await Promise.all([load(), loadGroups()]).catch(context.fail);
     status.refresh();
   }
 
@@ -146,15 +153,10 @@ export async function show(root, context) {
       },
     }, name === "back" && icon("back"), label, name === "next" && icon("next"));
     pager.hidden = view.starts.length === 1 && view.next === null;
-    const jump = h("input", { type: "number", min: 1, max: total(), id: unique("jump"), inputmode: "numeric" });
-    fill(pager,
-      step(t("do.back"), "back", view.starts.length > 1, () => view.starts.pop()),
-      !isFiltered && h("form", { class: "row jump", onsubmit: (event) => {
-        event.preventDefault();
-        const at = Math.min(Math.max(Number(jump.value) || 1, 1), total()) - 1;
-        view.starts = at === 0 ? [null] : [null, at];
-        load().catch(context.fail);
-      } }, h("label", { for: jump.id }, t("channel.jump")), jump, h("button", { type: "submit", class: "small" }, t("channel.jump-go"))),
+    jump.max = total();
+    jumping.hidden = isFiltered;
+    morph(pager,
+      step(t("do.back"), "back", view.starts.length > 1, () => view.starts.pop()), jumping,
       step(t("do.next"), "next", view.next !== null, () => view.starts.push(view.next)));
   }
 
@@ -441,13 +443,60 @@ export async function show(root, context) {
       channel.moved && doing(context, t("channel.move-list"), () => change(context, () => patch([channel.id], { move_behind: null }), t("channel.moved", { name: channel.name })), { class: "small quiet" }));
   }
 
-  function watch(channel) {
+  /** Shows it here, if this browser can, for as long as nobody else wants the tuner. */
+  async function preview(channel) {
+    const video = h("video", { controls: true, playsinline: true, hidden: true, "aria-label": channel.name });
+    const said = h("p", { role: "status" });
+    const more = h("div", { class: "stack" });
+    const abort = new AbortController();
+    const path = () => `/preview/${id}/index.m3u8`;
+    let id;
+    const over = (problem) => {
+      if (abort.signal.aborted) return;
+      end();
+      id = undefined;
+      video.hidden = true;
+      video.removeAttribute("src");
+      said.textContent = !problem ? t("preview.cannot") : problem.status === 409 ? t("preview.full") : [404, 410].includes(problem.status) ? t("preview.over") : words(problem);
+      fill(more, problem && h("button", { type: "button", class: "primary", onclick: start }, t("preview.again")), watch(channel, false));
+    };
+    const look = () => id !== undefined && api.get(`${path()}?look`).catch(over);
+    const start = async () => {
+      said.textContent = t("preview.starts");
+      fill(more);
+      try {
+        ({ id } = await api.post(`/channels/${channel.id}/preview`, undefined, { ms: 30000, signal: abort.signal }));
+        if (abort.signal.aborted) return end();
+        video.src = api.url(path());
+        video.muted = true;
+        video.hidden = false;
+        said.textContent = t("preview.hint");
+        video.play().catch(() => {});
+      } catch (problem) {
+        over(problem);
+      }
+    };
+    const end = () => id !== undefined && api.delete(`/preview/${id}`).catch(() => {});
+    video.onerror = video.onended = async () => await look() && over();
+    const stop = again(async () => look(), () => 5000);
+    const closed = sheet(context, `${channel.number} ${channel.name}`, (body) => body.append(video, said, more));
+    if (video.canPlayType("application/vnd.apple.mpegurl")) start();
+    else over();
+    await closed;
+    stop();
+    abort.abort();
+    video.removeAttribute("src");
+    video.load();
+    end();
+  }
+
+  function watch(channel, hasPreview = true) {
     const url = `${location.origin}/auto/v${channel.number}`;
     const line = (text) => text.replace(/[\r\n]+/g, " ");
     // A small playlist file opens in the player; the stream itself would be a download without an end.
     const file = `#EXTM3U\n#EXTINF:-1,${line(`${channel.number} ${channel.name}`)}\n${url}\n`;
     return h("div", { class: "stack" }, address(context, url, channel.name),
-      h("p", {}, h("a", { class: "button small", download: `${channel.number.replace(/[^\w.-]/g, "_")}.m3u`, href: `data:audio/x-mpegurl;charset=utf-8,${encodeURIComponent(file)}` }, icon("play"), t("channel.vlc"))));
+      h("p", { class: "row" }, hasPreview && h("button", { type: "button", class: "small", onclick: () => preview(channel) }, icon("play"), t("preview.do")), h("a", { class: "button small", download: `${channel.number.replace(/[^\w.-]/g, "_")}.m3u`, href: `data:audio/x-mpegurl;charset=utf-8,${encodeURIComponent(file)}` }, icon("play"), t("channel.vlc"))));
   }
 
   function showSources(channel, target) {
@@ -533,18 +582,20 @@ export async function show(root, context) {
 
   // ---- Change sets
 
-  async function loadSources() {
-    view.sources = items(await api.get("/subscriptions"));
-    const [sets, groupSets] = await Promise.all([
-      Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/changes`).then(items, () => []))),
-      Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/groups`).then(items, () => []))),
-    ]);
+  /** Those of the channels, whoever put them there. */
+  async function loadGroups() {
+    const found = items(await api.get("/channels/groups"));
     if (signal.aborted) return;
-    const names = groupSets.flatMap((set, at) => set.filter((group) => group.ticked || !view.sources[at].ticked_only).map((group) => group.name)).filter(Boolean);
-    view.groups = [...new Set(names)].sort((one, other) => one.localeCompare(other));
+    view.groups = found.map(({ name }) => name).sort((one, other) => one.localeCompare(other));
     const known = view.group && !view.groups.includes(view.group) ? [view.group] : [];
     fill(groups, h("option", { value: "" }, t("channel.group-all")), [...known, ...view.groups].map((group) => h("option", { value: group }, group)));
     groups.value = view.group;
+  }
+
+  async function loadSources() {
+    view.sources = items(await api.get("/subscriptions"));
+    const sets = await Promise.all(view.sources.map((one) => api.get(`/subscriptions/${one.id}/changes`).then(items, () => [])));
+    if (signal.aborted) return;
     const open = view.sources.map((one, at) => [one, sets[at].find((set) => set.state === "waiting")]).filter(([, set]) => set);
     context.badge("channels", open.length);
     fill(waiting, open.map(([source, set]) => changeSet(source, set)));
@@ -589,6 +640,6 @@ export async function show(root, context) {
   // ---- Begin
 
   status.subscribe(() => drawWarning());
-  await Promise.all([load(), loadSources().catch(context.fail)]);
-  return again(loadSources, () => 30000);
+  await Promise.all([load(), loadGroups().catch(context.fail), loadSources().catch(context.fail)]);
+  return again(() => Promise.all([loadGroups(), loadSources()]), () => 30000);
 }

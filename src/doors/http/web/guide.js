@@ -5,8 +5,6 @@ import { fill, h, icon } from "./dom.js";
 import { again, all, busy, change, chip, doing, facts, field, form, items, nothing, part, sheet } from "./manage.js";
 import { age, ago, bytes, clock, date, day, number, t } from "./texts.js";
 
-export const title = "guide.title";
-
 const HALF_HOUR_MS = 1800000;
 const HOURS = 3;
 const ROWS = 40;
@@ -14,7 +12,7 @@ const UNMATCHED_MAX = 2000;
 const LOAD_MS = 20000;
 const DAYS = 8;
 
-export async function show(root, context) {
+export async function guide(root, context) {
   const { api, status, signal } = context;
   const view = { from: half(Date.now()), rows: [], next: null, at: [0, 0] };
   const head = h("p", { class: "strong grow", role: "status" });

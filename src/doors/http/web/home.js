@@ -9,9 +9,6 @@ import { unfinished } from "./setup.js";
 import { urgent } from "./status.js";
 import { age, ago, bytes, clock, date, day, has, moment, number, rate, sentence, span, t } from "./texts.js";
 
-export const title = "home.title";
-export const bare = true;
-
 const SLOW_MS = 60000;
 const LOGS_MS = 20000;
 const EVENTS_SHOWN = 10;
@@ -22,7 +19,7 @@ const HOT_C = 75;
 const FULL = 0.9;
 const WRITES_A_DAY = 500e6; // what a small card bears for many years; a computer's disk bears more
 
-export async function show(root, context) {
+export async function home(root, context) {
   const slow = { history: null, logs: null };
   const draw = () => {
     if (context.status.now) morph(root, ...view(context, slow));
@@ -170,18 +167,20 @@ function trouble(context, soon) {
 
 const row = (level, what, note, ...acts) => h("li", { class: "trouble-row", "data-level": level },
   icon(level === "busy" ? "busy" : "ill"),
-  h("div", { class: "trouble-text" }, h("p", {}, what), note && h("p", { class: "soft small-text" }, note)),
+  h("div", { class: "trouble-text" }, h("p", {}, what), note.length > 0 && h("p", { class: "soft small-text" }, note)),
   h("div", { class: "trouble-acts" }, acts));
 
 function problemRow(context, problem) {
   const key = `problem.${problem.topic}`;
   const since = age(problem.since);
-  const notes = [has(`${key}.next`) && t(`${key}.next`), since !== null && t("trouble.since", { span: span(since) }),
+  const isKnown = has(key);
+  // What it says in full is in English, whatever the page speaks.
+  const notes = [isKnown && h("span", { lang: "en" }, sentence(problem.text)), since !== null && t("trouble.since", { span: span(since) }),
     problem.count > 1 && t("trouble.times", { n: problem.count })].filter(Boolean);
   const acts = { playlist: "#/sources", groups: "#/channels", lineup: "#/channels", guide: "#/guide", "guide-made": "#/guide",
     "guide-drift": "#/guide", update: "#/system", settings: "#/system", store: "#/system", ffmpeg: "#/system" };
   const target = acts[problem.topic];
-  return row(problem.level === "critical" ? "ill" : "warning", sentence(has(key) ? `${t(key)} ${problem.text}` : problem.text), notes.join(" · "),
+  return row(problem.level === "critical" ? "ill" : "warning", isKnown ? t(key) : sentence(problem.text), notes.flatMap((note, at) => (at ? [" · ", note] : [note])),
     target && h("a", { class: "button small", href: target }, t("act.look")));
 }
 
@@ -271,8 +270,15 @@ function notesOf(context, tuner) {
   if (tuner.held > 0) notes.push(t("tuner.held", { n: tuner.held }));
   if (tuner.slate) notes.push(t("tuner.slate", { text: tuner.slate }));
   if (tuner.overtaken > 0) notes.push(t("tuner.behind", { n: tuner.overtaken }));
-  if (tuner.refuses) notes.push(t("tuner.refuses", { why: tuner.refuses }));
-  return notes;
+  return [...notes, refusal(tuner)].filter(Boolean);
+}
+
+/** Why the next viewer would be refused; a lost tuner says so anyway. */
+function refusal({ refuses, refuses_why: why, state }) {
+  if (!refuses || state === "lost") return null;
+  const key = `refuses.${why?.code}`;
+  return t("tuner.refuses", { why: has(key)
+    ? t(key, { n: why.streams ?? 0, free: bytes(why.free_bytes ?? 0), needed: bytes(why.needed_bytes ?? 0), span: span(why.retry_in_s ?? 0) }) : refuses });
 }
 
 function card(context, tuner) {
@@ -284,7 +290,7 @@ function card(context, tuner) {
   const channel = tuner.channel ? `${tuner.channel.number} ${tuner.channel.name}` : "";
   return h("li", { class: isIdle ? "card tuner idle" : "card tuner", key: `tuner-${tuner.tuner}` },
     h("div", { class: "row spread" }, h("h3", {}, name), stateChip(tuner)),
-    isIdle ? h("p", { class: "soft" }, t("tuner.idle")) : [
+    isIdle ? h("p", { class: "soft" }, refusal(tuner) ?? t("tuner.idle")) : [
       tuner.state !== "lost" && h("p", { class: "tuner-channel" }, tuner.channel && h("span", { class: "number" }, tuner.channel.number), " ",
         h("span", { class: "clamp", dir: "auto" }, tuner.channel?.name ?? t("tuner.between"))),
       tuner.state === "playing" && h("div", { class: "tuner-rate" },
@@ -440,7 +446,8 @@ function board(now) {
     ["temperature", value(told.temperature_c, t("board.celsius", { c: number(told.temperature_c ?? 0) }), told.temperature_c >= HOT_C && "warn")],
     ["throttled", value(told.throttled, told.throttled ? t("board.throttled.yes") : t("board.throttled.no"), told.throttled && "warn")],
     ["power", value(told.under_voltage, told.under_voltage ? t("board.power.low") : t("board.power.good"), told.under_voltage && "ill")],
-    ["memory", value(told.memory_total_bytes, t("board.of", { used: bytes(told.memory_used_bytes ?? 0), all: bytes(told.memory_total_bytes ?? 0) }),
+    ["memory", value(told.memory_total_bytes, t("board.of", { used: bytes(told.memory_used_bytes ?? 0), all: bytes(told.memory_total_bytes ?? 0) })
+      + (told.memory_max_bytes ? t("board.most", { size: bytes(told.memory_max_bytes) }) : ""),
       told.memory_used_bytes / told.memory_total_bytes > FULL && "warn")],
     ["card", value(told.card_written_today_bytes, bytes(told.card_written_today_bytes ?? 0), wearsOut(told) && "warn")],
     ["clock", value(told.clock_synced, told.clock_synced ? t("board.clock.good") : t("board.clock.bad"), told.clock_synced === false && "warn")],

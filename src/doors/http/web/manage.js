@@ -167,8 +167,8 @@ function offer(text, label, work) {
       await work();
     } }, label),
     h("button", { class: "quiet small", type: "button", "aria-label": t("do.close"), onclick: close }, icon("close")));
-  list.append(item);
-  while (list.children.length > 3) list.firstChild.remove();
+  // Only the last change is offered: on a phone, several of them would lie over what is pressed next.
+  list.replaceChildren(item);
   setTimeout(close, 30000);
 }
 

@@ -1,36 +1,32 @@
 // The first run: a password, then four steps from a bare box to one that a program shows. Every step may be skipped, and
 // who comes back goes on where he was. Not here: the same things later (Sources, Channels, System).
 
-import { addresses, programs } from "./add.js";
+import { PLEX_CHANNELS_MAX, addresses, programs } from "./add.js";
 import { fill, h, icon, morph, unique } from "./dom.js";
 import { meter } from "./graph.js";
 import { ago, has, rich, sentence, span, t } from "./texts.js";
 
-export const title = "setup.title";
-export const bare = true;
-
 const STEPS = ["name", "channels", "groups", "add"];
 const PASSWORD_MIN = 10;
 const DIFFERENT_MIN = 5;
-const PLEX_CHANNELS_MAX = 480; // seen by users of Plex; no document
 const LOOK_MS = 1000;
 const READ_MS_MAX = 10 * 60 * 1000;
 
-const store = {
+const kept = {
   get: (key) => { try { return localStorage.getItem(key); } catch { return null; } },
   set: (key, value) => { try { localStorage.setItem(key, value); } catch { /* then the address says it, as long as it is open */ } },
 };
 
 /** The step that somebody left, for the others to remind of; null if there is none. */
-export const unfinished = () => STEPS.find((step) => step === store.get("setup")) ?? null;
+export const unfinished = () => STEPS.find((step) => step === kept.get("setup")) ?? null;
 
-export async function show(root, context) {
+export async function setup(root, context) {
   if (!context.session.claimed && !context.session.open) {
     claim(root, context);
     return undefined;
   }
   const step = STEPS.includes(context.rest[0]) ? context.rest[0] : unfinished() ?? STEPS[0];
-  store.set("setup", step);
+  kept.set("setup", step);
   const body = h("div", { class: "setup-body" });
   const at = STEPS.indexOf(step);
   fill(root, h("div", { class: "setup" },
@@ -46,7 +42,7 @@ export async function show(root, context) {
 const next = (context, step) => context.go(`#/setup/${STEPS[STEPS.indexOf(step) + 1]}`);
 
 function finish(context) {
-  store.set("setup", "done");
+  kept.set("setup", "done");
   context.go("#/home");
 }
 
@@ -130,7 +126,7 @@ function claim(root, context) {
         return true;
       });
       if (!done) return;
-      store.set("setup", STEPS[0]);
+      kept.set("setup", STEPS[0]);
       location.hash = "#/setup/name";
       await context.begin();
     } }, user, password.element, rules, look, h("div", { class: "actions" }, button)),
@@ -166,7 +162,7 @@ async function nameStep(body, context) {
 const KINDS = ["demo", "playlist", "xtream", "hdhomerun"];
 
 async function channelsStep(body, context) {
-  let kind = store.get("setup.kind") ?? "playlist";
+  let kind = kept.get("setup.kind") ?? "playlist";
   if (!KINDS.includes(kind)) kind = "playlist";
   // That takes a second; nobody waits for it.
   let found = [];
@@ -177,7 +173,7 @@ async function channelsStep(body, context) {
     else if (found.length > 0 && !context.signal.aborted) body.querySelector("[data-found]").textContent = t("kind.hdhomerun.found", { n: found.length });
   }).catch(() => null);
   const draw = () => {
-    store.set("setup.kind", kind);
+    kept.set("setup.kind", kind);
     const fields = fieldsOf(kind, found);
     const button = h("button", { class: "primary", type: "submit" }, kind === "demo" ? t("do.next") : t("setup.read"));
     const progress = h("div", { class: "stack", role: "status" });

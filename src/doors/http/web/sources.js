@@ -1,15 +1,13 @@
 // Sources: playlists, logins and other boxes, how they are, and what may be changed of them; and the further faces that
 // the box shows to clients. Not here: what became of their channels (channels.js), their guides (guide.js).
 
+import { PLEX_CHANNELS_MAX } from "./add.js";
 import { fill, h, icon } from "./dom.js";
 import { address, again, busy, change, chip, doing, facts, field, form, items, nothing, part, sheet } from "./manage.js";
 import { age, ago, date, day, number, span, t } from "./texts.js";
 
-export const title = "sources.title";
-
 const BUSY_MS = 1500;
 const IDLE_MS = 15000;
-const PLEX_CHANNELS_MAX = 480;
 const FACES_MAX = 4;
 const EXPIRES_SOON_S = 7 * 86400;
 const REFRESHES = [900, 3600, 10800, 21600, 43200, 86400, 604800];
@@ -29,7 +27,7 @@ function state(source) {
 
 const when = (text) => (date(text) ? ago(Math.max(0, age(text) ?? 0)) : null);
 
-export async function show(root, context) {
+export async function sources(root, context) {
   const { api, ask, signal, head } = context;
   let sources = [];
   let faces = [];

@@ -5,8 +5,6 @@ import { fill, h, icon } from "./dom.js";
 import { address, again, busy, change, chip, doing, facts, field, form, items, keep, later, nothing, part, sheet } from "./manage.js";
 import { age, ago, clock, date, day, has, number, span, t } from "./texts.js";
 
-export const title = "system.title";
-
 const EVENTS = ["channel_ill", "channel_recovered", "source_expires", "source_expired", "source_failing", "source_recovered", "storm", "outage", "outage_over", "update_available", "update_installed", "update_rolled_back"];
 const LEVELS = ["error", "warn", "info", "debug"];
 const LOG_LINES_MAX = 1000;
@@ -14,7 +12,7 @@ const PASSWORD_LEN_MIN = 10;
 
 const PAGES = { box: boxPage, backup: backupPage, access: accessPage, notifications: notificationsPage, doctor: doctorPage, log: logPage };
 
-export async function show(root, context) {
+export async function system(root, context) {
   const here = context.rest[0] in PAGES ? context.rest[0] : "box";
   const body = h("div", { class: "subpage" });
   fill(root, h("div", { class: "with-nav" },
@@ -47,18 +45,64 @@ async function boxPage(root, context) {
         context.say(t("support.done"));
       }, { class: "primary" }), h("a", { class: "button", href: "#/system/doctor" }, t("support.doctor"))))));
 
+  const install = (sent) => api.post("/update/install", sent);
+
+  /** What changes while an update is on its way. */
+  function progress(now) {
+    const { state, target, percent, problem, available, back, last } = now;
+    const note = (level, text) => h("p", { class: "note", "data-level": level }, icon(level === "warn" ? "busy" : level), h("span", {}, text));
+    const button = (word, work, sure) => doing(context, t(`update.${word}`), async () => {
+      if (sure && !(await context.ask({ title: sure, yes: t(`update.${word}`) }))) return;
+      await work();
+      await loadUpdate();
+    }, { class: "small" });
+    const waits = state === "waiting" || state === "written";
+    return [
+      now.development_keys && note("warn", t("update.development")),
+      now.on_trial && note("warn", t("update.on-trial")),
+      last && note({ rolled_back: "ill", failed: "ill" }[last.outcome] ?? "good", [t(`update.last-${last.outcome}`, last), last.why].filter(Boolean).join(" ")),
+      problem && note("ill", `${t("update.problem")} ${problem.detail}`),
+      now.channel_problem && note("warn", now.channel_problem),
+      state !== "idle" && h("p", { class: "strong", role: "status" }, t(`update.${state}`, { version: target ?? "" })),
+      percent !== null && h("progress", { max: 100, value: percent, "aria-label": t("update.title") }),
+      state === "idle" && available && h("p", { class: "strong" }, t("update.available", { version: available })),
+      h("div", { class: "row" },
+        now.can_cancel && button("cancel", () => api.post("/update/cancel")),
+        waits && button("now", () => install({ address: "channel", now: true }), t("update.now-title")),
+        state === "idle" && available && button("install", () => install({ address: "channel" })),
+        state === "idle" && button("check", () => api.post("/update/check")),
+        state === "idle" && back && button("back", () => api.post("/update/back"), t("update.back-title", { version: back }))),
+      facts(now.boot_slots.map((slot) => [t("update.slot", slot), [slot.version ?? "?", slot.is_running && t("update.running"), !slot.is_good && t("update.bad")].filter(Boolean).join(" · ")]))];
+  }
+
+  const moving = h("div", { class: "stack" });
+  let isMoving = false;
   async function loadUpdate() {
-    const { version, how, command, ...rest } = await api.get("/update");
+    const now = await api.get("/update");
+    const { version, how, command, system } = now;
     const known = status.now;
-    const more = Object.entries(rest).filter(([, value]) => ["string", "number"].includes(typeof value) && value !== "");
+    isMoving = how === "bundle" && (now.state !== "idle" || now.on_trial);
+    if (how === "bundle") fill(moving, ...progress(now).filter(Boolean));
+    if (update.firstChild) return;
+    const upload = () => form({
+      fields: [field({ name: "file", type: "file", label: t("update.file"), required: false, accept: ".raucb" }),
+        field({ name: "address", type: "url", label: t("update.address"), required: false })],
+      submit: t("update.install"),
+      save: async ({ file, address: at }) => {
+        if (file) await api.post("/update", undefined, { raw: file, ms: 3600000 });
+        else if (at) await install({ address: at });
+        else throw { field: "file", detail: t("manage.required") };
+        await loadUpdate();
+      },
+    });
     fill(update, h("div", { class: "card pad stack" },
-      h("p", {}, h("strong", { class: "big" }, `tunerd ${version}`)),
-      h("p", {}, t(`update.${how === "bundle" ? "bundle" : "package"}`)),
+      h("p", {}, h("strong", { class: "big" }, `tunerd ${system ?? version}`)),
+      h("p", {}, t(`update.${how}`)),
       command && address(context, command, t("update.command")),
+      how === "bundle" && [moving, upload()],
       facts([
         [t("update.model"), known?.model], [t("update.board"), known?.board], [t("face.id"), known?.device_id],
-        [t("update.up"), known && span(known.uptime_s)],
-        ...more.map(([key, value]) => [has(`update.${key}`) ? t(`update.${key}`) : plain(key), value])]),
+        [t("update.up"), known && span(known.uptime_s)]]),
       h("p", { class: "soft small-text" }, t("update.safe"))));
   }
 
@@ -104,7 +148,7 @@ async function boxPage(root, context) {
   }
 
   await Promise.all([loadUpdate().catch(missing(update)), loadSettings().catch(missing(settings)), loadClients().catch(missing(clients))]);
-  return again(loadClients, () => 15000);
+  return again(() => Promise.all([loadClients(), loadUpdate()]), () => (isMoving ? 2000 : 15000));
 }
 
 const plain = (key) => key.replaceAll("_", " ");
@@ -300,9 +344,10 @@ async function doctorPage(root, context) {
   const { api, signal } = context;
   const result = h("div", { class: "stack" });
   const button = h("button", { type: "button", class: "primary" }, t("doctor.do"));
+  const stop = doing(context, t("doctor.stop"), () => api.delete("/doctor").then(load), { class: "small", hidden: true });
   const summary = h("p", { class: "strong", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": t("doctor.running") });
-  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, summary), bar), result));
+  fill(root, part(t("system.doctor"), null, h("div", { class: "card pad stack" }, h("p", {}, t("doctor.what")), h("div", { class: "row" }, button, stop, summary), bar), result));
   let isRunning = false;
   button.onclick = () => busy(button, async () => {
     await api.post("/doctor").catch((problem) => {
@@ -317,13 +362,14 @@ async function doctorPage(root, context) {
     if (signal.aborted) return;
     isRunning = state === "running";
     bar.hidden = !isRunning || !all;
+    stop.hidden = !isRunning;
     bar.value = all ? checks.length / all : 0;
     button.disabled = isRunning;
-    fill(button, t(isRunning ? "doctor.running" : state === "done" ? "doctor.again" : "doctor.do"));
+    fill(button, t(isRunning ? "doctor.running" : state === "none" ? "doctor.do" : "doctor.again"));
     const count = (outcome) => checks.filter((check) => check.outcome === outcome).length;
     summary.textContent = state === "none" ? "" : [
       state === "done" && count("fail") === 0 ? t("doctor.fine", { n: count("pass") }) : t("doctor.count", { pass: count("pass"), fail: count("fail"), skip: count("skip") }),
-      state === "done" && date(startedAt) ? said(startedAt) : null].filter(Boolean).join(" · ");
+      state === "stopped" && t("doctor.stopped"), !isRunning && date(startedAt) ? said(startedAt) : null].filter(Boolean).join(" · ");
     const by = new Map();
     for (const check of checks) by.set(check.client, [...(by.get(check.client) ?? []), check]);
     // What went wrong comes first.

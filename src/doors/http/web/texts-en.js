@@ -1,7 +1,7 @@
 // English words of the page. The same keys stand in texts-de.js, in the same order; a test compares them.
 // `{name}` is filled in; `{one, other}` is chosen by `n`; `**strong**` works where the view uses rich().
 
-export default {
+export const first = {
   // ---- Numbers and times
   "time.now": "just now",
   "time.ago": "{span} ago",
@@ -92,6 +92,17 @@ export default {
   "soon.clock": "The clock is not set yet, so the programme guide may be wrong.",
   "soon.memory": "Memory is nearly full.",
   "soon.card": "Much was written to the card today ({size}). That wears it out.",
+  "problem.ffmpeg": "FFmpeg is missing.",
+  "problem.safe-mode": "Safe mode: nothing plays.",
+  "problem.upstream_outage": "Many channels fail at the same time.",
+  "problem.restart_velocity": "Channels are restarted often.",
+  "problem.restart_storm": "Too many restarts: they have to wait.",
+  "problem.pool_pressure": "Nearly all tuners are in use.",
+  "problem.ffmpeg_unhealthy": "FFmpeg crashes on several channels.",
+  "problem.memory": "Memory is short.",
+  "problem.slot_quarantined": "A tuner is out of service.",
+  "problem.loop_stall": "The box hung for a moment.",
+  "problem.fds": "Too many files and connections are open.",
   "trouble.title": "What needs attention",
   "trouble.since": "for {span}",
   "trouble.times": { one: "{n} time", other: "{n} times" },
@@ -157,6 +168,18 @@ export default {
   "tuner.slate": "The picture says: “{text}”",
   "tuner.behind": { one: "A viewer fell behind once: look at the network.", other: "Viewers fell behind {n} times: look at the network." },
   "tuner.refuses": "The next viewer would be refused: {why}.",
+  "refuses.draining": "the box is stopping",
+  "refuses.safe_mode": "nothing plays in safe mode",
+  "refuses.viewers": "as many are watching as can be",
+  "refuses.held": "another program controls this tuner",
+  "refuses.account": { one: "the account allows {n} stream, which is in use", other: "the account allows {n} streams, all in use" },
+  "refuses.memory": "memory is short, {free} free of {needed} needed",
+  "refuses.descriptors": "too many connections are open",
+  "refuses.heat": "the board is too hot",
+  "refuses.ffmpeg": "FFmpeg is missing",
+  "refuses.throttle": "too many restarts, the next in {span}",
+  "refuses.waits": "the channel failed, the next try in {span}",
+  "refuses.misconfigured": "the channel’s source has to be changed",
   "path.pull": "passed on as it is",
   "path.copy": "passed on by FFmpeg",
   "path.sound": "sound encoded",
@@ -261,6 +284,7 @@ export default {
   "board.power.low": "too weak",
   "board.memory": "Memory",
   "board.of": "{used} of {all}",
+  "board.most": ", of which tunerd may use {size}",
   "board.card": "Written to the card today",
   "board.clock": "Clock",
   "board.clock.good": "set by the network",

@@ -12,8 +12,7 @@ export const currentLanguage = () => language;
 /** Loads the catalogue of `wanted`, or of the first of the browser's languages that there is one for. */
 export async function useLanguage(wanted) {
   const known = [wanted, ...navigator.languages.map((name) => name.slice(0, 2)), "en"].find((name) => name in LANGUAGES);
-  const parts = await Promise.all([import(`./texts-${known}.js`), import(`./texts-manage-${known}.js`)]);
-  catalogue = Object.assign({}, ...parts.map((part) => part.default));
+  catalogue = Object.assign({}, ...Object.values(await import(`./texts-${known}.js`)));
   language = known;
   plural = new Intl.PluralRules(known);
   document.documentElement.lang = known;
@@ -27,11 +26,11 @@ function find(key, values) {
   return (values.n === 0 && text.zero) || text[plural.select(values.n)] || text.other;
 }
 
-const shown = (value) => (typeof value === "number" ? number(value) : String(value ?? ""));
+const filled = (value) => (typeof value === "number" ? number(value) : String(value ?? ""));
 
 /** `t("home.free", {n: 2, all: 4})`: "2 of 4 tuners are free" */
 export function t(key, values = {}) {
-  return find(key, values).replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+  return find(key, values).replace(/\{(\w+)\}/g, (_, name) => filled(values[name]));
 }
 
 /** What the box says, as a sentence. */
@@ -56,8 +55,8 @@ export function rich(key, values = {}) {
 
 function rich2(part, values) {
   const name = /^\{(\w+)\}$/.exec(part)?.[1];
-  if (!name) return [part.replace(/\{(\w+)\}/g, (_, inner) => shown(values[inner]))];
-  return [values[name] instanceof Node ? values[name] : shown(values[name])];
+  if (!name) return [part.replace(/\{(\w+)\}/g, (_, inner) => filled(values[inner]))];
+  return [values[name] instanceof Node ? values[name] : filled(values[name])];
 }
 
 // ---- Numbers and times

@@ -7,6 +7,7 @@
 //! Not here: the file, and the signature, which the daemon's update room checks before anything else. The protocol
 //! itself knows neither length nor check sum nor password.
 
+use crate::rules::updating::Refusal;
 use crate::wire::hdhr::control::UpgradeRequest;
 
 /// The upload of one connection.
@@ -25,63 +26,6 @@ enum State {
     Receiving(u32),
     /// The rest is of no use, because of this.
     Spoiled(Refusal),
-}
-
-/// Why an upload is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The owner has not asked for uploads.
-    Off,
-    /// A piece is missing, or there is none.
-    Incomplete,
-    /// It is larger than the owner allows.
-    TooLarge,
-    /// There is one file for uploads, and somebody else's is in it.
-    Busy,
-    /// The disk has too little room.
-    DiskFull,
-    /// It cannot be written.
-    NotStored,
-    /// There is no keyring.
-    NoKeyring,
-    /// There is nobody who could check it.
-    NoRauc,
-    /// The board cannot carry a check now.
-    NotNow,
-    /// The check had no end.
-    TooSlow,
-    /// It is not what it should be.
-    NotGenuine,
-    /// It is genuine, and this system has no place for it.
-    NotOurImage,
-    /// It is genuine, and nobody here could install it.
-    NoInstaller,
-}
-
-impl Refusal {
-    /// For people: the rest of a sentence that begins with who is refused.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Off => "uploads are switched off; hdhomerun_upload under [update] switches them on",
-            Self::Incomplete => "a part of it is missing; send it again",
-            Self::TooLarge => "it is larger than upload_mib_max under [update] allows",
-            Self::Busy => "another upload is going on; send it again when that is done",
-            Self::DiskFull => "there is too little room on the disk of state_dir",
-            Self::NotStored => "it cannot be written to state_dir; the log says why",
-            Self::NoKeyring => "no keyring says who may sign; name a readable one with keyring under [update]",
-            Self::NoRauc => "without RAUC nobody can check its signature; install the package rauc",
-            Self::NotNow => "the box is too busy to check it; send it again later",
-            Self::TooSlow => "checking its signature took too long; send it again later",
-            Self::NotGenuine => "it is no whole bundle with a signature that the keyring of this box trusts",
-            Self::NotOurImage => {
-                "the bundle is genuine; this box was not installed from our image, so update it with a new build and \
-                 a restart of the service"
-            }
-            Self::NoInstaller => {
-                "the bundle is genuine; this version cannot install it by itself, so run rauc install on the box"
-            }
-        }
-    }
 }
 
 /// What to do.

@@ -64,6 +64,32 @@ impl Watch {
         self.picture_ms.is_some() && self.inspector.clock_moves() > 1
     }
 
+    /// How far its clock has run, in milliseconds.
+    pub fn ran_ms(&self) -> u64 {
+        self.inspector.clock_ran_ms().unwrap_or_default()
+    }
+
+    /// What keeps it from being a clean transport stream, if anything does: sync, tables, counters, and a clock that ran
+    /// for `ms_min`.
+    pub fn fault(&self, ms_min: u64) -> Option<&'static str> {
+        let counters = self.inspector.counters();
+        if self.bytes == 0 {
+            Some("nothing came")
+        } else if counters.damaged_packets > 0 {
+            Some("it is no clean transport stream")
+        } else if self.inspector.tables().is_empty() || counters.damaged_sections > 0 {
+            Some("it does not say what it consists of (no PAT and PMT)")
+        } else if counters.continuity_errors > 0 {
+            Some("packets are missing")
+        } else if self.picture_ms.is_none() {
+            Some("there is no key frame in it")
+        } else if self.ran_ms() < ms_min {
+            Some("its clock does not run")
+        } else {
+            None
+        }
+    }
+
     /// Judges it as the stream of `channel`, after all that came in time.
     pub fn judge(&self, channel: impl Display) -> Judged {
         let counters = self.inspector.counters();

@@ -7,6 +7,7 @@ use super::failover::Held;
 use super::{Effect, Effects, Note, Phase, Pool, Refusal, SlotIndex, ViewerId};
 use crate::limits::EARLY_HEADERS_MS;
 use crate::model::face::{FaceId, Share};
+use crate::rules::admission::BoardFacts;
 use crate::rules::constants::Rules;
 use crate::rules::failure::Failure;
 use crate::rules::gate::{Deny, Wish};
@@ -62,6 +63,19 @@ enum Cost {
     StartsForNobody,
 }
 
+/// A refusal, and what the gate had said, if it was the gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct No {
+    pub(super) refusal: Refusal,
+    pub(super) deny: Option<Deny>,
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, deny: None }
+    }
+}
+
 impl Pool {
     // ---- Coming -------------------------------------------------------------------------------------------------------
 
@@ -78,8 +92,16 @@ impl Pool {
             self.gate.asked(wish);
         }
         let answer_by = now.plus_ms(self.rules.tune_deadline_ms);
-        match self.find_seat(now, &sources, tuner, share, answer_by, effects) {
-            Err(refusal) => effects.push(Effect::Refuse { viewer, refusal }),
+        match self.find_seat(now, &self.facts, &sources, tuner, share, answer_by) {
+            Err(No { refusal, deny }) => {
+                if let Some(deny) = deny {
+                    effects.note(Note::Denied { channel: sources.channel(), deny });
+                }
+                if let Some(Deny::Throttled { until }) = deny {
+                    self.note_throttled(now, until, effects);
+                }
+                effects.push(Effect::Refuse { viewer, refusal });
+            }
             Ok((slot, wish)) => {
                 self.outage.used(now, wish.channel, sources.count());
                 self.make_room(now, slot, wish, effects);
@@ -93,23 +115,22 @@ impl Pool {
     }
 
     /// Where a viewer would sit, or why not: the questions of the gate in their order, with the slot in its place.
-    fn find_seat(
-        &mut self,
+    pub(super) fn find_seat(
+        &self,
         now: Mono,
+        facts: &BoardFacts,
         sources: &Sources,
         tuner: Option<SlotIndex>,
         share: Share,
         answer_by: Mono,
-        effects: &mut Effects,
-    ) -> Result<(SlotIndex, Wish), Refusal> {
-        let channel = sources.channel();
+    ) -> Result<(SlotIndex, Wish), No> {
         let mut wish = sources.first();
+        let no = |refusal, deny| No { refusal, deny: Some(deny) };
         if self.gate.is_closed() {
-            effects.note(Note::Denied { channel, deny: Deny::Draining });
-            return Err(Refusal::Draining);
+            return Err(no(Refusal::Draining, Deny::Draining));
         }
         if self.viewers.is_full() {
-            return Err(Refusal::ViewersFull);
+            return Err(Refusal::ViewersFull.into());
         }
         let runs = |(_, slot): &(SlotIndex, &super::Slot)| match slot.phase {
             Phase::Running { ref attempt, .. } => attempt.wish.is_same_picture(&wish),
@@ -122,11 +143,7 @@ impl Pool {
                 Ok(chosen) => wish = chosen,
                 Err(held) => {
                     if let Some(refusal) = self.refusal_beyond(now, sources, held, answer_by) {
-                        effects.note(Note::Denied { channel, deny: held.deny });
-                        if let Deny::Throttled { until } = held.deny {
-                            self.note_throttled(now, until, effects);
-                        }
-                        return Err(refusal);
+                        return Err(no(refusal, held.deny));
                     }
                     // Which one it will be is not known yet.
                     wish.account = None;
@@ -137,13 +154,10 @@ impl Pool {
         self.check_share(seat, share)?;
         let joins = self.slot(seat).is_some_and(|slot| slot.plays.is_some_and(|plays| plays.is_same_picture(&wish)));
         if !joins {
-            if let Err(deny) = self.gate.check_board(&self.facts, wish, self.reserved_bytes(now)) {
-                effects.note(Note::Denied { channel, deny });
-                return Err(match deny {
-                    Deny::Short(short) => Refusal::Short(short),
-                    _ => Refusal::ViewersFull,
-                });
-            }
+            self.gate.check_board(facts, wish, self.reserved_bytes(now)).map_err(|deny| match deny {
+                Deny::Short(short) => no(Refusal::Short(short), deny),
+                _ => no(Refusal::ViewersFull, deny),
+            })?;
         }
         Ok((seat, wish))
     }

@@ -1,6 +1,7 @@
 //! Stories. Every history there is, and random ones of a day each, are walked through by `tools/proof`.
 
 mod failover;
+mod outlook;
 mod profiles;
 mod shares;
 mod slates;
