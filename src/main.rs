@@ -117,6 +117,14 @@ fn escalate(settings: &Settings) -> ExitCode {
     }
 }
 
+/// What the image's initial ramdisk leaves where it had to begin anew with the data partition; see `board/image/initrd`.
+const DATA_RESET: &str = "/run/tunerd-data-reset";
+
+fn data_reset() -> Option<String> {
+    let words = "The card's data could not be read, so this box began anew, with nothing that was set up before.";
+    std::fs::exists(DATA_RESET).unwrap_or(false).then(|| words.to_owned())
+}
+
 /// Prints what was asked for. A closed pipe is the reader's wish.
 fn say(text: &str) -> ExitCode {
     use std::io::Write as _;
@@ -262,7 +270,7 @@ async fn run(
                 return ExitCode::from(EXIT_SOFTWARE);
             }
         };
-    if let Some(problem) = problem {
+    if let Some(problem) = problem.or_else(data_reset) {
         problems.set(Topic::Store, problem);
     }
     let guide = match store::guide::open(&settings.state_dir) {
