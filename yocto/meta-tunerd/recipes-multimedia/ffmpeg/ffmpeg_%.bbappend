@@ -38,8 +38,8 @@ TUNERD_BSFS = " \
 "
 TUNERD_FILTERS = " \
     color smptehdbars gradients testsrc2 sine anullsrc abuffer buffer abuffersink buffersink format aformat null \
-    anull loop setpts asetpts overlay drawbox drawgrid scroll crop split asplit scale fps yadif setsar tpad trim \
-    atrim copy aresample volume amix aloop apad rotate transpose hflip vflip \
+    anull loop setpts asetpts overlay drawbox drawgrid scroll crop split asplit join vstack scale fps yadif setsar tpad \
+    trim atrim copy aresample volume amix aloop apad rotate transpose hflip vflip \
 "
 
 def tunerd_enable(kind, d):
