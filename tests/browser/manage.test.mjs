@@ -350,7 +350,7 @@ test("more channels than Plex takes are told, with a way out", async () => {
 test("a preview says that it starts, why it cannot, and when it is over; and VLC is offered", async () => {
   for (const [refusal, language, button_, text] of [
     [409, "en", "Preview", "A preview takes none from those who watch."],
-    [503, "en", "Preview", "The channel rests after several failures."],
+    [424, "en", "Preview", "The channel rests after several failures."],
     [409, "de", "Vorschau", "Eine Vorschau nimmt sie niemandem weg."],
     [null, "en", "Preview", "two minutes have passed, or somebody needed the tuner"],
   ]) {
@@ -366,7 +366,7 @@ test("a preview says that it starts, why it cannot, and when it is over; and VLC
   assert.equal(asked("DELETE", "/preview/5").length, 1, "its tuner is given back");
   await accessible(page, "a preview that is over");
   await fits(page, "a preview that is over");
-  mock.refusal = 503;
+  mock.refusal = 424;
   await button("Show again").click();
   await dialog().last().getByText("The channel rests").waitFor();
   await page.keyboard.press("Escape");

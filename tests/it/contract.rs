@@ -198,7 +198,7 @@ fn answers_are_as_the_document_tells_them() {
     call("PATCH /channels", &[], json!({"channels": [channel], "mark": "favorite"}), 204);
     call("POST /channels/{id}/retry", &[channel], nothing(), 204);
     // This box encodes nothing.
-    call("POST /channels/{id}/preview", &[channel], nothing(), 503);
+    call("POST /channels/{id}/preview", &[channel], nothing(), 424);
     call("POST /channels/{id}/preview", &[4_000_000_000], nothing(), 404);
     call("GET /preview/{id}/index.m3u8", &[1], nothing(), 404);
     call("DELETE /preview/{id}", &[1], nothing(), 404);

@@ -277,7 +277,7 @@ fn without_an_encoder_there_is_no_preview_and_it_is_said_why() {
     let answer = begin(&daemon, 1);
     assert!(answer.header("retry-after").is_some());
     let (status, detail) = why(&answer);
-    assert!(status == 503 && detail.contains("no encoder works"), "{status} {detail}");
+    assert!(status == 424 && detail.contains("no encoder works"), "{status} {detail}");
     assert_eq!(daemon.tuner_states().iter().filter(|state| *state != "free").count(), 0);
 }
 

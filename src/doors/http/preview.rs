@@ -22,6 +22,8 @@ use std::rc::Rc;
 
 /// Where nobody knows when it will be better: encoders are tried in the first half minute.
 const RETRY_AFTER_S: u32 = 30;
+/// The box is well and does as it should: what fails is what a preview would be made of.
+const NO_PICTURE: StatusCode = StatusCode::FAILED_DEPENDENCY;
 
 /// What may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +117,9 @@ fn write(segments: &[Segment]) -> String {
 /// Why there is no preview, or none any more.
 fn refused(no: No) -> Response<Body> {
     let (status, why) = match no {
-        No::Untried => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the box is finding out what it can encode; try again in a minute")
-        }
-        No::Cannot(cannot) => (StatusCode::SERVICE_UNAVAILABLE, cannot.words()),
-        No::Over(Over::Late) => (StatusCode::SERVICE_UNAVAILABLE, "the channel did not show a picture in time"),
+        No::Untried => (NO_PICTURE, "the box is finding out what it can encode; try again in a minute"),
+        No::Cannot(cannot) => (NO_PICTURE, cannot.words()),
+        No::Over(Over::Late) => (NO_PICTURE, "the channel did not show a picture in time"),
         No::Over(over) => (
             StatusCode::GONE,
             match over {
@@ -132,7 +132,7 @@ fn refused(no: No) -> Response<Body> {
         No::Refused(refusal) => why(refusal),
     };
     let mut answer = answer::problem(status, why, None);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if status == NO_PICTURE {
         let retry_after_s = if let No::Refused(refusal) = no { refusal.retry_after_s() } else { RETRY_AFTER_S };
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
     }
@@ -145,19 +145,16 @@ fn why(refusal: Refusal) -> (StatusCode, &'static str) {
             (StatusCode::CONFLICT, "all tuners are in use, and a preview takes none from those who watch")
         }
         Refusal::AccountFull => (StatusCode::CONFLICT, "the provider allows no further stream at once"),
-        Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "nothing plays while the box stops or is in safe mode"),
-        Refusal::Short(_) => (StatusCode::SERVICE_UNAVAILABLE, "the board cannot carry another picture now"),
+        Refusal::Draining => (NO_PICTURE, "nothing plays while the box stops or is in safe mode"),
+        Refusal::Short(_) => (NO_PICTURE, "the board cannot carry another picture now"),
         Refusal::Busy { .. } | Refusal::ViewersFull | Refusal::SlotStuck => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the box is doing as much as it can already")
+            (NO_PICTURE, "the box is doing as much as it can already")
         }
-        Refusal::TuneFailed { .. } | Refusal::NoVideo { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the channel does not show a picture")
+        Refusal::TuneFailed { .. } | Refusal::NoVideo { .. } => (NO_PICTURE, "the channel does not show a picture"),
+        Refusal::Resting { .. } => (NO_PICTURE, "the channel rests after several failures"),
+        Refusal::Misconfigured => {
+            (NO_PICTURE, "the channel cannot be played as it is set up; its source must be changed")
         }
-        Refusal::Resting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "the channel rests after several failures"),
-        Refusal::Misconfigured => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the channel cannot be played as it is set up; its source must be changed",
-        ),
     }
 }
 
