@@ -3,7 +3,8 @@
 //!
 //! Here: one examination at a time, and how far it has come. What is examined, in which order, and what the answers mean
 //! is decided in `pure::rules::doctor`; the steps are in `steps.rs`, over real sockets (`ask.rs`), from inside the box and
-//! from outside (`outside.rs`) alike, and what a new system must do before it is kept (`prove.rs`): nobody behind the doors knows that it is the doctor who knocks.
+//! from outside (`outside.rs`) alike, and what a new system must do before it is kept in `prove.rs`: nobody behind the
+//! doors knows that it is the doctor who knocks.
 
 mod ask;
 pub mod outside;

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How long one answer is waited for.
 const ANSWER_MS: u64 = 5_000;
 /// Where the test picture is.
-const TEST_PICTURE: &str = "/test.ts";
+pub const TEST_PICTURE: &str = "/test.ts";
 
 /// What this box should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

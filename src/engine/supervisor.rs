@@ -467,7 +467,7 @@ impl Supervisor {
                 }
             }
             Effect::Refuse { viewer, refusal } if self.is_in_the_way(viewer, refusal) => {
-                more.extend(self.preview().map(|preview| Event::Leave { viewer: preview }));
+                more.extend(self.preview().map(|(viewer, _)| Event::Leave { viewer }));
                 more.extend(self.asking.take());
                 self.dismiss_preview();
             }
@@ -493,39 +493,34 @@ impl Supervisor {
         }
     }
 
-    /// Who looks at a preview, or waits for one.
-    fn preview(&self) -> Option<ViewerId> {
-        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).map(|watcher| watcher.viewer)
-    }
-
-    /// On which slot that is; none yet while he waits.
-    fn preview_slot(&self) -> Option<SlotIndex> {
-        self.shared.watchers.borrow().iter().find(|watcher| watcher.is_preview).and_then(|watcher| watcher.slot)
+    /// Who looks at a preview and on which slot; on none yet while he waits.
+    fn preview(&self) -> Option<(ViewerId, Option<SlotIndex>)> {
+        let watchers = self.shared.watchers.borrow();
+        watchers.iter().find(|watcher| watcher.is_preview).map(|watcher| (watcher.viewer, watcher.slot))
     }
 
     /// Whether nobody else watches what the preview shows, if there is one.
     fn is_preview_alone(&self) -> bool {
-        let slot = self.preview_slot();
+        let slot = self.preview().and_then(|(_, slot)| slot);
         slot.is_none() || self.pool.slots(clock::mono()).any(|view| Some(view.slot) == slot && view.viewers == 1)
     }
 
     /// Whether who is asking just now is refused for want of something that a preview has.
     fn is_in_the_way(&self, viewer: ViewerId, refusal: Refusal) -> bool {
         let Some(Event::Ask { viewer: asking, tuner, .. }) = self.asking else { return false };
+        let Some((_, slot)) = self.preview() else { return false };
         let may_help = match refusal {
             Refusal::AllTunersInUse | Refusal::AccountFull | Refusal::Short(_) => self.is_preview_alone(),
-            Refusal::TunerInUse => {
-                self.preview_slot().is_none_or(|slot| Some(slot) == tuner) && self.is_preview_alone()
-            }
+            Refusal::TunerInUse => slot.is_none_or(|slot| Some(slot) == tuner) && self.is_preview_alone(),
             Refusal::ViewersFull => true,
             _ => false,
         };
-        asking == viewer && may_help && self.preview().is_some()
+        asking == viewer && may_help
     }
 
     /// Ends the preview, if there is one.
     fn end_preview(&mut self) -> bool {
-        let Some(viewer) = self.preview() else { return false };
+        let Some((viewer, _)) = self.preview() else { return false };
         self.dismiss_preview();
         self.dispatch(Event::Leave { viewer });
         true
@@ -533,7 +528,7 @@ impl Supervisor {
 
     /// Tells who looks at a preview that it is over, or that there is none. The pool is to be told that he has left.
     fn dismiss_preview(&mut self) {
-        let Some(viewer) = self.preview() else { return };
+        let Some((viewer, _)) = self.preview() else { return };
         tracing::info!("a preview gives way");
         self.shared.watchers.borrow_mut().retain(|watcher| watcher.viewer != viewer);
         if let Some(answer) = self.answers.remove(&viewer) {

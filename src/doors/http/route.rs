@@ -6,6 +6,7 @@ use super::identity::CHANNEL_MAP;
 use super::lineup::{self, Form};
 use super::{App, Playing, Reach, api, device, guide, owner, page, pages, v1};
 use crate::clock;
+use crate::doctor::prove::TEST_PICTURE;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, ORIGIN, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
@@ -132,9 +133,6 @@ impl Tuned<'_> {
         }
     }
 }
-
-/// Where the test picture is.
-const TEST_PICTURE: &str = "/test.ts";
 
 /// The fixed addresses. They are looked up before anything that holds a number or an id.
 const TABLE: [(&str, Route<'static>); 19] = [

@@ -171,26 +171,10 @@ impl super::Cursor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Dice, SAMPLE, cursor, write};
+    use super::super::tests::{Dice, SAMPLE, cursor, stream, write};
     use super::*;
     use pure::rules::pool::Generation;
-    use pure::wire::ts::seam::Seam;
     use pure::wire::ts::{Inspector, PACKET_BYTES, Packet};
-
-    /// The sample again and again, as one stream: so many seconds, with three key frames in each.
-    fn stream(seconds: usize) -> Vec<u8> {
-        let (mut inspector, mut bytes) = (Inspector::new(), Vec::new());
-        for _ in 0..seconds {
-            let mut seam = Seam::new(&mut inspector);
-            for packet in SAMPLE.chunks(PACKET_BYTES) {
-                let mut packet = packet.try_into().unwrap();
-                seam.packet(&mut packet, &inspector);
-                inspector.packet(&packet);
-                bytes.extend_from_slice(&packet);
-            }
-        }
-        bytes
-    }
 
     fn playing(seconds: usize) -> (Rc<Relay>, Vec<u8>) {
         let (relay, bytes) = (Relay::new(1), stream(seconds));

@@ -87,26 +87,16 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Dice, SAMPLE, allocations, assert_goes_on, cursor, socket, write};
-    use super::super::{Seam, Verdict};
+    use super::super::Verdict;
+    use super::super::tests::{Dice, SAMPLE, allocations, assert_goes_on, cursor, socket, stream, write};
     use super::*;
     use pure::rules::pool::Generation;
+    use pure::wire::ts::PACKET_BYTES;
     use pure::wire::ts::clip::Clip;
-    use pure::wire::ts::{Inspector, PACKET_BYTES};
 
     /// Three seconds of the sample.
     fn slate() -> Rc<Slate> {
-        let (mut inspector, mut bytes) = (Inspector::new(), Vec::new());
-        for _ in 0..3 {
-            let mut seam = Seam::new(&mut inspector);
-            for packet in SAMPLE.chunks(PACKET_BYTES) {
-                let mut packet = packet.try_into().unwrap();
-                seam.packet(&mut packet, &inspector);
-                inspector.packet(&packet);
-                bytes.extend_from_slice(&packet);
-            }
-        }
-        Rc::new(Slate { clip: Clip::new(bytes).unwrap(), says: "Next try at 20:15:07.".into() })
+        Rc::new(Slate { clip: Clip::new(stream(3)).unwrap(), says: "Next try at 20:15:07.".into() })
     }
 
     /// A relay whose child has played a second and is gone.

@@ -36,6 +36,21 @@ pub(super) fn allocations() -> u64 {
 /// A second of real television, with a key frame every third of it.
 pub(super) const SAMPLE: &[u8] = include_bytes!("../../../tests/golden/h264-mp2.ts");
 
+/// The sample again and again, as one stream: so many seconds, with three key frames in each.
+pub(super) fn stream(seconds: usize) -> Vec<u8> {
+    let (mut inspector, mut bytes) = (Inspector::new(), Vec::new());
+    for _ in 0..seconds {
+        let mut seam = Seam::new(&mut inspector);
+        for packet in SAMPLE.chunks(PACKET_BYTES) {
+            let mut packet = packet.try_into().unwrap();
+            seam.packet(&mut packet, &inspector);
+            inspector.packet(&packet);
+            bytes.extend_from_slice(&packet);
+        }
+    }
+    bytes
+}
+
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
