@@ -16,6 +16,7 @@
 //!
 //! Nothing here allocates per packet, and nothing waits while it holds the ring.
 
+mod pages;
 pub(super) mod segments;
 mod slate;
 
@@ -92,7 +93,7 @@ impl Ring {
     fn new(mib: usize) -> Self {
         let packets = mib * 1024 * 1024 / PACKET_BYTES;
         Self {
-            // Zeroed pages are not touched until they are used, so an idle ring costs no memory.
+            // Zeroed pages are not touched until they are used, and an idle ring gives them back: it costs no memory.
             bytes: vec![0; packets * PACKET_BYTES].into_boxed_slice(),
             head: 0,
             written: 0,
@@ -107,6 +108,14 @@ impl Ring {
             segments: Segments::default(),
             skipped: 0,
         }
+    }
+
+    /// Nobody reads it any more: nothing of it is remembered, and its memory is the board's again.
+    fn rest(&mut self) {
+        self.join = None;
+        self.marks.clear();
+        self.forget_segments();
+        pages::give_back(&mut self.bytes);
     }
 
     fn len(&self) -> u64 {
@@ -457,6 +466,14 @@ impl Relay {
         self.hide();
         self.wake();
         self.moved.notify_waiters();
+        self.rest();
+    }
+
+    /// Lets the ring rest, as soon as its feed has ended and the last viewer has left.
+    fn rest(&self) {
+        if self.ended.get() && self.cursors.borrow().iter().all(Option::is_none) {
+            self.ring.borrow_mut().rest();
+        }
     }
 
     /// Lets viewers see what has changed: one of them may be closed.
@@ -788,6 +805,7 @@ impl Drop for Cursor {
             self.relay.left_at.set(self.position.max(self.relay.left_at.get()));
         }
         self.set_seat(None);
+        self.relay.rest();
     }
 }
 

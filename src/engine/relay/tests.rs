@@ -633,3 +633,28 @@ fn relaying_allocates_nothing() {
     assert_eq!(ALLOCATIONS.get() - before, 0, "82,000 packets to 8 viewers, one of whom is overtaken again and again");
     assert!(relay.stats().overtaken > 10);
 }
+
+#[test]
+fn a_ring_that_nobody_reads_any_more_costs_no_memory_and_can_be_used_again() {
+    let relay = Relay::new(1);
+    let touched = || relay.ring.borrow().bytes.chunks(4_096).filter(|page| page.iter().any(|byte| *byte != 0)).count();
+    relay.begin(Generation(1), false);
+    let mut viewer = cursor(&relay, true);
+    write(&relay, &mut Dice(1), &stream(20));
+    relay.end();
+    let mut taken = Vec::new();
+    viewer.send(socket(&mut taken, 1_000)).unwrap();
+    assert!(touched() > 20, "he has not read it all");
+    drop(viewer);
+    assert!(touched() <= 2, "at most what shares its page with others");
+    // A child that ends late still writes.
+    write(&relay, &mut Dice(1), &stream(20));
+    relay.end();
+    assert!(touched() <= 2);
+
+    relay.begin(Generation(2), false);
+    let (mut viewer, mut taken) = (cursor(&relay, true), Vec::new());
+    write(&relay, &mut Dice(1), SAMPLE);
+    viewer.send(socket(&mut taken, usize::MAX)).unwrap();
+    assert!(taken == *SAMPLE, "all of it, as it came");
+}
