@@ -264,14 +264,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal`]: it is gone.
     pub async fn take(&self, mut incoming: Incoming) -> Result<Version, Refusal> {
-        let judged = match incoming.complete().await {
-            Ok(()) => {
-                self.0.machine.borrow_mut().check();
-                self.0.look_at(self.0.options.state_dir.join(FILE).into()).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match judged {
+        match self.0.judge_file(&mut incoming).await {
             Ok(version) => {
                 self.0.refused.set(None);
                 let room = Rc::clone(&self.0);
@@ -496,8 +489,15 @@ impl Room {
 
     // ---- Judging ----------------------------------------------------------------------------------------------------
 
+    /// Verifies what has come in, once all of it is on the disk.
+    async fn judge_file(&self, incoming: &mut Incoming) -> Result<Version, Refusal> {
+        incoming.complete().await?;
+        self.look_at(self.options.state_dir.join(FILE).into()).await
+    }
+
     /// Verifies a bundle, and says which version it is.
     async fn look_at(&self, bundle: OsString) -> Result<Version, Refusal> {
+        self.machine.borrow_mut().check();
         let rauc = self.rauc()?;
         let manifest: Manifest = rauc.info(bundle).await?;
         if !rauc::has_slots() {
@@ -533,14 +533,7 @@ impl Room {
                 return Err(refusal);
             }
         }
-        let judged = match incoming.complete().await {
-            Ok(()) => {
-                self.machine.borrow_mut().check();
-                self.look_at(self.options.state_dir.join(FILE).into()).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match judged {
+        match self.judge_file(&mut incoming).await {
             Ok(version) => self.carry(Bundle::File(incoming), version).await,
             Err(refusal) => {
                 drop(incoming.discard().await);
@@ -556,11 +549,7 @@ impl Room {
             From::Address(url) => {
                 if let Some(url) = channel::parts(fetcher, &url).await {
                     // It may only be that this RAUC cannot read from there.
-                    let looked = {
-                        self.machine.borrow_mut().check();
-                        self.look_at(url.as_str().into()).await
-                    };
-                    match looked {
+                    match self.look_at(url.as_str().into()).await {
                         Ok(version) => return Ok(Some((url, version))),
                         Err(Refusal::NotGenuine | Refusal::TooSlow) => self.machine.borrow_mut().fetch_again(),
                         Err(refusal) => return Err(refusal),
