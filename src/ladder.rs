@@ -4,11 +4,11 @@
 //! What is decided stands in `pure::rules::escalation`; here it is read, asked and written down, safely: a reboot that
 //! is not on the disk would not be counted, and might go on for ever.
 
-use crate::clock;
+use crate::{clock, disk};
 use pure::limits::REBOOTS_BYTES_MAX;
 use pure::rules::escalation::{Because, Case, Decision, Ledger};
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// In the state directory.
@@ -54,7 +54,8 @@ pub fn escalate(folder: &Path, may_reboot: bool, last_end: &LastEnd, usage_statu
     if ledger == before {
         return decision;
     }
-    match replace(folder, &path, &ledger.to_string()) {
+    // On the disk: the next thing may be a reboot.
+    match disk::replace(&path, ledger.to_string().as_bytes()) {
         Ok(()) => decision,
         Err(error) => {
             tracing::error!(%error, "{} cannot be written", path.display());
@@ -72,16 +73,6 @@ fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(REBOOTS_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Old or new, whole, and on the disk: the next thing may be a reboot.
-fn replace(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@
 //!    ├───────────────┤
 //!    │    observe    │  log lines, metrics, problems
 //!    ├───────────────┤
-//!    │     clock     │  the one place that reads a clock
+//!    │  clock  disk  │  the one place that reads a clock · files that outlive a power cut
 //!    ├───────────────┤
 //!    │     pure      │  model · wire · rules: decides; never touches the world (a crate of its own, no_std)
 //!    └───────────────┘
@@ -208,6 +208,7 @@ pub mod access;
 pub mod board;
 pub mod clock;
 pub mod ctl;
+pub mod disk;
 pub mod doctor;
 pub mod doors;
 pub mod engine;

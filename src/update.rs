@@ -3,50 +3,48 @@
 //!
 //! A bundle comes from the page, from `hdhomerun_config upgrade`, from an address, or from the channel that the owner
 //! chose. It is poured into one file (`intake.rs`), or RAUC reads it where it is, if its server gives out parts. RAUC
-//! verifies and installs (`rauc.rs`), `channel.rs` believes a channel or not, `memory.rs` keeps what must be known after a
-//! fresh start of the box. What may be installed and when: `pure::rules::updating`.
+//! verifies and installs (`rauc.rs`); `carry.rs` takes it all the way, step by step. `channel.rs` believes a channel or not,
+//! and `offer.rs` makes of that what this box may have. `trial.rs` finds out after a fresh start of the box what came of it,
+//! and `memory.rs` keeps what must be known then. What may be installed and when: `pure::rules::updating`.
 //!
 //! Not here: the fresh start itself, which a root unit makes when the file `reboot` appears in our runtime directory; and
 //! whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
 
+mod carry;
 mod channel;
 mod intake;
 mod memory;
+mod offer;
 mod rauc;
 mod release;
+mod trial;
 
 use crate::clock;
 use crate::engine;
 use crate::fetch::Fetcher;
 use crate::observe::problems::{Problems, Topic};
-use channel::Announced;
+use carry::Bundle;
 pub use intake::Incoming;
+use memory::Memory;
 pub use memory::{Attempt, Last, Offered, had_channels, proved};
-use memory::{Memory, Proof};
-use pure::limits::{
-    CHANNEL_PERIOD_S, REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS, UPDATE_TRIAL_MS_MAX, UPLOAD_NOTICE_MS,
-};
+use pure::limits::{CHANNEL_PERIOD_S, UPDATE_LOOK_MS, UPLOAD_NOTICE_MS};
 use pure::model::device_id::DeviceId;
 use pure::model::notification::Event;
 use pure::model::source_url::SourceUrl;
 use pure::model::wishes::Wishes;
 use pure::rules::timetable;
-use pure::rules::updating::rollout::{NotForUs, choose};
-use pure::rules::updating::{
-    Haste, InstallPermit, Known, Manifest, Moment, Phase, RebootPermit, Refusal, Updating, Version, judge, timing,
-};
+use pure::rules::updating::{Haste, Phase, Refusal, Updating, Version};
 use pure::time::{Mono, Wall};
 use rauc::Rauc;
 pub use rauc::{Boot, BootSlot};
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// The file of an upload, in the state directory.
@@ -134,13 +132,6 @@ impl Drop for Claim {
             room.machine.borrow_mut().end();
         }
     }
-}
-
-/// Where a bundle is.
-enum Bundle {
-    File(Incoming),
-    /// At an address that RAUC reads by itself.
-    Address(Claim, SourceUrl),
 }
 
 /// From where an update is to come.
@@ -264,14 +255,7 @@ impl Handle {
     /// # Errors
     /// [`Refusal`]: it is gone.
     pub async fn take(&self, mut incoming: Incoming) -> Result<Version, Refusal> {
-        let judged = match incoming.complete().await {
-            Ok(()) => {
-                self.0.machine.borrow_mut().check();
-                self.0.look_at(self.0.options.state_dir.join(FILE).into()).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match judged {
+        match self.0.judge_file(&mut incoming).await {
             Ok(version) => {
                 self.0.refused.set(None);
                 let room = Rc::clone(&self.0);
@@ -492,357 +476,6 @@ impl Room {
 
     fn channels_len(&self) -> usize {
         self.rooms.engine.lineup().map_or(0, |lineup| lineup.channels().len())
-    }
-
-    // ---- Judging ----------------------------------------------------------------------------------------------------
-
-    /// Verifies a bundle, and says which version it is.
-    async fn look_at(&self, bundle: OsString) -> Result<Version, Refusal> {
-        let rauc = self.rauc()?;
-        let manifest: Manifest = rauc.info(bundle).await?;
-        if !rauc::has_slots() {
-            return Err(Refusal::NotOurImage);
-        }
-        let boot = self.look().await?;
-        let known = Known {
-            compatible: boot.compatible,
-            running: running().as_deref().and_then(Version::parse),
-            floor: Version::parse(&self.memory.borrow().floor),
-            is_on_trial: self.is_on_trial(),
-        };
-        let version = judge(&known, &manifest)?;
-        self.machine.borrow_mut().accepted(version.clone());
-        Ok(version)
-    }
-
-    // ---- Bringing ---------------------------------------------------------------------------------------------------
-
-    /// Brings what is somewhere else here, and goes on with it.
-    async fn bring(self: &Rc<Self>, from: From, mut incoming: Incoming) -> Result<(), Refusal> {
-        let fetched = self.fetch(from, &mut incoming).await;
-        match fetched {
-            // RAUC reads it where it is.
-            Ok(Some((url, version))) => {
-                let claim = incoming.discard().await;
-                self.carry(Bundle::Address(claim, url), version).await;
-                return Ok(());
-            }
-            Ok(None) => {}
-            Err(refusal) => {
-                drop(incoming.discard().await);
-                return Err(refusal);
-            }
-        }
-        let judged = match incoming.complete().await {
-            Ok(()) => {
-                self.machine.borrow_mut().check();
-                self.look_at(self.options.state_dir.join(FILE).into()).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match judged {
-            Ok(version) => self.carry(Bundle::File(incoming), version).await,
-            Err(refusal) => {
-                drop(incoming.discard().await);
-                return Err(refusal);
-            }
-        }
-        Ok(())
-    }
-
-    async fn fetch(&self, from: From, incoming: &mut Incoming) -> Result<Option<(SourceUrl, Version)>, Refusal> {
-        let fetcher = &self.rooms.fetcher;
-        match from {
-            From::Address(url) => {
-                if let Some(url) = channel::parts(fetcher, &url).await {
-                    // It may only be that this RAUC cannot read from there.
-                    let looked = {
-                        self.machine.borrow_mut().check();
-                        self.look_at(url.as_str().into()).await
-                    };
-                    match looked {
-                        Ok(version) => return Ok(Some((url, version))),
-                        Err(Refusal::NotGenuine | Refusal::TooSlow) => self.machine.borrow_mut().fetch_again(),
-                        Err(refusal) => return Err(refusal),
-                    }
-                }
-                channel::fetch(fetcher, (&url, fetcher.typed()), None, incoming).await?;
-            }
-            From::Channel => {
-                let (told, chosen) = self.ask_channel().await?;
-                let (url, announced) = chosen.ok_or(Refusal::NothingNew)?;
-                channel::fetch(fetcher, (&url, told), Some(&announced), incoming).await?;
-            }
-        }
-        Ok(None)
-    }
-
-    // ---- Installing -------------------------------------------------------------------------------------------------
-
-    /// Waits until it may, has the bundle installed, and waits for the fresh start.
-    async fn carry(self: &Rc<Self>, bundle: Bundle, version: Version) {
-        let permit = loop {
-            let moment = self.moment();
-            if let Some(permit) = self.machine.borrow_mut().ask_install(moment) {
-                break permit;
-            }
-            clock::pause(UPDATE_LOOK_MS).await;
-        };
-        let installed = self.write(permit, &bundle, &version).await;
-        let claim = match bundle {
-            Bundle::File(incoming) => incoming.discard().await,
-            Bundle::Address(claim, _) => claim,
-        };
-        if let Err(refusal) = installed {
-            tracing::warn!(%version, why = refusal.words(), "an update was not installed");
-            self.refused.set(Some((clock::wall(), refusal)));
-            self.memory.borrow_mut().close("failed", refusal.words(), clock::wall());
-            self.save().await.unwrap_or_default();
-            return;
-        }
-        tracing::info!(%version, "an update is installed and waits for a fresh start of the box");
-        self.machine.borrow_mut().written();
-        if let Some(attempt) = &mut self.memory.borrow_mut().attempt {
-            attempt.written = true;
-        }
-        self.save().await.unwrap_or_default();
-        self.look().await.map(drop).unwrap_or_default();
-        self.start_anew(claim).await;
-    }
-
-    async fn write(&self, permit: InstallPermit, bundle: &Bundle, version: &Version) -> Result<(), Refusal> {
-        let boot = self.boot.borrow().clone().unwrap_or_default();
-        let attempt = Attempt {
-            version: version.to_string(),
-            from: running().unwrap_or_default(),
-            from_slot: boot.booted().map(|slot| slot.name.clone()).unwrap_or_default(),
-            boot: clock::boot_id().to_owned(),
-            written: false,
-            back: false,
-            channels: self.channels_len(),
-        };
-        memory::forget_proof(&self.options.state_dir);
-        // What may be started the next time must be known then.
-        self.attempt(Some(attempt)).await?;
-        let at = match bundle {
-            Bundle::File(_) => self.options.state_dir.join(FILE).into(),
-            Bundle::Address(_, url) => url.as_str().into(),
-        };
-        tracing::info!(%version, "an update is being installed");
-        let mut on_percent = |percent| self.machine.borrow_mut().progress(percent);
-        self.rauc()?.install(permit, at, &mut on_percent).await
-    }
-
-    /// Asks for the fresh start as soon as it may come; the claim is kept meanwhile.
-    async fn start_anew(self: &Rc<Self>, claim: Claim) {
-        loop {
-            let moment = self.moment();
-            let permit = self.machine.borrow_mut().ask_reboot(moment);
-            if let Some(permit) = permit {
-                self.reboot(permit).unwrap_or_default();
-            }
-            clock::pause(UPDATE_LOOK_MS).await;
-            if *self.machine.borrow().phase() == Phase::Idle {
-                break;
-            }
-        }
-        drop(claim);
-    }
-
-    fn moment(&self) -> Moment {
-        let wishes = self.wishes.borrow();
-        let (now, hour) = (clock::wall(), wishes.update_hour.unwrap_or(UPDATE_HOUR));
-        let since = self.memory.borrow().offered.as_ref().map(|offered| Wall(offered.since));
-        let is_night = |at| timing::is_night(at, hour, self.options.device);
-        let is_timed = clock::wall_is_plausible();
-        Moment {
-            now: clock::mono(),
-            is_watched: self.rooms.engine.tuners().iter().any(|tuner| !tuner.watchers.is_empty()),
-            is_night: is_timed && clock::time_of_day(now).is_some_and(is_night),
-            is_overdue: is_timed && since.is_some_and(|since| timing::is_overdue(since, now)),
-        }
-    }
-
-    /// Asks the root unit that does it.
-    fn reboot(self: &Rc<Self>, permit: RebootPermit) -> Result<(), Refusal> {
-        drop(permit);
-        tracing::info!("asking for a fresh start of the box");
-        if let Err(error) = fs::File::create(self.options.runtime_dir.join(REBOOT)) {
-            tracing::error!(%error, "a fresh start of the box cannot be asked for");
-            self.machine.borrow_mut().reboot_failed();
-            return Err(Refusal::NotStored);
-        }
-        let room = Rc::downgrade(self);
-        tokio::task::spawn_local(async move {
-            clock::pause(REBOOT_MS_MAX).await;
-            if let Some(room) = room.upgrade() {
-                tracing::error!("nobody started the box anew; switch it off and on");
-                fs::remove_file(room.options.runtime_dir.join(REBOOT)).unwrap_or_default();
-                room.machine.borrow_mut().reboot_failed();
-            }
-        });
-        Ok(())
-    }
-
-    // ---- Remembering ------------------------------------------------------------------------------------------------
-
-    async fn save(&self) -> Result<(), Refusal> {
-        let _turn = self.saving.lock().await;
-        let (memory, folder) = (self.memory.borrow().clone(), self.options.state_dir.clone());
-        let (done, saved) = oneshot::channel();
-        // The disk may take seconds.
-        let thread = std::thread::Builder::new().name("update".to_owned()).stack_size(256 * 1024);
-        let started = thread.spawn(move || done.send(memory.save(&folder)).unwrap_or_default());
-        let saved = match started {
-            Ok(_) => saved.await.map_err(io::Error::other).and_then(|saved| saved),
-            Err(error) => Err(error),
-        };
-        saved.map_err(|error| {
-            tracing::warn!(%error, "what was attempted cannot be kept");
-            Refusal::NotStored
-        })
-    }
-
-    async fn attempt(&self, attempt: Option<Attempt>) -> Result<(), Refusal> {
-        self.memory.borrow_mut().attempt = attempt;
-        self.save().await
-    }
-
-    /// What became of what was attempted before this start of the box, or of this daemon.
-    async fn look_back(self: &Rc<Self>) {
-        let Some(attempt) = self.memory.borrow().attempt.clone() else { return };
-        if attempt.boot == clock::boot_id() {
-            match Version::parse(&attempt.version).filter(|_| attempt.written && !attempt.back) {
-                Some(version) => {
-                    self.machine.borrow_mut().resume(version);
-                    let (room, claim) = (Rc::clone(self), Claim(Rc::downgrade(self)));
-                    self.work(async move { room.start_anew(claim).await });
-                }
-                None => self.forget("failed", "the program was started anew in the middle of it").await,
-            }
-            return;
-        }
-        if !attempt.written {
-            self.forget("failed", "the box was switched off in the middle of it").await;
-            return;
-        }
-        let booted = self.boot.borrow().as_ref().and_then(Boot::booted).map(|slot| slot.name.clone());
-        if booted.is_some_and(|booted| booted == attempt.from_slot) {
-            let why = match memory::proof(&self.options.state_dir) {
-                // What was written in this start is about the system that runs now.
-                Some((boot, Proof::Bad(why))) if boot != clock::boot_id() => why,
-                _ => "it did not start".to_owned(),
-            };
-            tracing::warn!(version = attempt.version, why, "the box went back to the version before");
-            self.memory.borrow_mut().failed.clone_from(&attempt.version);
-            self.news.borrow_mut().push((Event::UpdateRolledBack, attempt.version));
-            self.forget("rolled_back", &why).await;
-        }
-    }
-
-    async fn forget(&self, outcome: &str, why: &str) {
-        self.memory.borrow_mut().close(outcome, why, clock::wall());
-        self.save().await.unwrap_or_default();
-    }
-
-    /// Looks whether a new system has proved itself.
-    async fn settle(&self) {
-        if !self.is_on_trial() {
-            return;
-        }
-        let proof = memory::proof(&self.options.state_dir).filter(|(boot, _)| boot == clock::boot_id());
-        match proof {
-            Some((_, Proof::Good)) => {}
-            // Who asks for the proof starts the box anew without it.
-            None if clock::mono().ms_since(clock::started()) >= UPDATE_TRIAL_MS_MAX => {}
-            _ => return,
-        }
-        let attempt = self.memory.borrow().attempt.clone().unwrap_or_default();
-        tracing::info!(version = attempt.version, from = attempt.from, "the new version has proved itself");
-        self.memory.borrow_mut().offered = None;
-        if attempt.back {
-            self.forget("back", "").await;
-        } else {
-            self.news.borrow_mut().push((Event::UpdateInstalled, attempt.version));
-            self.forget("installed", "").await;
-        }
-        self.look().await.map(drop).unwrap_or_default();
-    }
-
-    // ---- The channel ------------------------------------------------------------------------------------------------
-
-    fn channel(&self) -> Option<String> {
-        self.wishes.borrow().update_channel.clone().or_else(|| self.options.channel.clone())
-    }
-
-    /// Asks the channel, and says how far it may lead, and what this box may have.
-    async fn ask_channel(&self) -> Result<(pure::rules::reach::Reach, Option<(SourceUrl, Announced)>), Refusal> {
-        let asked = self.hear_channel().await;
-        self.asked.set(Some((clock::wall(), asked.as_ref().err().copied())));
-        if let Err(refusal) = &asked {
-            tracing::warn!(why = refusal.words(), "the update channel is of no use");
-        }
-        asked
-    }
-
-    async fn hear_channel(&self) -> Result<(pure::rules::reach::Reach, Option<(SourceUrl, Announced)>), Refusal> {
-        let url = channel::address(&self.channel().ok_or(Refusal::NoChannel)?)?;
-        let before = self.memory.borrow().clone();
-        let told = channel::ask(&self.rooms.fetcher, &url, before.seen()).await?;
-        let boot = self.boot.borrow().clone();
-        let compatible = match boot {
-            Some(boot) => boot.compatible,
-            None => self.look().await?.compatible,
-        };
-        let mut after = before.clone();
-        after.see(told.seen);
-        if let Some(minimum) = told.file.minimum_version.as_ref() {
-            if Version::parse(&after.floor).is_none_or(|floor| floor < *minimum) {
-                after.floor = minimum.to_string();
-            }
-        }
-        let (running, failed) = (running().as_deref().and_then(Version::parse), Version::parse(&after.failed));
-        let device = self.options.device;
-        let chosen = match choose(&told.file, device, &compatible, running.as_ref(), failed.as_ref()) {
-            Ok(bundle) => {
-                let url = told.url.resolve(&bundle.url).map_err(|_| Refusal::BadAddress)?;
-                Some((url, Announced { sha256: bundle.sha256, bytes: bundle.bytes }))
-            }
-            Err(NotForUs::Current | NotForUs::Board | NotForUs::Hold | NotForUs::Aborted | NotForUs::Later) => None,
-        };
-        let version = told.file.version.to_string();
-        after.offered = match (&chosen, before.offered.clone()) {
-            (None, _) => None,
-            (Some(_), Some(known)) if known.version == version => Some(known),
-            (Some(_), _) => {
-                self.news.borrow_mut().push((Event::UpdateAvailable, version.clone()));
-                Some(Offered { version, since: clock::wall().0 })
-            }
-        };
-        if after != before {
-            {
-                // What was attempted meanwhile is not ours to change.
-                let mut memory = self.memory.borrow_mut();
-                (after.attempt, after.last) = (memory.attempt.clone(), memory.last.clone());
-                *memory = after;
-            }
-            self.save().await?;
-        }
-        Ok((told.reach, chosen))
-    }
-
-    /// Lets what the channel has go its way, unless the owner does not want that.
-    fn go_by_itself(&self, handle: &Handle) {
-        let is_wanted = self.wishes.borrow().update_automatic.unwrap_or(true);
-        let is_idle = *self.machine.borrow().phase() == Phase::Idle && !self.is_on_trial();
-        let Moment { is_watched, is_night, is_overdue, .. } = self.moment();
-        let is_time = is_night && (!is_watched || is_overdue);
-        // One that was refused is not fetched again and again all night.
-        let (now, may_try) = (clock::mono(), clock::mono() >= self.next_try_at.get());
-        if is_wanted && is_idle && is_time && may_try && self.memory.borrow().offered.is_some() {
-            self.next_try_at.set(now.plus_ms(u64::from(CHANNEL_PERIOD_S) * 1_000));
-            handle.install(From::Channel, Haste::Night).unwrap_or_default();
-        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! `tunerd --prove`: whether the system that has just started does what a box is for. A root unit asks it after each
-//! start, and marks the system as good or not; a new one that is not goes, and the one before comes back.
+//! `tunerd --prove`: whether the system that has just started does what a box is for. A unit asks it, as the daemon's user,
+//! after the first start of a system, and another one marks the system as good; one that is not goes, and the one before
+//! comes back.
 //!
 //! It knocks as clients do: discovery (UDP 65001), the lineup, ten seconds of the test picture. Five good answers in a
 //! row come first, because a daemon that falls over again and again answers in between. What the owner's providers send

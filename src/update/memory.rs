@@ -1,16 +1,15 @@
 //! What must be known after a fresh start of the box: what was attempted, what came of it, what was believed.
 //!
 //! It is one small file in the state directory, which both systems of the box share: what a newer version writes there,
-//! an older one reads, and leaves out what it does not know. A second file is what `tunerd --prove` found out, which runs
-//! as root: it is only ever created anew, so that it cannot be made to write through a link.
+//! an older one reads, and leaves out what it does not know. A second file is what `tunerd --prove` found out, which its
+//! unit runs as the daemon's user. Where root runs it by hand, the file is the daemon's all the same.
 
-use crate::clock;
+use crate::{clock, disk};
 use pure::rules::updating::rollout::Seen;
 use pure::time::Wall;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// In the state directory.
@@ -91,14 +90,9 @@ impl Memory {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Old or new, whole, and on the disk: the next thing may be a fresh start. It waits for the disk.
+    /// On the disk: the next thing may be a fresh start. It waits for that.
     pub(super) fn save(&self, folder: &Path) -> io::Result<()> {
-        let (path, new) = (folder.join(FILE), folder.join("update.json.new"));
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()
+        disk::replace(&folder.join(FILE), &serde_json::to_vec(self)?)
     }
 
     /// What of a channel was believed last.
@@ -145,15 +139,7 @@ pub fn proved(folder: &Path, found: Result<(), &str>) {
         Ok(()) => format!("good {}\n", clock::boot_id()),
         Err(why) => format!("bad {} {}\n", clock::boot_id(), why.replace('\n', " ")),
     };
-    forget_proof(folder);
-    let file = File::options().write(true).create_new(true).mode(0o600).open(folder.join(PROOF));
-    let written = file.and_then(|mut file| {
-        // The daemon is somebody else, whatever our mask says.
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    if let Err(error) = written {
+    if let Err(error) = disk::replace(&folder.join(PROOF), text.as_bytes()) {
         tracing::debug!(%error, "what was proved could not be noted");
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Room → rooms it may import. A new entry is a decision: say why in the commit.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("disk", &[]),
     ("observe", &["clock"]),
     ("settings", &[]),
     // A client of another box as well as of this one: it knows no more than any other.
@@ -15,11 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("board", &["clock"]),
     ("store", &["clock"]),
     ("engine", &["clock", "board", "observe", "fetch"]),
-    ("ladder", &["clock"]),
+    ("ladder", &["clock", "disk"]),
     ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),
-    ("update", &["clock", "observe", "engine", "fetch"]),
+    ("update", &["clock", "disk", "observe", "engine", "fetch"]),
     ("access", &["clock", "store"]),
     ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
     ("doors", &["clock", "board", "doctor", "observe", "engine", "subscriptions", "update", "access", "notices"]),
