@@ -464,7 +464,13 @@ impl Room {
 
     /// Asks what there is to start from.
     async fn look(&self) -> Result<Boot, Refusal> {
-        let boot = self.rauc()?.status().await?;
+        let mut boot = self.rauc()?.status().await?;
+        // RAUC does not know what was written onto the card without it; the first update came from there.
+        if let Some(other) = boot.slots.iter_mut().find(|slot| !slot.is_booted && slot.version.is_none()) {
+            let memory = self.memory.borrow();
+            let last = memory.last.as_ref().filter(|last| last.outcome == "installed");
+            other.version = last.map(|last| last.from.clone());
+        }
         *self.boot.borrow_mut() = Some(boot.clone());
         Ok(boot)
     }

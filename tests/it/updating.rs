@@ -87,7 +87,8 @@ impl Box {
             json!({"bootname": name, "state": state(name), "boot_status": "good",
                    "slot_status": {"bundle": {"version": bundle}}})
         };
-        let slots = json!([{"rootfs.0": group("A", "1.1")}, {"rootfs.1": group("B", "1.0")}]);
+        // A was written onto the card, and RAUC knows nothing of it.
+        let slots = json!([{"rootfs.0": group("A", "")}, {"rootfs.1": group("B", "1.0")}]);
         self.write("status.json", &json!({"compatible": "tunerd-test", "slots": slots}).to_string());
     }
 
@@ -174,6 +175,8 @@ fn an_update_is_installed_proves_itself_and_is_told() {
     let after = update(&daemon);
     assert_eq!((&after["last"]["version"], &after["last"]["from"]), (&json!("1.2"), &json!("1.1")));
     assert_eq!(after["on_trial"], false);
+    // What it came from, which RAUC cannot say.
+    wait_until("the way back", SOON, || update(&daemon)["back"] == "1.1");
 }
 
 #[test]
