@@ -618,7 +618,9 @@ fn announce(app: &Rc<http::App>, settings: &Settings) {
     guardian::tell_ready();
     let base = app.base_url(IpAddr::V4(reached_at(settings.address)));
     let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
-    tracing::info!("tunerd {} is ready as device {id} with {tuners_len} tuners", env!("CARGO_PKG_VERSION"));
+    let after_ms = clock::mono().ms_since(clock::started());
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(after_ms, "tunerd {version} is ready as device {id} with {tuners_len} tuners");
     tracing::info!("its page: {base}/");
     tracing::info!("in Plex, type {}, and for the guide {base}/xmltv.xml", base.trim_start_matches("http://"));
 }
