@@ -30,7 +30,8 @@
 //! ```
 //!
 //! [`settings`] and [`board`] say how to start and are read once. [`ctl`] is another program in the same file: a client of
-//! the API, for people in a shell. Each room shows the others one small `Handle`.
+//! the API, for people in a shell; [`setup`] is one, too, which runs before the daemon. Each room shows the others one small
+//! `Handle`.
 //!
 //! # Words
 //!
@@ -217,6 +218,7 @@ pub mod ladder;
 pub mod notices;
 pub mod observe;
 pub mod settings;
+pub mod setup;
 pub mod store;
 pub mod subscriptions;
 pub mod update;

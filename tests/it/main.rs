@@ -42,6 +42,7 @@ mod reach;
 mod sandbox;
 mod sbom;
 mod seam;
+mod setup;
 mod slate;
 mod sound;
 mod start;
