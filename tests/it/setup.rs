@@ -12,8 +12,7 @@ use std::time::Duration;
 
 const TEMPLATE: &str = include_str!("../../board/image/setup.toml");
 /// "correct horse battery", as `argon2 saltsaltsaltsalt -id -t 2 -k 19456 -p 1 -l 32 -e` writes it.
-const HASH: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$iPOQ5f2O21FsjnBvo1AiFcDuSXciCnKUrXFO+yfgNoM";
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$iPOQ5f2O21FsjnBvo1AiFcDuSXciCnKUrXFO+yfgNoM";
 const FILLED: &str = "name = \"Attic $(reboot)\"
 time_zone = \"Asia/Tokyo\"
 playlist = \"http://127.0.0.1:9/list.m3u?login=SECRET42\"
