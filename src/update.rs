@@ -6,8 +6,8 @@
 //! verifies and installs (`rauc.rs`), `channel.rs` believes a channel or not, `memory.rs` keeps what must be known after a
 //! fresh start of the box. What may be installed and when: `pure::rules::updating`.
 //!
-//! Not here: the fresh start itself, which a root unit makes when the file `reboot` appears in our runtime directory; and
-//! whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
+//! Not here: the fresh start itself, which a root unit makes when the file `reboot` or `factory-reset` appears in our
+//! runtime directory; and whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
 
 mod channel;
 mod intake;
@@ -53,6 +53,8 @@ use tokio::task::AbortHandle;
 const FILE: &str = "upload.raucb";
 /// Asks for a fresh start of the box, in the runtime directory.
 const REBOOT: &str = "reboot";
+/// The same, with everything forgotten before.
+const FACTORY_RESET: &str = "factory-reset";
 /// Says that what this box trusts was made for trying things out.
 const DEVELOPMENT_KEYS: &str = "/etc/tunerd/development-keys";
 /// Where a system says which one it is. Source: `os-release(5)`.
@@ -342,7 +344,19 @@ impl Handle {
             return Err(Refusal::NotOurImage);
         }
         let permit = self.0.machine.borrow_mut().reboot_now()?;
-        self.0.reboot(permit)
+        self.0.ask_root(permit, REBOOT)
+    }
+
+    /// Has all forgotten that the owner ever set, and starts the box anew. Who asks has made sure that it is the owner.
+    ///
+    /// # Errors
+    /// As for [`Self::reboot`].
+    pub fn factory_reset(&self) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        let permit = self.0.machine.borrow_mut().reboot_now()?;
+        self.0.ask_root(permit, FACTORY_RESET)
     }
 
     /// Goes back to the other version, and starts the box anew for that.
@@ -370,7 +384,7 @@ impl Handle {
         let gone = async {
             self.0.attempt(Some(attempt)).await?;
             self.0.rauc()?.activate("other").await?;
-            self.0.reboot(permit)
+            self.0.ask_root(permit, REBOOT)
         };
         let gone = gone.await;
         if gone.is_err() {
@@ -639,7 +653,7 @@ impl Room {
             let moment = self.moment();
             let permit = self.machine.borrow_mut().ask_reboot(moment);
             if let Some(permit) = permit {
-                self.reboot(permit).unwrap_or_default();
+                self.ask_root(permit, REBOOT).unwrap_or_default();
             }
             clock::pause(UPDATE_LOOK_MS).await;
             if *self.machine.borrow().phase() == Phase::Idle {
@@ -663,11 +677,11 @@ impl Room {
         }
     }
 
-    /// Asks the root unit that does it.
-    fn reboot(self: &Rc<Self>, permit: RebootPermit) -> Result<(), Refusal> {
+    /// Asks the root unit that does it; each waits for a file of this name.
+    fn ask_root(self: &Rc<Self>, permit: RebootPermit, wish: &'static str) -> Result<(), Refusal> {
         drop(permit);
-        tracing::info!("asking for a fresh start of the box");
-        if let Err(error) = fs::File::create(self.options.runtime_dir.join(REBOOT)) {
+        tracing::info!(wish, "asking for a fresh start of the box");
+        if let Err(error) = fs::File::create(self.options.runtime_dir.join(wish)) {
             tracing::error!(%error, "a fresh start of the box cannot be asked for");
             self.machine.borrow_mut().reboot_failed();
             return Err(Refusal::NotStored);
@@ -677,7 +691,7 @@ impl Room {
             clock::pause(REBOOT_MS_MAX).await;
             if let Some(room) = room.upgrade() {
                 tracing::error!("nobody started the box anew; switch it off and on");
-                fs::remove_file(room.options.runtime_dir.join(REBOOT)).unwrap_or_default();
+                fs::remove_file(room.options.runtime_dir.join(wish)).unwrap_or_default();
                 room.machine.borrow_mut().reboot_failed();
             }
         });
