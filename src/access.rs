@@ -10,9 +10,9 @@ use crate::clock;
 use crate::store::access::{PasswordHash, Token};
 use crate::store::{self, StoreError};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hashing::Hasher;
-use pure::limits::TOKEN_USED_S;
+use pure::limits::{PASSWORD_MEMORY_KIB, PASSWORD_PASSES, TOKEN_USED_S};
 use pure::model::password::{self, Weak};
 use pure::rules::access::guesses::{Guesses, TooOften};
 use pure::rules::access::sessions::{Digest, Sessions};
@@ -353,6 +353,25 @@ impl Handle {
         let filled = self.0.random.fill(bytes);
         filled.map_err(|_| Refusal::Fault("the kernel gives no random numbers".to_owned().into()))
     }
+}
+
+/// What is to be kept of a password, for whoever can wait; none when memory or random numbers are missing.
+pub fn hash(password: &str) -> Option<PasswordHash> {
+    let mut salt = [0; 16];
+    SystemRandom::new().fill(&mut salt).ok()?;
+    hashing::hash(password, salt)
+}
+
+/// What Argon2 writes of a password, if that is how we keep one: as `argon2 SALT -id -t 2 -k 19456 -p 1 -l 32 -e` does it
+/// with a salt of 16 bytes.
+///
+/// Source: the PHC string format, `$argon2id$v=19$m=…,t=…,p=…$salt$hash` with base64 that is not padded.
+pub fn read_hash(text: &str) -> Option<PasswordHash> {
+    let (memory_kib, passes) = (PASSWORD_MEMORY_KIB, PASSWORD_PASSES);
+    let kind = format!("$argon2id$v=19$m={memory_kib},t={passes},p=1$");
+    let (salt, hash) = text.strip_prefix(&kind)?.split_once('$')?;
+    let read = |part| STANDARD_NO_PAD.decode(part).ok();
+    Some(PasswordHash { salt: read(salt)?.try_into().ok()?, hash: read(hash)?.try_into().ok()?, memory_kib, passes })
 }
 
 fn digest_of(secret: &str) -> Digest {

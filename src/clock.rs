@@ -6,6 +6,7 @@
 use nix::time::{ClockId, clock_gettime};
 use pure::limits::WALL_S_MIN;
 use pure::time::{Mono, TimeOfDay, Wall};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -74,6 +75,16 @@ pub fn time_of_day(at: Wall) -> Option<TimeOfDay> {
     let byte = |number: nix::libc::c_int| u8::try_from(number).ok();
     (!told.is_null()).then_some(())?;
     Some(TimeOfDay { hour: byte(tm.tm_hour)?, minute: byte(tm.tm_min)?, second: byte(tm.tm_sec)? })
+}
+
+/// Has [`time_of_day`], and the clocks on pictures that children make, go by the time of this zone; a zone that the system
+/// does not know is none. To be asked first thing, by the only thread there is.
+#[expect(unsafe_code, reason = "the C library reads the zone from the environment")]
+pub fn set_zone(zone: &str) {
+    if std::env::var_os("TZ").is_none() && Path::new("/usr/share/zoneinfo").join(zone).is_file() {
+        // SAFETY: there is no other thread that could read the environment meanwhile.
+        unsafe { std::env::set_var("TZ", zone) };
+    }
 }
 
 /// Whether the wall clock can be right. A board without a battery wakes up in 1970 (T01).

@@ -29,8 +29,9 @@
 //!    imports point downwards only; tests/it/house.rs holds the exact table
 //! ```
 //!
-//! [`settings`] and [`board`] say how to start and are read once, and [`capacity`] how many slots that makes. [`ctl`] is another program in the same file: a client of
-//! the API, for people in a shell. Each room shows the others one small `Handle`.
+//! [`settings`] and [`board`] say how to start and are read once, and [`capacity`] how many slots that makes. [`ctl`] is
+//! another program in the same file: a client of the API, for people in a shell; [`setup`] is one, too, which runs before
+//! the daemon. Each room shows the others one small `Handle`.
 //!
 //! # Words
 //!
@@ -220,6 +221,7 @@ pub mod ladder;
 pub mod notices;
 pub mod observe;
 pub mod settings;
+pub mod setup;
 pub mod store;
 pub mod subscriptions;
 pub mod update;

@@ -30,10 +30,13 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
+use tunerd::setup::{self, Outcome};
 use tunerd::{access, board, capacity, clock, doctor, engine, ladder, notices, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
+/// What was written on the card cannot be taken over (`EX_DATAERR`).
+const EXIT_DATA: u8 = 65;
 /// No port could be opened at all (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 /// Something that must not happen (`EX_SOFTWARE`).
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Ok(settings) if typed.forget_password => forget_password(&settings),
         Ok(settings) if typed.factory_reset => factory_reset(&settings.state_dir),
         Ok(settings) if typed.prove => prove(&typed, &settings),
+        Ok(settings) if typed.setup.is_some() => set_up(&typed, &settings),
         Ok(settings) => start(&typed, &settings, None),
         // Without settings there is no telling where reboots would be counted.
         Err(error) if typed.escalate => {
@@ -196,6 +200,21 @@ fn factory_reset(state_dir: &Path) -> ExitCode {
     }
 }
 
+/// `--setup`: see [`setup`].
+fn set_up(typed: &CommandLine, settings: &Settings) -> ExitCode {
+    logs::init(settings.log_level);
+    let Some(file) = &typed.setup else { return ExitCode::from(EXIT_SOFTWARE) };
+    let (state_dir, wifi) = (settings.state_dir.as_path(), typed.wifi.as_deref());
+    match setup::run(&setup::Places { file, wifi, state_dir, name: &settings.name }) {
+        Outcome::Nothing => ExitCode::SUCCESS,
+        Outcome::Applied => say("What was written in the file is so now, and the file is empty again.\n"),
+        Outcome::Problem(text) => {
+            complain(&text);
+            ExitCode::from(EXIT_DATA)
+        }
+    }
+}
+
 /// `--check`: what a start would find, without starting.
 fn check(settings: &Settings) -> ExitCode {
     let mut sound = true;
@@ -224,6 +243,9 @@ fn check(settings: &Settings) -> ExitCode {
 }
 
 fn start(typed: &CommandLine, settings: &Settings, wrong: Option<&settings::SettingsError>) -> ExitCode {
+    if let Some(zone) = store::time_zone(&settings.state_dir) {
+        clock::set_zone(&zone);
+    }
     let logs = logs::init(settings.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -277,6 +299,9 @@ async fn run(
         };
     if let Some(problem) = problem.or_else(data_reset) {
         problems.set(Topic::Store, problem);
+    }
+    if let Some(text) = setup::problem(&settings.state_dir) {
+        problems.set(Topic::Setup, text);
     }
     let guide = match store::guide::open(&settings.state_dir) {
         Ok(opened) => opened,

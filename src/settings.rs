@@ -131,6 +131,10 @@ pub struct CommandLine {
     pub base: Option<String>,
     /// `--within SECONDS`
     pub within_s: Option<u64>,
+    /// `--setup FILE`
+    pub setup: Option<PathBuf>,
+    /// `--wifi FILE`
+    pub wifi: Option<PathBuf>,
 }
 
 /// What the command line asks for.
@@ -178,6 +182,8 @@ Usage: tunerd [OPTION]...
                            a new system as good
   --base URL               with --prove: where its page is (default: as the settings say)
   --within SECONDS         with --prove: how long it is given (default: 300)
+  --setup FILE             take over what somebody wrote into FILE on the card, wipe it, and end; while no tunerd runs
+  --wifi FILE              with --setup: where wpa_supplicant is told of a network
   --version                print the version and end
   --help                   print this and end
 
@@ -218,6 +224,8 @@ pub fn command_line(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> 
                 use lexopt::ValueExt as _;
                 typed.within_s = Some(parser.value().and_then(|value| value.parse()).map_err(explain)?);
             }
+            Long("setup") => typed.setup = Some(parser.value().map_err(explain)?.into()),
+            Long("wifi") => typed.wifi = Some(parser.value().map_err(explain)?.into()),
             Long("config") => typed.config = Some(parser.value().map_err(explain)?.into()),
             Long("state") => typed.state = Some(parser.value().map_err(explain)?.into()),
             Long("playlist") => {

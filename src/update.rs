@@ -7,8 +7,8 @@
 //! and `offer.rs` makes of that what this box may have. `trial.rs` finds out after a fresh start of the box what came of it,
 //! and `memory.rs` keeps what must be known then. What may be installed and when: `pure::rules::updating`.
 //!
-//! Not here: the fresh start itself, which a root unit makes when the file `reboot` appears in our runtime directory; and
-//! whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
+//! Not here: the fresh start itself, which a root unit makes when the file `reboot` or `factory-reset` appears in our
+//! runtime directory; and whether the new system is kept, which `tunerd --prove` finds out and the boot loader carries out.
 
 mod carry;
 mod channel;
@@ -51,6 +51,8 @@ use tokio::task::AbortHandle;
 const FILE: &str = "upload.raucb";
 /// Asks for a fresh start of the box, in the runtime directory.
 const REBOOT: &str = "reboot";
+/// The same, with everything forgotten before.
+const FACTORY_RESET: &str = "factory-reset";
 /// Says that what this box trusts was made for trying things out.
 const DEVELOPMENT_KEYS: &str = "/etc/tunerd/development-keys";
 /// Where a system says which one it is. Source: `os-release(5)`.
@@ -326,7 +328,19 @@ impl Handle {
             return Err(Refusal::NotOurImage);
         }
         let permit = self.0.machine.borrow_mut().reboot_now()?;
-        self.0.reboot(permit)
+        self.0.ask_root(permit, REBOOT)
+    }
+
+    /// Has all forgotten that the owner ever set, and starts the box anew. Who asks has made sure that it is the owner.
+    ///
+    /// # Errors
+    /// As for [`Self::reboot`].
+    pub fn factory_reset(&self) -> Result<(), Refusal> {
+        if !rauc::has_slots() {
+            return Err(Refusal::NotOurImage);
+        }
+        let permit = self.0.machine.borrow_mut().reboot_now()?;
+        self.0.ask_root(permit, FACTORY_RESET)
     }
 
     /// Goes back to the other version, and starts the box anew for that.
@@ -354,7 +368,7 @@ impl Handle {
         let gone = async {
             self.0.attempt(Some(attempt)).await?;
             self.0.rauc()?.activate("other").await?;
-            self.0.reboot(permit)
+            self.0.ask_root(permit, REBOOT)
         };
         let gone = gone.await;
         if gone.is_err() {

@@ -61,6 +61,12 @@ impl Hasher {
     }
 }
 
+/// What is to be kept of a new password, at once.
+pub(super) fn hash(password: &str, salt: [u8; 16]) -> Option<PasswordHash> {
+    let (memory_kib, passes) = (PASSWORD_MEMORY_KIB, PASSWORD_PASSES);
+    work(password, &salt, memory_kib, passes).map(|hash| PasswordHash { salt, hash, memory_kib, passes })
+}
+
 /// None when there is no memory for it, or a damaged database wants something absurd.
 fn work(password: &str, salt: &[u8; 16], memory_kib: u32, passes: u32) -> Option<[u8; 32]> {
     if memory_kib > PASSWORD_MEMORY_KIB || passes > PASSWORD_PASSES {

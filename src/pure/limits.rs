@@ -969,6 +969,21 @@ pub const SECURITY_CONTACT_BYTES_MAX: usize = 256;
 /// How long a security.txt says that it holds. RFC 9116 wants less than a year; this is what we promise to need at most.
 pub const SECURITY_TXT_LASTS_S: i64 = 90 * 86_400;
 
+// ---- Setup ------------------------------------------------------------------------------------------------------
+
+/// Of setup.toml: what comes with the box has two thousand, and each value fits in a line.
+pub const SETUP_BYTES_MAX: u64 = 16 * 1024;
+/// Of what is told of one that was refused.
+pub const SETUP_REFUSED_BYTES_MAX: u64 = 4 * 1024;
+/// Of the name of a wireless network (IEEE 802.11).
+pub const SSID_BYTES_MAX: usize = 32;
+/// Of its passphrase (IEEE 802.11, annex J.4).
+pub const PASSPHRASE_BYTES_MIN: usize = 8;
+/// See [`PASSPHRASE_BYTES_MIN`].
+pub const PASSPHRASE_BYTES_MAX: usize = 63;
+/// How often a passphrase is hashed for the key (IEEE 802.11, annex J.4).
+pub const PASSPHRASE_ROUNDS: u32 = 4_096;
+
 // ---- Notifications ----------------------------------------------------------------------------------------------
 
 /// Places that are told what happens: each member of a large family, and some machines.

@@ -46,6 +46,7 @@ use std::str::FromStr as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
+pub use wishes::time_zone;
 
 /// Why the store cannot do what was asked. The text is for people.
 #[derive(Clone, Debug)]

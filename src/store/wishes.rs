@@ -2,7 +2,8 @@
 
 use super::{EditError, Handle, StoreError, schema};
 use pure::model::wishes::Wishes;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use std::path::Path;
 
 const YES: &str = "yes";
 
@@ -53,6 +54,14 @@ impl Handle {
         })
         .await
     }
+}
+
+/// Where the box stands, as the store in `folder` has it; to be asked before that is opened.
+pub fn time_zone(folder: &Path) -> Option<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(folder.join(schema::FILE), flags).ok()?;
+    let zone = read(&database, "time_zone").ok().flatten();
+    zone.filter(|zone| Wishes { time_zone: Some(zone.clone()), ..Wishes::default() }.check().is_ok())
 }
 
 fn read(database: &Connection, key: &str) -> Result<Option<String>, StoreError> {

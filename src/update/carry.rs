@@ -164,7 +164,7 @@ impl Room {
             let moment = self.moment();
             let permit = self.machine.borrow_mut().ask_reboot(moment);
             if let Some(permit) = permit {
-                self.reboot(permit).unwrap_or_default();
+                self.ask_root(permit, REBOOT).unwrap_or_default();
             }
             clock::pause(UPDATE_LOOK_MS).await;
             if *self.machine.borrow().phase() == Phase::Idle {
@@ -188,11 +188,11 @@ impl Room {
         }
     }
 
-    /// Asks the root unit that does it.
-    pub(super) fn reboot(self: &Rc<Self>, permit: RebootPermit) -> Result<(), Refusal> {
+    /// Asks the root unit that does it; each waits for a file of this name.
+    pub(super) fn ask_root(self: &Rc<Self>, permit: RebootPermit, wish: &'static str) -> Result<(), Refusal> {
         drop(permit);
-        tracing::info!("asking for a fresh start of the box");
-        if let Err(error) = fs::File::create(self.options.runtime_dir.join(REBOOT)) {
+        tracing::info!(wish, "asking for a fresh start of the box");
+        if let Err(error) = fs::File::create(self.options.runtime_dir.join(wish)) {
             tracing::error!(%error, "a fresh start of the box cannot be asked for");
             self.machine.borrow_mut().reboot_failed();
             return Err(Refusal::NotStored);
@@ -202,7 +202,7 @@ impl Room {
             clock::pause(REBOOT_MS_MAX).await;
             if let Some(room) = room.upgrade() {
                 tracing::error!("nobody started the box anew; switch it off and on");
-                fs::remove_file(room.options.runtime_dir.join(REBOOT)).unwrap_or_default();
+                fs::remove_file(room.options.runtime_dir.join(wish)).unwrap_or_default();
                 room.machine.borrow_mut().reboot_failed();
             }
         });

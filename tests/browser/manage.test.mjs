@@ -500,6 +500,32 @@ test("an earlier configuration is brought back", async () => {
   assert.equal(asked("POST", "/configurations/40/restore").length, 1);
 });
 
+test("everything is forgotten only with the password and a second yes, and elsewhere a command does it", async () => {
+  await open("#/system/backup");
+  await page.getByText("sudo systemctl start tunerd-factory-reset").waitFor();
+  assert.equal(await button("Forget everything").count(), 0);
+  mock.update = { how: "bundle", command: null };
+  try {
+    await page.reload();
+    await page.getByLabel("Password, to forget everything").fill("wrong");
+    const press = async (which) => {
+      await button("Forget everything").click();
+      await dialog().getByRole("button", { name: which }).click();
+    };
+    await press("Cancel");
+    assert.equal(asked("POST", "/factory-reset").length, 0);
+    await press("Forget everything");
+    await page.getByText("That is not the password.").waitFor();
+    await accessible(page);
+    await page.getByLabel("Password, to forget everything").fill("correct horse");
+    await press("Forget everything");
+    await page.getByText("The box forgets everything and starts anew.").waitFor();
+    assert.deepEqual(asked("POST", "/factory-reset").at(-1), { password: "correct horse" });
+  } finally {
+    delete mock.update;
+  }
+});
+
 test("a token is shown once, and revoked", async () => {
   await open("#/system/access");
   await button("Make a token").click();

@@ -297,6 +297,7 @@ const PLACES = {
     box.configurations.unshift({ revision: box.revision, at: at(0), what: `back to no. ${parts[0]}` });
   },
   "POST /backup": ({ body }) => (body?.password === "correct horse" ? { file: "tunerd backup" } : refuse("That is not the password.", "password")),
+  "POST /factory-reset": ({ body }) => (body?.password === "correct horse" ? undefined : refuse("That is not the password.", "password")),
   "POST /restore": () => ({ restored: { channels: 412, subscriptions: 3, guides: 2, faces: 1 }, ignored: ["device id"] }),
   "PUT /password": ({ body }) => (body.old === "correct horse" ? (body.new.length < 10 ? refuse("A password has at least 10 characters.", "new") : undefined) : { refuse: 403, detail: "That is not the password." }),
   "GET /tokens": ({ mock }) => of(mock).tokens,

@@ -218,6 +218,7 @@ fn answers_are_as_the_document_tells_them() {
     for what in ["check", "cancel", "back", "reboot"] {
         call(&format!("POST /update/{what}"), &[], nothing(), 409);
     }
+    call("POST /factory-reset", &[], json!({"password": "x"}), 409);
     call("GET /settings", &[], nothing(), 200);
     call("PATCH /guides/{id}", &[guide], json!({"offset_minutes": 60}), 204);
     call("POST /guides/{id}/refresh", &[guide], nothing(), 204);

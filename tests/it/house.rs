@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("engine", &["clock", "board", "observe", "fetch"]),
     ("ladder", &["clock", "disk"]),
+    // Runs before the daemon, and writes what the page would.
+    ("setup", &["access", "store"]),
     ("doctor", &["clock"]),
     ("guardian", &["clock", "observe", "store", "engine"]),
     ("subscriptions", &["clock", "observe", "store", "engine", "fetch"]),

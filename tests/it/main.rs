@@ -43,6 +43,7 @@ mod reach;
 mod sandbox;
 mod sbom;
 mod seam;
+mod setup;
 mod slate;
 mod sound;
 mod start;

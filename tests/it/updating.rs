@@ -369,3 +369,35 @@ fn a_start_without_a_picture_does_not_prove_itself() {
     let (status, said) = run(env!("CARGO_BIN_EXE_tunerd"), &arguments);
     assert!(!status.success() && said.contains("test picture"), "{said}");
 }
+
+#[test]
+fn the_owner_has_everything_forgotten_with_his_password_and_only_on_a_box_of_ours() {
+    let mut it = Box::new();
+    it.setup.set("access", "open = false");
+    let daemon = it.setup.clone().start();
+    let (address, password) = (daemon.address(), "violin otter cement");
+    let ask = |path: &str, cookie: &str, password: &str| {
+        let body = json!({ "password": password }).to_string();
+        let head = format!("POST /api/v1{path} HTTP/1.1\r\nHost: {address}:8080\r\nOrigin: http://{address}:8080\r\n");
+        let head =
+            format!("{head}Cookie: {cookie}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        http::ask(address, 8080, &format!("{head}Connection: close\r\n\r\n{body}"))
+    };
+    let claimed = ask("/claim", "", password);
+    let cookie = claimed.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let asked_for = || it.path("run/factory-reset").exists();
+    assert_eq!(ask("/factory-reset", "", password).status, 401, "a stranger");
+    let wrong = ask("/factory-reset", &cookie, "not his password");
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    assert!(wrong.text().contains("\"password\"") && !asked_for(), "{}", wrong.text());
+    assert_eq!(ask("/factory-reset", &cookie, password).status, 202);
+    assert!(asked_for() && !it.is_reboot_asked_for());
+    // Once is enough, and while it goes on nothing is installed.
+    assert_eq!(ask("/factory-reset", &cookie, password).status, 409);
+    drop(daemon);
+
+    // On any other computer nobody waits for that wish; it is told what does it there.
+    let daemon = Setup::new().start();
+    let answer = daemon.call("POST /api/v1/factory-reset", &json!({"password": "x"}));
+    assert!(answer.status == 409 && detail(&answer).contains("tunerd-factory-reset"), "{}", answer.text());
+}

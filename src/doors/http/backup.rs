@@ -1,4 +1,4 @@
-//! Backup, restore, and the way back to what was before.
+//! Backup, restore, the way back to what was before, and to nothing at all.
 
 use super::answer::{self, Body};
 use super::api::{fresh, json};
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use pure::limits::{BACKUP_BYTES_MAX, PASSWORD_CHARS_MAX};
+use pure::rules::updating::Refusal;
 use pure::wire::backup::HEAD_BYTES;
 use pure::wire::percent;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,12 @@ pub(super) enum Ask {
     Restore,
     Revisions,
     RestoreRevision,
+    FactoryReset,
 }
+
+/// Where no unit of ours waits for the owner's wish.
+const NO_RESET: &str = "This computer was not installed from tunerd's image. On it, run: sudo systemctl start \
+                        tunerd-factory-reset. It forgets everything and restarts the computer.";
 
 /// The largest file.
 pub(super) const FILE_BYTES_MAX: usize = HEAD_BYTES + BACKUP_BYTES_MAX;
@@ -39,6 +45,7 @@ pub(super) async fn respond(app: &App, ask: Ask, call: &Call<'_>, body: Incoming
         Ask::Restore => restore(app, call.headers, body).await,
         Ask::Revisions => revisions(app).await,
         Ask::RestoreRevision => Ok(told(&app.subscriptions.restore_revision(call.id()?.into()).await?)),
+        Ask::FactoryReset => factory_reset(app, call.asked, body).await,
     }
 }
 
@@ -63,6 +70,27 @@ async fn backup(app: &App, asked: &Asked, body: Incoming) -> Answer {
         headers.insert(CONTENT_DISPOSITION, name);
     }
     Ok(answer)
+}
+
+/// What is worth more than a session: the password is asked for again.
+async fn factory_reset(app: &App, asked: &Asked, body: Incoming) -> Answer {
+    let Written { password } = read(body).await?;
+    if !app.update.view().has_slots {
+        return Ok(answer::problem(StatusCode::CONFLICT, NO_RESET, None));
+    }
+    if let Err(no) = access::prove(app, asked, &password).await {
+        return Ok(*no);
+    }
+    Ok(match app.update.factory_reset() {
+        Ok(()) => {
+            tracing::warn!("the owner has everything forgotten, from {}", asked.peer.ip());
+            answer::plain(StatusCode::ACCEPTED, answer::TEXT, "")
+        }
+        Err(Refusal::Busy) => {
+            answer::problem(StatusCode::CONFLICT, "An update is under way. Wait for it, or cancel it.", None)
+        }
+        Err(_) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, "The box could not do it; the log says why.", None),
+    })
 }
 
 #[derive(Serialize)]

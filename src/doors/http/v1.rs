@@ -141,6 +141,7 @@ const TABLE: &[Operation] = &[
     Operation(POST, "/restore", Admin, Backup(backup::Ask::Restore)),
     Operation(GET, "/configurations", Admin, Backup(backup::Ask::Revisions)),
     Operation(POST, "/configurations/{id}/restore", Admin, Backup(backup::Ask::RestoreRevision)),
+    Operation(POST, "/factory-reset", Admin, Backup(backup::Ask::FactoryReset)),
 ];
 
 /// What is asked, as its door needs to know it.

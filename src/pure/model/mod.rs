@@ -14,6 +14,7 @@ pub mod pid_filter;
 pub mod profile;
 pub mod provider;
 pub mod recipe;
+pub mod setup;
 pub mod source_url;
 pub mod subnet;
 pub mod subscription;

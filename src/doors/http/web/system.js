@@ -160,6 +160,7 @@ async function backupPage(root, context) {
   const { api, ask, signal } = context;
   const made = h("div", { role: "status" });
   const timeline = h("div");
+  const reset = h("div", { class: "card pad stack" });
   fill(root,
     h("div", { class: "panels" },
       part(t("backup.title"), null, h("div", { class: "card pad stack" }, h("p", {}, t("backup.what")), form({
@@ -186,7 +187,21 @@ async function backupPage(root, context) {
           await load();
         },
       }), made))),
-    part(t("undo.title"), null, h("p", { class: "soft" }, t("undo.what")), timeline));
+    part(t("undo.title"), null, h("p", { class: "soft" }, t("undo.what")), timeline),
+    part(t("reset.title"), null, reset));
+
+  async function loadReset() {
+    const { how } = await api.get("/update");
+    fill(reset, h("p", {}, t("reset.what")), h("p", {}, t("reset.keeps")), how === "bundle" ? form({
+      fields: [field({ name: "password", type: "password", label: t("reset.password"), required: true, autocomplete: "off" })],
+      submit: t("reset.do"), kind: "danger",
+      save: async (values) => {
+        if (!(await ask({ title: t("reset.sure"), text: t("reset.sure-text"), yes: t("reset.do"), danger: true }))) return;
+        await api.post("/factory-reset", values);
+        fill(reset, h("p", { class: "strong", role: "status" }, t("reset.done")));
+      },
+    }) : [h("p", {}, t("reset.command")), address(context, "sudo systemctl start tunerd-factory-reset", t("update.command"))]);
+  }
 
   async function load() {
     const list = items(await api.get("/configurations"));
@@ -204,7 +219,7 @@ async function backupPage(root, context) {
       }, { class: "small" })))));
   }
 
-  await load().catch(missing(timeline));
+  await Promise.all([load().catch(missing(timeline)), loadReset().catch(missing(reset))]);
 }
 
 // ---- Who may

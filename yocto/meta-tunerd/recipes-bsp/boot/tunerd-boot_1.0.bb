@@ -12,7 +12,7 @@ TUNERD_DISK ?= "74756e64"
 inherit deploy nopackages
 
 FILESEXTRAPATHS:prepend := "${TUNERD_TOP}/board:"
-SRC_URI = "file://image/boot.cmd file://${TUNERD_BOOT}/board.env"
+SRC_URI = "file://image/boot.cmd file://image/setup.toml file://${TUNERD_BOOT}/board.env"
 S = "${UNPACKDIR}"
 
 do_compile() {
@@ -21,6 +21,6 @@ do_compile() {
 }
 
 do_deploy() {
-    install -m 0644 ${B}/boot.scr ${B}/board.env ${DEPLOYDIR}/
+    install -m 0644 ${B}/boot.scr ${B}/board.env ${S}/image/setup.toml ${DEPLOYDIR}/
 }
 addtask deploy after do_compile before do_build

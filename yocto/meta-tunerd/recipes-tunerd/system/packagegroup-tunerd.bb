@@ -15,5 +15,7 @@ RDEPENDS:${PN} = " \
     tunerd-rauc-conf \
     tunerd-system \
     tzdata-core \
+    wireless-regdb-static \
+    wpa-supplicant \
 "
 RRECOMMENDS:${PN} = "${MACHINE_EXTRA_RRECOMMENDS}"
