@@ -57,10 +57,12 @@ pub enum Topic {
     Update,
     /// FFmpeg may do more than it should.
     Sandbox,
+    /// What runs turned out to be bad.
+    Recalled,
 }
 
 impl Topic {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -81,12 +83,15 @@ impl Topic {
         Self::Settings,
         Self::Update,
         Self::Sandbox,
+        Self::Recalled,
     ];
 
     /// How bad it is: without a guide there still is a picture, and whoever is in the house can have an update refused.
     const fn level(self) -> Level {
         match self {
-            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Faces | Self::Update => Level::Warning,
+            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Faces | Self::Update | Self::Recalled => {
+                Level::Warning
+            }
             _ => Level::Critical,
         }
     }
@@ -114,6 +119,7 @@ impl Topic {
             Self::Settings => "settings",
             Self::Update => "update",
             Self::Sandbox => "sandbox",
+            Self::Recalled => "version-recalled",
         }
     }
 }
