@@ -367,7 +367,7 @@ impl Handle {
         };
         let gone = async {
             self.0.attempt(Some(attempt)).await?;
-            self.0.rauc()?.activate("other").await?;
+            self.0.rauc()?.mark("mark-active", "other").await?;
             self.0.ask_root(permit, REBOOT)
         };
         let gone = gone.await;
@@ -421,6 +421,7 @@ pub async fn run(handle: Handle, wishes: impl Fn() -> Wishes, tell: impl Fn(Even
         tracing::warn!("RAUC does not say what there is to start from");
     }
     room.look_back().await;
+    room.tell_recall();
     let chance = u64::from(room.options.device.get());
     // Not all boxes of a street at once after a power cut, and not while this one is just starting.
     let mut ask_at = clock::mono().plus_ms(120_000 + chance % 600 * 1_000);

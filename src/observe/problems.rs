@@ -59,10 +59,12 @@ pub enum Topic {
     Sandbox,
     /// What somebody wrote on the card cannot be taken over.
     Setup,
+    /// What runs turned out to be bad.
+    Recalled,
 }
 
 impl Topic {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Ffmpeg,
         Self::Store,
         Self::PagePort,
@@ -84,14 +86,19 @@ impl Topic {
         Self::Update,
         Self::Sandbox,
         Self::Setup,
+        Self::Recalled,
     ];
 
     /// How bad it is: without a guide there still is a picture, and whoever is in the house can have an update refused.
     const fn level(self) -> Level {
         match self {
-            Self::Guide | Self::GuideMade | Self::GuideDrift | Self::Faces | Self::Update | Self::Setup => {
-                Level::Warning
-            }
+            Self::Guide
+            | Self::GuideMade
+            | Self::GuideDrift
+            | Self::Faces
+            | Self::Update
+            | Self::Setup
+            | Self::Recalled => Level::Warning,
             _ => Level::Critical,
         }
     }
@@ -120,6 +127,7 @@ impl Topic {
             Self::Update => "update",
             Self::Sandbox => "sandbox",
             Self::Setup => "setup",
+            Self::Recalled => "version-recalled",
         }
     }
 }

@@ -420,6 +420,10 @@ pub const CHANNEL_VERSIONS_MAX: usize = 64;
 pub const INSTALL_MS_MAX: u64 = 3_600_000;
 /// How often it is looked whether an update that waits may go on.
 pub const UPDATE_LOOK_MS: u64 = 1_000;
+/// How often RAUC is asked whether it still writes, after a fresh start of this program.
+pub const UPDATE_RESUME_LOOK_MS: u64 = 5_000;
+/// After so long RAUC is told again that an update was called back which it has written.
+pub const UPDATE_TAKE_BACK_MS: u64 = 60_000;
 /// How long a fresh start is waited for before it is said that there was none.
 pub const REBOOT_MS_MAX: u64 = 120_000;
 const _: () = assert!(UPDATE_JITTER_MIN + 30 <= UPDATE_WINDOW_MIN, "who begins last has time for it, too");

@@ -5,7 +5,7 @@ use super::intake::Incoming;
 use super::memory::{self, Attempt};
 use super::{Claim, FILE, From, REBOOT, Room, channel, rauc, running};
 use crate::clock;
-use pure::limits::{REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS};
+use pure::limits::{REBOOT_MS_MAX, UPDATE_HOUR, UPDATE_LOOK_MS, UPDATE_TAKE_BACK_MS};
 use pure::model::source_url::SourceUrl;
 use pure::rules::updating::{
     InstallPermit, Known, Manifest, Moment, Phase, RebootPermit, Refusal, Version, judge, timing,
@@ -44,6 +44,7 @@ impl Room {
             compatible: boot.compatible,
             running: running().as_deref().and_then(Version::parse),
             floor: Version::parse(&self.memory.borrow().floor),
+            recalled: self.memory.borrow().recalled(),
             is_on_trial: self.is_on_trial(),
         };
         let version = judge(&known, &manifest)?;
@@ -107,6 +108,15 @@ impl Room {
     /// Waits until it may, has the bundle installed, and waits for the fresh start.
     pub(super) async fn carry(self: &Rc<Self>, bundle: Bundle, version: Version) {
         let permit = loop {
+            if self.is_recalled() {
+                match bundle {
+                    Bundle::File(incoming) => drop(incoming.discard().await),
+                    Bundle::Address(claim, _) => drop(claim),
+                }
+                tracing::warn!(%version, "an update was called back before it was installed");
+                self.refused.set(Some((clock::wall(), Refusal::Recalled)));
+                return;
+            }
             let moment = self.moment();
             if let Some(permit) = self.machine.borrow_mut().ask_install(moment) {
                 break permit;
@@ -131,7 +141,6 @@ impl Room {
             attempt.written = true;
         }
         self.save().await.unwrap_or_default();
-        self.look().await.map(drop).unwrap_or_default();
         self.start_anew(claim).await;
     }
 
@@ -160,7 +169,16 @@ impl Room {
 
     /// Asks for the fresh start as soon as it may come; the claim is kept meanwhile.
     pub(super) async fn start_anew(self: &Rc<Self>, claim: Claim) {
+        self.look().await.map(drop).unwrap_or_default();
         loop {
+            if *self.machine.borrow().phase() == Phase::Written && self.is_recalled() {
+                if self.take_back().await.is_ok() {
+                    break;
+                }
+                // Not started while that is so, unless somebody pulls the plug.
+                clock::pause(UPDATE_TAKE_BACK_MS).await;
+                continue;
+            }
             let moment = self.moment();
             let permit = self.machine.borrow_mut().ask_reboot(moment);
             if let Some(permit) = permit {
@@ -172,6 +190,24 @@ impl Room {
             }
         }
         drop(claim);
+    }
+
+    fn is_recalled(&self) -> bool {
+        let machine = self.machine.borrow();
+        machine.version().is_some_and(|version| self.memory.borrow().has_recalled(version))
+    }
+
+    /// Has the boot loader stay with what runs, instead of what is written and was called back since.
+    async fn take_back(&self) -> Result<(), Refusal> {
+        let rauc = self.rauc()?;
+        rauc.mark("mark-active", "booted").await?;
+        // Nor is that a way back.
+        rauc.mark("mark-bad", "other").await.unwrap_or_default();
+        tracing::warn!("an update was called back before it was started");
+        self.refused.set(Some((clock::wall(), Refusal::Recalled)));
+        self.forget("failed", Refusal::Recalled.words()).await;
+        self.look().await.map(drop).unwrap_or_default();
+        Ok(())
     }
 
     pub(super) fn moment(&self) -> Moment {

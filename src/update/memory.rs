@@ -5,6 +5,7 @@
 //! unit runs as the daemon's user. Where root runs it by hand, the file is the daemon's all the same.
 
 use crate::{clock, disk};
+use pure::rules::updating::Version;
 use pure::rules::updating::rollout::Seen;
 use pure::time::Wall;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,8 @@ pub(super) struct Memory {
     seen_serial: u64,
     /// What is older is not installed.
     pub floor: String,
+    /// Versions that turned out to be bad, as the channel said last.
+    pub recalled: Vec<String>,
     /// A version that went wrong here.
     pub failed: String,
     /// What the channel has.
@@ -102,6 +105,15 @@ impl Memory {
 
     pub(super) const fn see(&mut self, seen: Seen) {
         (self.seen_key, self.seen_serial) = (seen.key, seen.serial);
+    }
+
+    /// Whether that version turned out to be bad.
+    pub(super) fn has_recalled(&self, version: &Version) -> bool {
+        self.recalled().contains(version)
+    }
+
+    pub(super) fn recalled(&self) -> Vec<Version> {
+        self.recalled.iter().filter_map(|text| Version::parse(text)).collect()
     }
 
     /// Notes what came of the attempt.

@@ -2,8 +2,9 @@
 
 use super::channel::{self, Announced};
 use super::memory::Offered;
-use super::{From, Handle, Room, running};
+use super::{Boot, From, Handle, Room, running};
 use crate::clock;
+use crate::observe::problems::Topic;
 use pure::limits::CHANNEL_PERIOD_S;
 use pure::model::notification::Event;
 use pure::model::source_url::SourceUrl;
@@ -37,6 +38,13 @@ impl Room {
         };
         let mut after = before.clone();
         after.see(told.seen);
+        after.recalled = told.file.abort.iter().map(ToString::to_string).collect();
+        let is_withdrawn =
+            |offered: &Offered| Version::parse(&offered.version).is_some_and(|version| after.has_recalled(&version));
+        if before.offered.as_ref().is_some_and(is_withdrawn) {
+            tracing::warn!("what the channel had was called back");
+            self.refused.set(Some((clock::wall(), Refusal::Recalled)));
+        }
         if let Some(minimum) = told.file.minimum_version.as_ref() {
             if Version::parse(&after.floor).is_none_or(|floor| floor < *minimum) {
                 after.floor = minimum.to_string();
@@ -69,7 +77,26 @@ impl Room {
             }
             self.save().await?;
         }
+        self.tell_recall();
         Ok((told.reach, chosen))
+    }
+
+    /// Tells the owner when what runs here turned out to be bad. It is his to go back: what he watches may well work.
+    pub(super) fn tell_recall(&self) {
+        let (memory, boot, problems) = (self.memory.borrow(), self.boot.borrow(), &self.rooms.problems);
+        let running = running();
+        let is_bad = |text: &str| Version::parse(text).is_some_and(|version| memory.has_recalled(&version));
+        let Some(running) = running.filter(|running| is_bad(running)) else {
+            problems.clear(Topic::Recalled);
+            return;
+        };
+        let other = boot.as_ref().and_then(Boot::other).filter(|other| other.is_good);
+        let way_back = match other.and_then(|other| other.version.as_deref()).filter(|version| !is_bad(version)) {
+            Some(version) => format!("Go back to {version}, or install a newer one"),
+            None => "Install a newer one".to_owned(),
+        };
+        let text = format!("The makers of version {running}, which runs here, have called it back. {way_back}.");
+        problems.set(Topic::Recalled, text);
     }
 
     /// Lets what the channel has go its way, unless the owner does not want that.

@@ -28,6 +28,8 @@ pub struct BootSlot {
     pub is_booted: bool,
     /// Whether the boot loader would start it.
     pub is_good: bool,
+    /// Whether the boot loader starts this one the next time; none when RAUC does not say.
+    pub is_next: Option<bool>,
     /// What was installed into it; none when that is not known, as after the first flash.
     pub version: Option<String>,
 }
@@ -56,12 +58,14 @@ impl Boot {
         let json: Value = serde_json::from_str(text).ok()?;
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let groups = json["slots"].as_array()?.iter().filter_map(Value::as_object);
-        let slot = |slot: &Value| {
+        let primary = json["boot_primary"].as_str();
+        let slot = |(name, slot): (&String, &Value)| {
             let version = text(&slot["slot_status"]["bundle"]["version"]);
             let (is_booted, is_good) = (slot["state"] == "booted", slot["boot_status"] == "good");
-            Some(BootSlot { name: text(&slot["bootname"])?, is_booted, is_good, version })
+            let is_next = primary.map(|primary| primary == name);
+            Some(BootSlot { name: text(&slot["bootname"])?, is_booted, is_good, is_next, version })
         };
-        let slots = groups.flat_map(|group| group.values()).filter_map(slot).collect();
+        let slots = groups.flatten().filter_map(slot).collect();
         Some(Self { compatible: text(&json["compatible"])?, slots })
     }
 }
@@ -92,6 +96,8 @@ impl<'a> Rauc<'a> {
     async fn run(&self, arguments: &[OsString]) -> Result<String, Refusal> {
         match self.engine.check(&self.program, arguments, CHECK_MS_MAX, &mut |_| {}).await {
             Checked::Good(said) => Ok(said),
+            // So RAUC's service says while it writes.
+            Checked::Bad(says) if says.contains("already processing a different method") => Err(Refusal::Busy),
             Checked::Bad(says) => {
                 tracing::warn!(says, command = ?arguments.first(), "RAUC refuses");
                 Err(Refusal::NotGenuine)
@@ -124,7 +130,7 @@ impl<'a> Rauc<'a> {
         Ok(Manifest { compatible: told.compatible.unwrap_or_default(), version: told.version.unwrap_or_default() })
     }
 
-    /// What there is to start from.
+    /// What there is to start from. RAUC's service does not tell it while it writes.
     pub(super) async fn status(&self) -> Result<Boot, Refusal> {
         let said = self.run(&["status".into(), "--detailed".into(), "--output-format=json".into()]).await;
         let said = said.map_err(|refusal| if refusal == Refusal::NotGenuine { Refusal::NoService } else { refusal })?;
@@ -167,9 +173,10 @@ impl<'a> Rauc<'a> {
         }
     }
 
-    /// Has the boot loader start this slot the next time.
-    pub(super) async fn activate(&self, slot: &str) -> Result<(), Refusal> {
-        let said = self.run(&["status".into(), "mark-active".into(), slot.into()]).await;
+    /// Tells the boot loader of a slot, `other` or `booted`: `mark-active`, it starts that the next time; `mark-bad`, it does
+    /// not, and nobody goes back to it.
+    pub(super) async fn mark(&self, how: &str, slot: &str) -> Result<(), Refusal> {
+        let said = self.run(&["status".into(), how.into(), slot.into()]).await;
         said.map(drop).map_err(|refusal| if refusal == Refusal::NotGenuine { Refusal::NoWayBack } else { refusal })
     }
 }
@@ -207,6 +214,7 @@ mod tests {
             name: name.to_owned(),
             is_booted,
             is_good,
+            is_next: Some(is_booted),
             version: version.map(str::to_owned),
         };
         assert_eq!(boot.slots, [slot("B", false, false, Some("1.2")), slot("A", true, true, None)]);

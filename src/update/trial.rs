@@ -1,11 +1,11 @@
 //! What becomes of an update: what was attempted is on the disk before it begins, and after a fresh start it is told.
 
 use super::memory::{self, Attempt, Proof};
-use super::rauc::Boot;
-use super::{Claim, Room};
+use super::{Boot, BootSlot, Claim, Room};
 use crate::clock;
-use pure::limits::UPDATE_TRIAL_MS_MAX;
+use pure::limits::{INSTALL_MS_MAX, UPDATE_RESUME_LOOK_MS, UPDATE_TRIAL_MS_MAX};
 use pure::model::notification::Event;
+use pure::rules::updating::aftermath::{Aftermath, Found, aftermath};
 use pure::rules::updating::{Refusal, Version};
 use std::io;
 use std::rc::Rc;
@@ -38,31 +38,63 @@ impl Room {
     pub(super) async fn look_back(self: &Rc<Self>) {
         let Some(attempt) = self.memory.borrow().attempt.clone() else { return };
         if attempt.boot == clock::boot_id() {
-            match Version::parse(&attempt.version).filter(|_| attempt.written && !attempt.back) {
-                Some(version) => {
-                    self.machine.borrow_mut().resume(version);
-                    let (room, claim) = (Rc::clone(self), Claim(Rc::downgrade(self)));
-                    self.work(async move { room.start_anew(claim).await });
-                }
-                None => self.forget("failed", "the program was started anew in the middle of it").await,
+            self.machine.borrow_mut().resume(Version::parse(&attempt.version));
+            let (room, claim) = (Rc::clone(self), Claim(Rc::downgrade(self)));
+            self.work(async move { room.resume(claim, attempt).await });
+            return;
+        }
+        match aftermath(self.found(&attempt)) {
+            Aftermath::Written | Aftermath::OnTrial => {}
+            Aftermath::RolledBack => {
+                let why = self.why_not().unwrap_or_else(|| "it did not start".to_owned());
+                tracing::warn!(version = attempt.version, why, "the box went back to the version before");
+                self.memory.borrow_mut().failed.clone_from(&attempt.version);
+                self.news.borrow_mut().push((Event::UpdateRolledBack, attempt.version));
+                self.forget("rolled_back", &why).await;
             }
+            Aftermath::Failed(why) => self.forget("failed", why).await,
+        }
+    }
+
+    /// Goes on with what was under way when this daemon was started anew, and the board was not.
+    async fn resume(self: &Rc<Self>, claim: Claim, attempt: Attempt) {
+        let give_up_at = clock::mono().plus_ms(INSTALL_MS_MAX);
+        while matches!(self.look().await, Err(Refusal::Busy | Refusal::NotNow | Refusal::TooSlow))
+            && clock::mono() < give_up_at
+        {
+            clock::pause(UPDATE_RESUME_LOOK_MS).await;
+        }
+        if let Aftermath::Failed(why) = aftermath(self.found(&attempt)) {
+            tracing::warn!(version = attempt.version, why, "an update came to nothing");
+            self.forget("failed", why).await;
             return;
         }
-        if !attempt.written {
-            self.forget("failed", "the box was switched off in the middle of it").await;
-            return;
+        tracing::info!(version = attempt.version, "what was under way before waits for a fresh start of the box");
+        self.machine.borrow_mut().written();
+        self.attempt(Some(Attempt { written: true, ..attempt })).await.unwrap_or_default();
+        self.start_anew(claim).await;
+    }
+
+    fn found(&self, attempt: &Attempt) -> Found {
+        let boot = self.boot.borrow();
+        let booted = boot.as_ref().and_then(Boot::booted).filter(|_| !attempt.from_slot.is_empty());
+        let other = boot.as_ref().and_then(Boot::other);
+        let is_it = |other: &BootSlot| attempt.back || other.version.as_ref() == Some(&attempt.version);
+        Found {
+            is_new_start: attempt.boot != clock::boot_id(),
+            written: attempt.written,
+            back: attempt.back,
+            is_same_slot: booted.map(|slot| slot.name == attempt.from_slot),
+            is_next: other.and_then(|other| Some(other.is_next? && is_it(other))),
+            was_tried: self.why_not().is_some(),
         }
-        let booted = self.boot.borrow().as_ref().and_then(Boot::booted).map(|slot| slot.name.clone());
-        if booted.is_some_and(|booted| booted == attempt.from_slot) {
-            let why = match memory::proof(&self.options.state_dir) {
-                // What was written in this start is about the system that runs now.
-                Some((boot, Proof::Bad(why))) if boot != clock::boot_id() => why,
-                _ => "it did not start".to_owned(),
-            };
-            tracing::warn!(version = attempt.version, why, "the box went back to the version before");
-            self.memory.borrow_mut().failed.clone_from(&attempt.version);
-            self.news.borrow_mut().push((Event::UpdateRolledBack, attempt.version));
-            self.forget("rolled_back", &why).await;
+    }
+
+    /// Why the other system went, if it said so. What was written in this start is about the system that runs now.
+    fn why_not(&self) -> Option<String> {
+        match memory::proof(&self.options.state_dir) {
+            Some((boot, Proof::Bad(why))) if boot != clock::boot_id() => Some(why),
+            _ => None,
         }
     }
 

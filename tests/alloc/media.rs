@@ -98,6 +98,7 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
         early_headers: false,
         slates: true,
         encoders: None,
+        vitals: tunerd::board::vitals::Sources::default(),
         runtime_dir: None,
         fetcher: Fetcher::new(true),
         safe_mode: false,

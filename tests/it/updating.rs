@@ -35,8 +35,10 @@ impl Box {
             echo \"$*\" >>{there}/rauc.log
             case \"$1 $2\" in
             'info '*) cat {there}/info.json && exit \"$(cat {there}/info.exit)\";;
-            'status --detailed') cat {there}/status.json;;
-            'status mark-active') ;;
+            'status --detailed')
+                [ ! -e {there}/busy ] || {{ echo 'already processing a different method' >&2; exit 1; }}
+                cat {there}/status.json;;
+            'status mark-active' | 'status mark-bad') ;;
             'install '*)
                 echo installing; echo '  0% Installing'; echo ' 40% Copying image to rootfs.1'
                 while [ ! -e {there}/go ]; do sleep 0.1; done
@@ -82,14 +84,21 @@ impl Box {
     /// What is started the next time.
     pub(crate) fn runs(&self, slot: &str, version: &str) {
         self.write("etc/os-release", &format!("ID=tunerd\nIMAGE_VERSION=\"{version}\"\n"));
-        let state = |name: &str| if name == slot { "booted" } else { "inactive" };
+        self.slots(slot, slot, "1.0");
+    }
+
+    /// What RAUC says then: which slot runs, which one is started the next time, and what is in B.
+    pub(crate) fn slots(&self, running: &str, next: &str, in_b: &str) {
+        let state = |name: &str| if name == running { "booted" } else { "inactive" };
         let group = |name: &str, bundle: &str| {
             json!({"bootname": name, "state": state(name), "boot_status": "good",
                    "slot_status": {"bundle": {"version": bundle}}})
         };
         // A was written onto the card, and RAUC knows nothing of it.
-        let slots = json!([{"rootfs.0": group("A", "")}, {"rootfs.1": group("B", "1.0")}]);
-        self.write("status.json", &json!({"compatible": "tunerd-test", "slots": slots}).to_string());
+        let slots = json!([{"rootfs.0": group("A", "")}, {"rootfs.1": group("B", in_b)}]);
+        let next = if next == "A" { "rootfs.0" } else { "rootfs.1" };
+        let status = json!({"compatible": "tunerd-test", "boot_primary": next, "slots": slots});
+        self.write("status.json", &status.to_string());
     }
 
     /// The next daemon believes that the board was started anew since.
@@ -267,6 +276,80 @@ fn what_rauc_cannot_write_leaves_the_box_as_it_was() {
     it.write("install.exit", "0");
     assert_eq!(send(&daemon, "/update?now=true").status, 202);
     wait_until("a fresh start is asked for", SOON, || it.is_reboot_asked_for());
+}
+
+/// A box whose daemon was ended while RAUC wrote; RAUC's service goes on.
+fn interrupted() -> Box {
+    let it = Box::new();
+    let daemon = it.start();
+    assert_eq!(send(&daemon, "/update?now=true").status, 202);
+    wait_until("RAUC writes", SOON, || update(&daemon)["percent"] == 40);
+    it.write("busy", "");
+    it
+}
+
+#[test]
+fn what_rauc_writes_on_while_the_daemon_starts_anew_is_installed() {
+    let it = interrupted();
+    let daemon = it.start();
+    wait_until("it is known", SOON, || update(&daemon)["state"] == "installing");
+    let now = update(&daemon);
+    assert_eq!((&now["target"], &now["last"]), (&json!("1.2"), &Value::Null));
+    assert_eq!(send(&daemon, "/update").status, 409, "one at a time");
+    it.slots("A", "B", "1.2");
+    fs::remove_file(it.path("busy")).unwrap();
+    wait_until("a fresh start is asked for", SOON, || it.is_reboot_asked_for());
+    assert_eq!(it.written().len(), 1, "it is not written again");
+    drop(daemon);
+    it.runs("B", "1.2");
+    it.reboots();
+    let daemon = it.start();
+    wait_until("it is on trial", SOON, || update(&daemon)["on_trial"] == true);
+}
+
+#[test]
+fn what_rauc_gave_up_while_the_daemon_started_anew_is_told() {
+    let it = interrupted();
+    fs::remove_file(it.path("busy")).unwrap();
+    let daemon = it.start();
+    wait_until("it is told", SOON, || update(&daemon)["last"]["outcome"] == "failed");
+    let now = update(&daemon);
+    assert!(now["last"]["why"].as_str().unwrap().contains("RAUC gave it up"), "{now}");
+    wait_for_state(&daemon, "idle");
+    assert!(!it.is_reboot_asked_for());
+}
+
+#[test]
+fn what_runs_after_a_power_cut_is_on_trial_even_if_nobody_saw_it_written() {
+    let it = interrupted();
+    fs::remove_file(it.path("busy")).unwrap();
+    it.runs("B", "1.2");
+    it.reboots();
+    let daemon = it.start();
+    wait_until("it is on trial", SOON, || update(&daemon)["on_trial"] == true);
+    assert_eq!(update(&daemon)["last"], Value::Null);
+}
+
+#[test]
+fn a_way_back_is_gone_also_by_the_next_daemon() {
+    for (next, is_gone) in [("B", true), ("A", false)] {
+        let it = Box::new();
+        let daemon = it.start();
+        wait_until("the slots are known", SOON, || update(&daemon)["back"] == "1.0");
+        assert_eq!(daemon.call("/api/v1/update/back", &Value::Null).status, 202);
+        drop(daemon);
+        it.slots("A", next, "1.0");
+        let daemon = it.start();
+        if is_gone {
+            wait_until("a fresh start is asked for again", SOON, || it.is_reboot_asked_for());
+            assert_eq!(update(&daemon)["last"], Value::Null);
+        } else {
+            wait_until("it is told", SOON, || update(&daemon)["last"]["outcome"] == "failed");
+            let now = update(&daemon);
+            assert!(now["last"]["why"].as_str().unwrap().contains("before the boot loader knew"), "{now}");
+            assert!(!it.is_reboot_asked_for());
+        }
+    }
 }
 
 #[test]

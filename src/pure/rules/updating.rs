@@ -2,17 +2,19 @@
 //!
 //! Here: versions, what a bundle must be ([`judge`]), and the way of one update ([`Updating`]), whose two dangerous steps
 //! take a permit each. [`timing`] says when an update that nobody asked for may go its way, [`rollout`] what an update
-//! channel may make us believe. Not here: the bundle itself, its signature, RAUC; those are the daemon's update room.
+//! channel may make us believe, [`aftermath`] what became of one while this program was away. Not here: the bundle itself, its signature, RAUC; those are the daemon's update room.
 //!
 //! The invariant: nothing is written and nothing is started anew while somebody watches, unless the owner says now, or an
 //! automatic update has been put off for its seven days.
 
+pub mod aftermath;
 pub mod rollout;
 pub mod timing;
 
 use crate::limits::{UPDATE_QUIET_MS, VERSION_BYTES_MAX};
 use crate::time::Mono;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
@@ -122,6 +124,8 @@ pub enum Refusal {
     NoVersion,
     /// It is older than what the channel says is safe.
     BelowMinimum,
+    /// It turned out to be bad, and the channel says so.
+    Recalled,
     /// What runs has not proved itself yet.
     OnTrial,
     /// RAUC gave up while it wrote.
@@ -171,6 +175,7 @@ impl Refusal {
             Self::Same => "it is the version that runs here already",
             Self::NoVersion => "it does not say which version it is in a way that can be compared",
             Self::BelowMinimum => "it is older than the oldest version that is still safe; get a newer one",
+            Self::Recalled => "its makers have called it back; get a newer one",
             Self::OnTrial => "the version that runs here has not proved itself yet; try again in some minutes",
             Self::NotWritten => {
                 "RAUC could not write it; the version that runs here is untouched, and the log says why"
@@ -206,6 +211,8 @@ pub struct Known {
     pub running: Option<Version>,
     /// What is older is not safe any more. It only ever rises.
     pub floor: Option<Version>,
+    /// What turned out to be bad.
+    pub recalled: Vec<Version>,
     /// Whether what runs has yet to prove itself.
     pub is_on_trial: bool,
 }
@@ -228,6 +235,9 @@ pub fn judge(known: &Known, manifest: &Manifest) -> Result<Version, Refusal> {
     }
     if known.floor.as_ref().is_some_and(|floor| *floor > version) {
         return Err(Refusal::BelowMinimum);
+    }
+    if known.recalled.contains(&version) {
+        return Err(Refusal::Recalled);
     }
     if known.is_on_trial { Err(Refusal::OnTrial) } else { Ok(version) }
 }
@@ -387,11 +397,11 @@ impl Updating {
         }
     }
 
-    /// It was written before this program was started anew.
-    pub fn resume(&mut self, version: Version) {
+    /// It was begun before this program was started anew, and RAUC may still write it.
+    pub fn resume(&mut self, version: Option<Version>) {
         if self.phase == Phase::Idle {
-            *self =
-                Self { phase: Phase::Written, haste: Some(Haste::Quiet), version: Some(version), quiet_since: None };
+            let phase = Phase::Installing { percent: 0 };
+            *self = Self { phase, haste: Some(Haste::Quiet), version, quiet_since: None };
         }
     }
 
@@ -491,7 +501,8 @@ mod tests {
     }
 
     fn known() -> Known {
-        Known { compatible: "tunerd-test".into(), running: Version::parse("1.1"), floor: None, is_on_trial: false }
+        let running = Version::parse("1.1");
+        Known { compatible: "tunerd-test".into(), running, floor: None, recalled: Vec::new(), is_on_trial: false }
     }
 
     fn bundle(version: &str) -> Manifest {
@@ -549,6 +560,28 @@ mod tests {
         let unknown = Known { running: None, ..known };
         assert_eq!(judge(&unknown, &bundle("1.4")), Err(Refusal::BelowMinimum));
         assert_eq!(judge(&unknown, &bundle("1.6")), Ok(version("1.6")));
+    }
+
+    #[test]
+    fn what_was_called_back_is_refused_whoever_brings_it() {
+        let known = Known { recalled: [version("1.2.0")].into(), ..known() };
+        assert_eq!(judge(&known, &bundle("1.2")), Err(Refusal::Recalled));
+        assert_eq!(judge(&known, &bundle("1.2.1")), Ok(version("1.2.1")));
+    }
+
+    #[test]
+    fn an_update_that_rauc_went_on_writing_waits_as_any_other() {
+        let mut updating = Updating::default();
+        updating.resume(Some(version("1.2")));
+        assert_eq!(updating.phase(), &Phase::Installing { percent: 0 });
+        assert_eq!(updating.begin(Haste::Now), Err(Refusal::Busy));
+        updating.written();
+        assert!(updating.ask_reboot(moment(0, true)).is_none());
+        assert!(updating.ask_reboot(moment(1, false)).is_none());
+        assert!(updating.ask_reboot(moment(6, false)).is_some());
+        let mut busy = waiting(Haste::Now);
+        busy.resume(None);
+        assert_eq!(busy.phase(), &Phase::Waiting, "not over one that is under way");
     }
 
     fn moment(s: u64, is_watched: bool) -> Moment {

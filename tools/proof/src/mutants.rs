@@ -6,8 +6,11 @@
 //!
 //! What would make a kill worth nothing is kept out: the rules as they are have to pass the same judge in the same run,
 //! and a judge that comes to no end, crashes, or does not build is not a kill.
+//!
+//! Of updates the engines know nothing: those mutants are judged by the unit tests of the rules.
 
 mod table;
+mod updating;
 
 use std::fs;
 use std::io;
@@ -30,7 +33,8 @@ pub struct Mutant {
     pub file: &'static str,
     /// What is there, and what is put in its place; each must be there exactly once.
     pub edits: &'static [(&'static str, &'static str)],
-    /// The rules that may find it, `time` for one that loops; empty when it is equivalent, with the reason in `what`.
+    /// The rules that may find it, `time` for one that loops, `tests` where the unit tests judge; empty when it is
+    /// equivalent, with the reason in `what`.
     pub rules: &'static [&'static str],
 }
 
@@ -88,6 +92,7 @@ pub fn run(words: &[String]) -> io::Result<bool> {
     let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tools.join("target"), PathBuf::from).join("mutants");
     let chosen = MUTANTS
         .iter()
+        .chain(updating::MUTANTS)
         .filter(|it| filter.is_empty() || filter.iter().any(|word| it.id == *word || it.what.contains(word.as_str())));
     // Those that no longer fit are told before minutes are spent on the others; of a third, all of them as well.
     let mut all_fit = true;
@@ -213,6 +218,7 @@ impl Bench {
             1,
         );
         write_if_new(&folder.join("Cargo.toml"), virtual_manifest.as_bytes())?;
+        fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
         copy(&root.join("src/pure"), &folder.join("src/pure"))?;
         let copied = folder.join("tools/proof");
         for part in ["src", "golden"] {
@@ -227,7 +233,10 @@ impl Bench {
     fn judge(&self, mutant: &Mutant, all: bool) -> io::Result<Fate> {
         if mutant.id == CONTROL.id {
             return Ok(match self.build_and_judge(mutant, all)? {
-                Fate::Survived => Fate::Holds,
+                Fate::Survived => match self.test()? {
+                    Fate::Survived => Fate::Holds,
+                    other => Fate::Broken(other.words()),
+                },
                 other => Fate::Broken(other.words()),
             });
         }
@@ -241,7 +250,7 @@ impl Bench {
             Err(stale) => return Ok(stale),
         };
         fs::write(&target, text)?;
-        let fate = self.build_and_judge(mutant, all);
+        let fate = if mutant.rules == ["tests"] { self.test() } else { self.build_and_judge(mutant, all) };
         fs::write(&target, original)?;
         Ok(match fate? {
             // What is said to be equivalent has to live.
@@ -292,6 +301,33 @@ impl Bench {
         let rule_of = |line: &&str| line.split_once(' ').map_or("", |(_, rule)| rule).to_owned();
         let as_expected = found.iter().map(rule_of).any(|rule| mutant.rules.contains(&rule.as_str()));
         Ok(Fate::Killed { by: found.join(", "), as_expected })
+    }
+
+    /// Has the unit tests judge.
+    fn test(&self) -> io::Result<Fate> {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -c 0 && ulimit -S -t \"$0\" && exec \"$@\"", &JUDGE_SECONDS.to_string()])
+            .args(["cargo", "test", "--offline", "-p", "pure", "--lib", "-j1", "rules::updating"])
+            .env("CARGO_TARGET_DIR", self.folder.join("target"))
+            .env("RUSTFLAGS", "-Awarnings")
+            .env("CARGO_INCREMENTAL", "1")
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .output()?;
+        let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let failed = told.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        if let Some(failed) = failed {
+            let name = failed.strip_prefix("rules::updating::").unwrap_or(failed);
+            return Ok(Fate::Killed { by: name.to_owned(), as_expected: true });
+        }
+        // Where no test ran, nothing was judged.
+        if output.status.success() && told.contains("test result: ok.") && !told.contains("ok. 0 passed") {
+            return Ok(Fate::Survived);
+        }
+        Ok(match said.lines().find(|line| line.starts_with("error")) {
+            Some(first) => Fate::Unbuilt(first.to_owned()),
+            None => Fate::Undecided(output.status.to_string()),
+        })
     }
 }
 

@@ -178,7 +178,7 @@ function problemRow(context, problem) {
   const notes = [isKnown && h("span", { lang: "en" }, sentence(problem.text)), since !== null && t("trouble.since", { span: span(since) }),
     problem.count > 1 && t("trouble.times", { n: problem.count })].filter(Boolean);
   const acts = { playlist: "#/sources", groups: "#/channels", lineup: "#/channels", guide: "#/guide", "guide-made": "#/guide",
-    "guide-drift": "#/guide", update: "#/system", settings: "#/system", store: "#/system", ffmpeg: "#/system" };
+    "guide-drift": "#/guide", update: "#/system", "version-recalled": "#/system", settings: "#/system", store: "#/system", ffmpeg: "#/system" };
   const target = acts[problem.topic];
   return row(problem.level === "critical" ? "ill" : "warning", isKnown ? t(key) : sentence(problem.text), notes.flatMap((note, at) => (at ? [" · ", note] : [note])),
     target && h("a", { class: "button small", href: target }, t("act.look")));

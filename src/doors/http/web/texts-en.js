@@ -102,6 +102,7 @@ export const first = {
   "problem.memory": "Memory is short.",
   "problem.slot_quarantined": "A tuner is out of service.",
   "problem.loop_stall": "The box hung for a moment.",
+  "problem.version-recalled": "The version that runs here was called back.",
   "problem.fds": "Too many files and connections are open.",
   "trouble.title": "What needs attention",
   "trouble.since": "for {span}",

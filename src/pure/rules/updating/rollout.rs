@@ -226,6 +226,8 @@ mod tests {
     fn wrong_software_nothing_older_and_nothing_for_other_boards() {
         let older = ChannelFile { version: Version::parse("1.0").unwrap(), ..file(1) };
         assert_eq!(chosen(&older, 1), Err(NotForUs::Current));
+        let same = ChannelFile { version: Version::parse("1.1.0").unwrap(), ..file(1) };
+        assert_eq!(chosen(&same, 1), Err(NotForUs::Current), "it runs already");
         let file = file(1);
         let other = choose(&file, DeviceId::from_random(1), "tunerd-other", None, None);
         assert_eq!(other.unwrap_err(), NotForUs::Board);

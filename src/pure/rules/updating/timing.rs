@@ -58,6 +58,7 @@ mod tests {
         let hours: std::vec::Vec<u8> = (0..24).filter(|hour| is_night(at(*hour, 59), 23, device)).collect();
         assert!(hours == [0, 23] || hours == [0], "{hours:?}");
         assert!(!is_night(at(1, 0), 23, device));
+        assert_eq!(is_night(at(0, 59), 200, device), is_night(at(0, 59), 23, device), "the last hour that there is");
     }
 
     #[test]
