@@ -37,7 +37,7 @@ const ZONES: &str = "/usr/share/zoneinfo";
 pub struct Places<'a> {
     /// What somebody may have written.
     pub file: &'a Path,
-    /// Where wpa_supplicant is told of a network; none where that is not ours to say.
+    /// Where `wpa_supplicant` is told of a network; none where that is not ours to say.
     pub wifi: Option<&'a Path>,
     /// Of the daemon, which does not run.
     pub state_dir: &'a Path,
@@ -173,8 +173,11 @@ struct Lines {
     wifi_country: Option<String>,
 }
 
-/// What is written, or why that cannot be read: in which line, and never with a word of it.
-fn read(text: &str) -> Result<Written, String> {
+/// What is written.
+///
+/// # Errors
+/// Why that cannot be read: in which line, and never with a word of it.
+pub fn read(text: &str) -> Result<Written, String> {
     let lines: Lines = toml::from_str(text).map_err(|error: toml::de::Error| {
         let what = match error.message() {
             message if message.starts_with("unknown field") => {
