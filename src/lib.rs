@@ -157,6 +157,10 @@
 //! [`access`] has the old password hashed on a thread of its own, if `pure::rules::access` says that it was not guessed too
 //! often, compares digests, keeps the new hash in the store, and ends all sessions.
 //!
+//! **I am `setup.toml`.** Somebody has written into me, on the card in his computer. `tunerd --setup` ([`setup`]) reads me
+//! before the daemon starts, `pure::model::setup` judges all of me, and what I say goes where the page would have put it,
+//! or to `wpa_supplicant`; then I am written over. If a line of me is wrong, I am told so in my own first lines.
+//!
 //! **I am a discovery datagram.** I land in a fixed array, `pure::wire::hdhr` checks me, and the answer leaves from the
 //! address I came in on, with addresses built from it. I never meet the engine. My cousins of SSDP wait in a queue of
 //! fixed size for a time of their own; `doors::interfaces` tells all of us when links and addresses change.

@@ -14,6 +14,7 @@ use pure::model::setup::{Key, Network, Password, Setup, Written};
 use pure::model::subscription::FieldError;
 use ring::pbkdf2;
 use serde::Deserialize;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::num::NonZeroU32;
@@ -37,7 +38,7 @@ const ZONES: &str = "/usr/share/zoneinfo";
 pub struct Places<'a> {
     /// What somebody may have written.
     pub file: &'a Path,
-    /// Where wpa_supplicant is told of a network; none where that is not ours to say.
+    /// Where `wpa_supplicant` is told of a network; none where that is not ours to say.
     pub wifi: Option<&'a Path>,
     /// Of the daemon, which does not run.
     pub state_dir: &'a Path,
@@ -173,8 +174,11 @@ struct Lines {
     wifi_country: Option<String>,
 }
 
-/// What is written, or why that cannot be read: in which line, and never with a word of it.
-fn read(text: &str) -> Result<Written, String> {
+/// What is written.
+///
+/// # Errors
+/// Why that cannot be read: in which line, and never with a word of it.
+pub fn read(text: &str) -> Result<Written, String> {
     let lines: Lines = toml::from_str(text).map_err(|error: toml::de::Error| {
         let what = match error.message() {
             message if message.starts_with("unknown field") => {
@@ -195,17 +199,17 @@ fn read(text: &str) -> Result<Written, String> {
 
 // ---- Keeping --------------------------------------------------------------------------------------------------------
 
-fn told(error: FieldError) -> String {
+fn told(error: &FieldError) -> String {
     format!("{}: {}", error.field, error.why)
 }
 
-fn not_kept(error: impl std::fmt::Display) -> String {
+fn not_kept(error: &dyn fmt::Display) -> String {
     format!("the box could not keep it, and tries again at its next start: {error}")
 }
 
 /// Keeps all of it, or says why not.
 fn apply(written: Written, places: &Places<'_>) -> Result<(), String> {
-    let setup = written.judge().map_err(told)?;
+    let setup = written.judge().map_err(|error| told(&error))?;
     if setup.time_zone.as_ref().is_some_and(|zone| Path::new(ZONES).is_dir() && !Path::new(ZONES).join(zone).is_file())
     {
         return Err("time_zone: there is none of this name; write for example Europe/Berlin".to_owned());
@@ -215,18 +219,19 @@ fn apply(written: Written, places: &Places<'_>) -> Result<(), String> {
         (Some(_), None) => return Err("wifi_ssid: the network of this box is set up elsewhere".to_owned()),
         (None, _) => None,
     };
-    let Opened { handle, device_id, problem, thread } = store::open(places.state_dir).map_err(not_kept)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(not_kept)?;
+    let Opened { handle, device_id, problem, thread } =
+        store::open(places.state_dir).map_err(|error| not_kept(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| not_kept(&error))?;
     let kept = match problem {
-        Some(problem) => Err(not_kept(problem)),
+        Some(problem) => Err(not_kept(&problem)),
         None => runtime.block_on(keep(&handle, setup, &device_id.to_string(), places.name, || match wifi {
-            Some((path, text)) => replace(path, &text).map_err(not_kept),
+            Some((path, text)) => replace(path, &text).map_err(|error| not_kept(&error)),
             None => Ok(()),
         })),
     };
     handle.stop();
     if thread.join().is_err() {
-        return Err(not_kept("the database ended badly"));
+        return Err(not_kept(&"the database ended badly"));
     }
     kept
 }
@@ -239,7 +244,7 @@ async fn keep(
     usual_name: &str,
     first: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
-    let no = |error: StoreError| not_kept(error);
+    let no = |error: StoreError| not_kept(&error);
     let mut wishes = store.wishes().await.map_err(no)?;
     wishes.name = setup.name.or(wishes.name);
     wishes.time_zone = setup.time_zone.or(wishes.time_zone);
@@ -247,9 +252,9 @@ async fn keep(
     let hash = setup.password.map(|password| hash(&password, &[&name, device_id, "tunerd"])).transpose()?;
     first()?;
     let edit = |error: store::EditError| match error {
-        store::EditError::Field(error) => told(error),
-        store::EditError::NotFound => not_kept("it is gone"),
-        store::EditError::Store(error) => not_kept(error),
+        store::EditError::Field(error) => told(&error),
+        store::EditError::NotFound => not_kept(&"it is gone"),
+        store::EditError::Store(error) => not_kept(&error),
     };
     store.set_wishes(wishes).await.map_err(edit)?;
     if let Some(playlist) = setup.playlist {
@@ -268,7 +273,7 @@ fn hash(password: &Password, names: &[&str]) -> Result<PasswordHash, String> {
     match password {
         Password::Plain(password) => {
             password::judge(password, names).map_err(|weak| format!("password: {weak}"))?;
-            access::hash(password).ok_or_else(|| not_kept("no memory, or no random numbers"))
+            access::hash(password).ok_or_else(|| not_kept(&"no memory, or no random numbers"))
         }
         Password::Hash(text) => access::read_hash(text).ok_or_else(|| {
             "password_hash: what this prints: argon2 \"$(openssl rand -hex 8)\" -id -t 2 -k 19456 -p 1 -l 32 -e"

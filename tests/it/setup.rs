@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
+use tunerd::setup;
 
 const TEMPLATE: &str = include_str!("../../board/image/setup.toml");
 /// "correct horse battery", as `argon2 saltsaltsaltsalt -id -t 2 -k 19456 -p 1 -l 32 -e` writes it.
@@ -109,7 +110,7 @@ fn what_is_written_on_the_card_is_so_at_the_first_start_and_is_wiped() {
     assert_eq!(fs::metadata(card.path("setup.toml")).unwrap().ino(), place, "it was written over, not replaced");
     // As `wpa_passphrase` makes the key of these words.
     let wifi = card.wifi().unwrap();
-    let ssid: String = "House 'of' \"$(reboot)\"".bytes().map(|byte| format!("{byte:02x}")).collect();
+    let ssid = "House 'of' \"$(reboot)\"".bytes().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     assert!(wifi.contains("country=DE\n") && wifi.contains(&format!("    ssid={ssid}\n")), "{wifi}");
     assert!(wifi.contains("    psk=1f355d8fcbbb5e1b1c72d028e88494364442e3b973288b98eb96872f434494b6\n"), "{wifi}");
     assert_eq!(fs::metadata(card.path("wifi.conf")).unwrap().permissions().mode() & 0o777, 0o600);
@@ -247,6 +248,46 @@ fn the_clock_of_the_box_goes_by_the_zone_that_was_written() {
     http::get(daemon.address(), 5004, &format!("/auto/v{number}"));
     wait_until("a child was started", Duration::from_secs(20), || zone.exists());
     assert_eq!(fs::read_to_string(&zone).unwrap().lines().next(), Some("Asia/Tokyo"));
+}
+
+#[test]
+fn no_bytes_make_it_fall_over_or_tell_a_word_or_say_more_to_the_supplicant() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let bits =
+        ["\"", "\\", "\n", "=", "[", "\\u0000", "}", "{", "#", "\u{fffd}", " = 4\n", "wifi_ssid = \"x\"\n", "", "x"];
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..20_000 {
+        let mut text: Vec<char> = FILLED.chars().collect();
+        for _ in 0..=random(4) {
+            let from = random(text.len());
+            let until = (from + random(12)).min(text.len());
+            text.splice(from..until, bits[random(bits.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        let judged = setup::read(&text)
+            .and_then(|written| written.judge().map_err(|error| format!("{}: {}", error.field, error.why)));
+        match judged {
+            Ok(judged) => {
+                good += 1;
+                let Some(network) = judged.network else { continue };
+                let told = network.for_supplicant(Some(&[7; 32]));
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_= -:.#{}\n".contains(&byte);
+                assert!(told.bytes().all(is_plain) && told.lines().count() <= 9, "{text} makes {told}");
+            }
+            Err(why) => {
+                bad += 1;
+                let words = ["SECRET", "violin", "otter", "cement", "House", "reboot", "Attic", "127.0"];
+                assert!(words.iter().all(|word| !why.contains(word)), "{text} gave {why}");
+            }
+        }
+    }
+    assert!(good > 1_000 && bad > 1_000, "{good} good ones and {bad} bad ones");
 }
 
 #[test]

@@ -149,17 +149,18 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 impl Network {
-    /// What wpa_supplicant reads, with the `made` key; none for an open network. Whatever a person typed stands there in
+    /// What `wpa_supplicant` reads, with the `made` key; none for an open network. Whatever a person typed stands there in
     /// hexadecimal digits only, so it cannot say anything else.
     ///
-    /// A network that knows nothing but WPA3 is not joined: that wants the passphrase itself, and the chips of small boards
-    /// do not have it.
+    /// A network that knows nothing but WPA3 is not joined: that wants the passphrase itself.
     ///
-    /// Source: `wpa_supplicant.conf(5)`; in wpa_supplicant's `config.c`, a string without quotes is hexadecimal.
+    /// Source: `wpa_supplicant.conf(5)`; in `config.c` of `wpa_supplicant`, a string without quotes is hexadecimal.
     pub fn for_supplicant(&self, made: Option<&[u8; 32]>) -> String {
         let mut text = String::from("# Made by tunerd --setup.\n");
-        if let Some([first, second]) = self.country.map(|letters| letters.map(char::from)) {
-            text += &format!("country={first}{second}\n");
+        if let Some(country) = self.country {
+            text += "country=";
+            text.extend(country.map(char::from));
+            text += "\n";
         }
         text += "network={\n    ssid=";
         push_hex(&mut text, self.ssid.as_bytes());
@@ -245,7 +246,7 @@ mod tests {
                 network(ssid, "eight888").unwrap_or_else(|error| panic!("{ssid}: {error:?}")).network.unwrap();
             let text = network.for_supplicant(Some(&[0xAB; 32]));
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
-            let hex: String = ssid.bytes().map(|byte| std::format!("{byte:02x}")).collect();
+            let hex = ssid.bytes().fold(String::new(), |text, byte| std::format!("{text}{byte:02x}"));
             assert_eq!(lines[2], "ssid=".to_string() + &hex);
             assert_eq!(lines[6], "psk=".to_string() + &"ab".repeat(32));
             assert_eq!((lines[1], lines[7], lines.len()), ("network={", "}", 8));
