@@ -268,7 +268,7 @@ where
             while let Ok(len @ 1..) = output.read(&mut piece).await {
                 trial.output(clock::mono(), piece.get(..len).unwrap_or_default());
                 let room = EXCERPT_BYTES_MAX - made.len();
-                made.extend(piece.iter().take(len.min(room)));
+                made.extend_from_slice(piece.get(..len.min(room)).unwrap_or_default());
             }
         };
         let hearing = async {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Two seconds after the start it begins, and is over soon; with FFmpeg on a busy machine later.
 const MEASURED: Duration = Duration::from_secs(60);
 
-fn stop(daemon: Daemon) -> Setup {
+fn stop(daemon: &Daemon) -> Setup {
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.ended(Duration::from_secs(10)).success());
     daemon.setup.clone()
@@ -46,7 +46,7 @@ fn a_box_is_measured_once_and_what_was_kept_decides_at_the_next_start() {
     wait_until("it is kept", MEASURED, || kept.exists());
 
     // A slower box.
-    let setup = stop(daemon);
+    let setup = stop(&daemon);
     rewrite(&setup, |kept| kept["found"]["packets_per_s"] = json!(2 * 21_276));
     let daemon = setup.start();
     let told = daemon.status();
@@ -62,7 +62,7 @@ fn a_box_is_measured_once_and_what_was_kept_decides_at_the_next_start() {
     assert!(!daemon.log().contains("this box was measured"), "{}", daemon.log());
 
     // What the owner says counts before all of it, and the check before a start tells the same.
-    let mut setup = stop(daemon);
+    let mut setup = stop(&daemon);
     let check = |setup: &Setup| run(TUNERD, &["--config", setup.write_settings().to_str().unwrap(), "--check"]).1;
     assert!(check(&setup).contains("with 2 tuners, because its processor carries no more"));
     setup.set("slots", "count = 3");
@@ -73,7 +73,7 @@ fn a_box_is_measured_once_and_what_was_kept_decides_at_the_next_start() {
         [&capacity["slots"], &capacity["next"], &capacity["because"]],
         [&json!(3), &json!(3), &json!("settings")]
     );
-    stop(daemon);
+    stop(&daemon);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn another_box_is_measured_again() {
     let first = measured(&daemon);
     let kept = daemon.setup.state_dir().join("capacity.json");
     wait_until("it is kept", MEASURED, || kept.exists());
-    let setup = stop(daemon);
+    let setup = stop(&daemon);
     let changes: [fn(&mut Value); 4] = [
         |of| of["board"] = json!("another"),
         |of| of["encoders"] = json!(["rkmpp"]),
@@ -99,7 +99,7 @@ fn another_box_is_measured_again() {
         let again = measured(&daemon);
         assert!(again["measured"]["packets_per_s"].as_u64() > Some(1), "{again}");
         daemon.wait_for_log("this box was measured: ");
-        stop(daemon);
+        stop(&daemon);
     }
 }
 
@@ -117,7 +117,7 @@ fn encoding_and_decoding_are_measured_with_ffmpeg() {
     // counts from the next start on.
     let kept = daemon.setup.state_dir().join("capacity.json");
     wait_until("it is kept", MEASURED, || kept.exists());
-    let setup = stop(daemon);
+    let setup = stop(&daemon);
     rewrite(&setup, |kept| kept["found"]["packets_per_s"] = json!(1));
     let daemon = setup.start();
     assert_eq!(daemon.status()["capacity"]["slots"], 1);

@@ -200,8 +200,8 @@ mod tests {
         (capacity.slots, capacity.tightest.name())
     }
 
-    fn packets(packets_per_s: u32) -> Option<Measured> {
-        Some(Measured { packets_per_s: Some(packets_per_s), ..MEASURED })
+    fn slower(packets_per_s: u32) -> Facts {
+        Facts { measured: Some(Measured { packets_per_s: Some(packets_per_s), ..MEASURED }), ..GOOD }
     }
 
     #[test]
@@ -242,14 +242,14 @@ mod tests {
                 "because the 312 MiB that tunerd may use carry no more",
             ),
             (Facts { link_mbit: Some(51), ..GOOD }, 3, "link", "because its network of 51 Mbit/s carries no more"),
-            (Facts { measured: packets(50_000), ..GOOD }, 2, "processor", "because its processor carries no more"),
+            (slower(50_000), 2, "processor", "because its processor carries no more"),
         ];
         for (facts, slots, tightest, words) in cases {
             let capacity = Capacity::of(facts);
             assert_eq!((capacity.slots, capacity.tightest.name()), (slots, tightest));
             assert_eq!(capacity.to_string(), words);
         }
-        let both = Facts { link_mbit: Some(34), measured: packets(50_000), ..GOOD };
+        let both = Facts { link_mbit: Some(34), ..slower(50_000) };
         assert_eq!(told(both), (2, "link"), "of two that are as tight, the first");
         assert_eq!(told(Facts { memory_total_bytes: Some(0), ..GOOD }), (1, "memory"), "a box without a slot is none");
         assert_eq!(told(Facts { wanted: Some(0), ..GOOD }), (1, "settings"));
@@ -267,7 +267,7 @@ mod tests {
             assert_eq!((share(bytes), share(bytes - 1)), (slots as usize, (slots as usize - 1).max(1)));
             let link = |mbit| told(Facts { link_mbit: Some(mbit), ..GOOD }).0;
             assert_eq!((link(17 * slots), link(17 * slots - 1)), (slots as usize, (slots as usize - 1).max(1)));
-            let processor = |count| told(Facts { measured: packets(count), ..GOOD }).0;
+            let processor = |count| told(slower(count)).0;
             let count = 21_276 * slots;
             assert_eq!((processor(count), processor(count - 1)), (slots as usize, (slots as usize - 1).max(1)));
         }
