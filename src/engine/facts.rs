@@ -1,7 +1,7 @@
 //! What the board has left: memory, and file descriptors. Its own figures come from `board::vitals`; here is what this
 //! process may have of them.
 
-use crate::board::vitals;
+use crate::board::vitals::{self, Sources};
 use nix::sys::resource::{Resource, getrlimit};
 use pure::rules::admission::BoardFacts;
 use std::fs;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Looks at the board. It reads a few small files of the kernel, which takes some ten microseconds.
-pub(super) fn look(ffmpeg: &Path) -> BoardFacts {
+pub(super) fn look(ffmpeg: &Path, sources: &Sources) -> BoardFacts {
     BoardFacts {
         memory_available_bytes: memory_available_bytes(),
         fds_open: fds_open(),
         fds_limit: fds_limit(),
         ffmpeg_present: super::process::find(ffmpeg).is_ok(),
-        heat_milli_c: vitals::heat_milli_c(),
+        heat_milli_c: vitals::heat_milli_c(sources),
     }
 }
 
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn this_board_tells_what_it_has() {
-        let facts = look(Path::new("sh"));
+        let facts = look(Path::new("sh"), &Sources::default());
         assert!(facts.fds_open >= 3 && facts.fds_limit >= facts.fds_open);
         assert!(facts.memory_available_bytes.is_some_and(|bytes| bytes > 1_000_000));
         assert!(facts.ffmpeg_present, "sh stands in for it");
-        assert!(!look(Path::new("no-such-program")).ffmpeg_present);
+        assert!(!look(Path::new("no-such-program"), &Sources::default()).ffmpeg_present);
     }
 }

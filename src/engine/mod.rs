@@ -22,6 +22,7 @@ mod telling;
 mod tend;
 mod upstream;
 
+use crate::board::vitals;
 use crate::clock;
 use crate::engine::encoders::{Encoding, Shown, Started};
 use crate::fetch::Fetcher;
@@ -81,6 +82,8 @@ pub struct Options {
     pub slates: bool,
     /// What may encode the smaller pictures that clients ask for, to be tried; `None`: they get none.
     pub encoders: Option<Candidates>,
+    /// Where the board tells how it is.
+    pub vitals: vitals::Sources,
     /// Where to keep what the next run must know after a crash; `None`: nowhere.
     pub runtime_dir: Option<PathBuf>,
     /// Asks sources.

@@ -15,6 +15,7 @@ use super::telling;
 use super::tend::{self, Exited, Living, Report, Teller, What, tend};
 use super::upstream;
 use super::{Command, Formats, Options, Place, Shared, Watcher, facts, last_words, probe};
+use crate::board::vitals;
 use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
@@ -56,6 +57,7 @@ pub(super) struct Supervisor {
     reporter: mpsc::Sender<Report>,
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
+    vitals: vitals::Sources,
     fetcher: Fetcher,
     /// Whether it may be seen what channels show.
     glances: bool,
@@ -134,6 +136,7 @@ impl Supervisor {
             reporter,
             ffmpeg: options.ffmpeg.clone(),
             ffprobe: options.ffprobe.clone(),
+            vitals: options.vitals.clone(),
             glances: options.glance,
             glanced_from: vec![None; options.slots_len],
             playing: vec![None; options.slots_len],
@@ -237,14 +240,14 @@ impl Supervisor {
                 self.channels_changed = true;
             }
             Command::Trial { answer } => {
-                self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+                self.dispatch(Event::Facts(facts::look(&self.ffmpeg, &self.vitals)));
                 if let Some(permit) = self.pool.permit_trial(clock::mono()) {
                     // Who has given up meanwhile does not start it.
                     answer.send(permit).map_err(drop).unwrap_or_default();
                 }
             }
             Command::Check { answer } => {
-                self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+                self.dispatch(Event::Facts(facts::look(&self.ffmpeg, &self.vitals)));
                 if let Some(permit) = self.pool.permit_check(clock::mono()) {
                     answer.send(permit).map_err(drop).unwrap_or_default();
                 }
@@ -373,7 +376,7 @@ impl Supervisor {
         while let Some(event) = events.pop_front() {
             self.hear_children(&event, &mut events);
             if matches!(event, Event::Ask { .. }) || self.pool.wants_facts(clock::mono()) {
-                let facts = facts::look(&self.ffmpeg);
+                let facts = facts::look(&self.ffmpeg, &self.vitals);
                 self.shared.problems.sign(Sign::Board(facts));
                 self.on_pool(Event::Facts(facts), &mut events);
             }
@@ -682,7 +685,7 @@ impl Supervisor {
             slates.tend(now, &view, || self.pool.trouble(now, view.slot), about, self.relay(view.slot));
         }
         if slates.wants_to_make(now) {
-            self.dispatch(Event::Facts(facts::look(&self.ffmpeg)));
+            self.dispatch(Event::Facts(facts::look(&self.ffmpeg, &self.vitals)));
             slates.make(now, self.pool.permit_slate(now), &self.ffmpeg);
         }
         self.slates = slates;
@@ -777,7 +780,7 @@ impl Supervisor {
             }
             self.samples = (Arc::downgrade(&lineup), samples);
         }
-        let facts = facts::look(&self.ffmpeg);
+        let facts = facts::look(&self.ffmpeg, &self.vitals);
         let mut obstacles = self.shared.obstacles.borrow_mut();
         for (slot, obstacle) in (0..).map(SlotIndex).zip(obstacles.iter_mut()) {
             *obstacle = if self.shared.safe_mode {

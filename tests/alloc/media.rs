@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use tunerd::board::vitals::Sources;
 use tunerd::engine::{self, Options, Progress};
 use tunerd::fetch::Fetcher;
 use tunerd::observe::black_box::BlackBox;
@@ -98,6 +99,7 @@ fn play(ffmpeg: PathBuf, source: Source) -> (u64, u64) {
         early_headers: false,
         slates: true,
         encoders: None,
+        vitals: Sources::default(),
         runtime_dir: None,
         fetcher: Fetcher::new(true),
         safe_mode: false,

@@ -455,7 +455,7 @@ function board(now) {
   ];
   const name = told.model ?? told.name;
   return h("section", { class: "section", "aria-labelledby": "board" },
-    h("div", { class: "section-head" }, h("h2", { id: "board" }, t("board.title")), name && name !== "generic" && h("p", { class: "soft small-text" }, name)),
+    h("div", { class: "section-head" }, h("h2", { id: "board" }, t("board.title")), name && !name.startsWith("generic") && h("p", { class: "soft small-text" }, name)),
     h("dl", { class: "card pad facts" }, facts.flatMap(([key, text]) => [h("dt", {}, t(`board.${key}`)), h("dd", {}, text)])));
 }
 
