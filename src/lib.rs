@@ -29,7 +29,7 @@
 //!    imports point downwards only; tests/it/house.rs holds the exact table
 //! ```
 //!
-//! [`settings`] and [`board`] say how to start and are read once. [`ctl`] is another program in the same file: a client of
+//! [`settings`] and [`board`] say how to start and are read once, and [`capacity`] how many slots that makes. [`ctl`] is another program in the same file: a client of
 //! the API, for people in a shell. Each room shows the others one small `Handle`.
 //!
 //! # Words
@@ -38,6 +38,7 @@
 //! |---|---|
 //! | device | what we are on the network: an HDHomeRun with an id |
 //! | board | the hardware |
+//! | capacity | how many slots the box has, and what of it is tightest; measured once, counts from the next start on |
 //! | lineup | the channels we offer, in order; an immutable snapshot |
 //! | face | a device that the box looks like: itself, or a further one with an id, a name and a port of its own |
 //! | slice, cut | which channels a face shows, and where they stand in the lineup |
@@ -206,6 +207,7 @@
 
 pub mod access;
 pub mod board;
+pub mod capacity;
 pub mod clock;
 pub mod ctl;
 pub mod doctor;

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use pure::limits::{DRAIN_MS, PROVE_MS_MAX, SCANS_BURST, SCANS_PERIOD_MS};
+use pure::model::encoder::Candidates;
 use pure::rules::bucket::Bucket;
 use pure::rules::control::Policy;
 use pure::rules::escalation::Decision;
@@ -29,7 +30,7 @@ use tunerd::observe::logs::{self, Logs};
 use tunerd::observe::metrics::Metrics;
 use tunerd::observe::problems::{Problems, Topic};
 use tunerd::settings::{self, CommandLine, Request, Settings};
-use tunerd::{access, board, clock, doctor, engine, ladder, notices, store, subscriptions, update};
+use tunerd::{access, board, capacity, clock, doctor, engine, ladder, notices, store, subscriptions, update};
 
 /// The settings or the command line cannot be used (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
@@ -215,6 +216,10 @@ fn check(settings: &Settings) -> ExitCode {
         Err(nix::Error::ENOENT) => line(true, format!("{} does not exist yet; the start creates it", folder.display())),
         Err(error) => line(false, format!("state cannot be kept in {}: {error}", folder.display())),
     }
+    let board = board::detect();
+    let encoders = settings.transcode.then(|| board.candidates(engine::encoders::has_device));
+    let tuners = capacity_of(settings, &board, encoders.as_ref()).sentence();
+    line(true, format!("board: {}, with {tuners}", board.name));
     if sound { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
 }
 
@@ -282,8 +287,10 @@ async fn run(
     };
     confine(settings, &problems);
     let fetcher = Fetcher::new(settings.this_box);
+    let encoders = settings.transcode.then(|| board.candidates(engine::encoders::has_device));
+    let capacity = capacity_of(settings, &board, encoders.as_ref());
     let options = engine::Options {
-        slots_len: settings.slots.unwrap_or(board.slots),
+        slots_len: capacity.slots_len(),
         ring_mib: settings.ring_mib.unwrap_or(board.ring_mib),
         ffmpeg: settings.ffmpeg.clone(),
         ffprobe: settings.ffprobe.clone(),
@@ -291,7 +298,7 @@ async fn run(
         glance: settings.glance,
         early_headers: settings.early_headers,
         slates: settings.slates,
-        encoders: settings.transcode.then(|| board.candidates(engine::encoders::has_device)),
+        encoders,
         vitals: board.sources(),
         runtime_dir: Some(runtime_dir.clone()),
         fetcher: fetcher.clone(),
@@ -345,6 +352,7 @@ async fn run(
         security_contact: settings.security_contact.clone(),
         mdns_host: RefCell::new(mdns::NAME.to_owned()),
         board: board.name.clone(),
+        capacity: capacity.clone(),
         page_port: Cell::new(None),
         stream_port: Cell::new(None),
         face_ports: RefCell::default(),
@@ -414,7 +422,11 @@ async fn run(
     }));
     let trials = tokio::task::spawn_local({
         let engine = engine.clone();
-        async move { engine.try_encoders().await }
+        async move {
+            let mut again = false;
+            let tried = async || capacity.measure(&engine, std::mem::replace(&mut again, true)).await;
+            engine.try_encoders(tried).await;
+        }
     });
 
     let mut supervisor = tokio::task::spawn_local(supervisor);
@@ -618,8 +630,8 @@ fn confine(settings: &Settings, problems: &Problems) {
 fn announce(app: &Rc<http::App>, settings: &Settings) {
     guardian::tell_ready();
     let base = app.base_url(IpAddr::V4(reached_at(settings.address)));
-    let (id, tuners_len) = (app.device_id, app.engine.tuners_len());
-    tracing::info!("tunerd {} is ready as device {id} with {tuners_len} tuners", env!("CARGO_PKG_VERSION"));
+    let (id, tuners) = (app.device_id, app.capacity.sentence());
+    tracing::info!("tunerd {} is ready as device {id} with {tuners}", env!("CARGO_PKG_VERSION"));
     tracing::info!("its page: {base}/");
     tracing::info!("in Plex, type {}, and for the guide {base}/xmltv.xml", base.trim_start_matches("http://"));
 }
@@ -627,6 +639,12 @@ fn announce(app: &Rc<http::App>, settings: &Settings) {
 /// Where others in the house reach what listens on `address`.
 fn reached_at(address: Ipv4Addr) -> Ipv4Addr {
     if address.is_unspecified() { doctor::own_address() } else { address }
+}
+
+/// What this box can carry, as far as that is known at once.
+fn capacity_of(settings: &Settings, board: &board::Board, encoders: Option<&Candidates>) -> capacity::Handle {
+    let wanted = capacity::Wanted { slots: settings.slots, ring_mib: settings.ring_mib.unwrap_or(board.ring_mib) };
+    capacity::Handle::new(board, wanted, encoders, &settings.ffmpeg, &settings.state_dir)
 }
 
 fn guide_options(settings: &Settings) -> subscriptions::guides::Options {

@@ -4,7 +4,7 @@
 //! told in `pure::model::recipe`. Starting FFmpeg is left to the caller, who has the permit for it.
 
 use crate::clock;
-use pure::limits::TRIAL_WORDS_BYTES_MAX;
+use pure::limits::{EXCERPT_BYTES_MAX, TRIAL_WORDS_BYTES_MAX};
 use pure::model::encoder::{Candidates, Encoder};
 use pure::model::lineup::ChannelId;
 use pure::model::profile::Profile;
@@ -25,6 +25,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 pub struct Encoding {
     encoders: Rc<RefCell<Encoders>>,
     has_device: fn(&str) -> bool,
+    /// What the last good trial made.
+    clip: Rc<RefCell<Vec<u8>>>,
 }
 
 /// FFmpeg, started for a trial.
@@ -66,7 +68,7 @@ pub struct Shown {
 impl Encoding {
     /// What is to be tried, in order; software is always added. `has_device` tells of a device node: [`has_device`].
     pub fn new(candidates: &Candidates, has_device: fn(&str) -> bool) -> Self {
-        Self { encoders: Rc::new(RefCell::new(Encoders::new(candidates))), has_device }
+        Self { encoders: Rc::new(RefCell::new(Encoders::new(candidates))), has_device, clip: Rc::default() }
     }
 
     /// Tries all that were not tried yet, one after the other, and says whether none is left.
@@ -93,10 +95,18 @@ impl Encoding {
                 () = &mut busy => return false,
                 outcome = try_one(encoder, self.has_device, &mut start) => outcome,
             };
-            let Some(outcome) = outcome else { return false };
+            let Some((outcome, made)) = outcome else { return false };
             tell(encoder, &outcome);
+            if matches!(outcome, Outcome::Works { .. }) {
+                *self.clip.borrow_mut() = made;
+            }
             self.encoders.borrow_mut().tried(encoder, outcome);
         }
+    }
+
+    /// What the last good trial made, which is given away; nothing where there was none.
+    pub fn take_clip(&self) -> Vec<u8> {
+        self.clip.take()
     }
 
     /// See [`Encoders::try_again`].
@@ -216,12 +226,12 @@ fn tell(encoder: Encoder, outcome: &Outcome) {
     }
 }
 
-/// `None`: not now.
+/// What came of it, and what it made. `None`: not now.
 async fn try_one<O, W, E>(
     encoder: Encoder,
     has_device: fn(&str) -> bool,
     start: &mut impl AsyncFnMut(&Recipe) -> Option<io::Result<Started<O, W, E>>>,
-) -> Option<Outcome>
+) -> Option<(Outcome, Vec<u8>)>
 where
     O: AsyncRead + Unpin,
     W: AsyncRead + Unpin,
@@ -233,16 +243,16 @@ where
         has_device(&missing)
     });
     if !there {
-        return Some(Outcome::Fails(format!("{missing} is not there")));
+        return Some((Outcome::Fails(format!("{missing} is not there")), Vec::new()));
     }
     match start(&trial(encoder)).await? {
         Ok(started) => Some(watch(encoder, started).await),
-        Err(error) => Some(Outcome::Fails(format!("FFmpeg could not be started: {error}"))),
+        Err(error) => Some((Outcome::Fails(format!("FFmpeg could not be started: {error}")), Vec::new())),
     }
 }
 
 /// Watches a trial to its end, at most as long as it may take.
-async fn watch<O, W, E>(encoder: Encoder, started: Started<O, W, E>) -> Outcome
+async fn watch<O, W, E>(encoder: Encoder, started: Started<O, W, E>) -> (Outcome, Vec<u8>)
 where
     O: AsyncRead + Unpin,
     W: AsyncRead + Unpin,
@@ -250,13 +260,15 @@ where
 {
     let Started { mut output, mut words, end } = started;
     let mut trial = Trial::new(clock::mono(), encoder);
-    let mut said = Vec::new();
+    let (mut said, mut made) = (Vec::new(), Vec::new());
     let deadline = trial.deadline();
     let status = {
         let reading = async {
             let mut piece = vec![0; 16 * 1024];
             while let Ok(len @ 1..) = output.read(&mut piece).await {
                 trial.output(clock::mono(), piece.get(..len).unwrap_or_default());
+                let room = EXCERPT_BYTES_MAX - made.len();
+                made.extend_from_slice(piece.get(..len.min(room)).unwrap_or_default());
             }
         };
         let hearing = async {
@@ -273,12 +285,13 @@ where
         }
     };
     let said = printable(&said);
-    trial.end(match status {
-        None => TrialEnd::TooLong,
-        Some(Ok(status)) if status.success() => TrialEnd::Done,
-        Some(Ok(status)) if said.trim().is_empty() => return Outcome::Fails(format!("FFmpeg ended with {status}")),
-        Some(_) => TrialEnd::Failed(&said),
-    })
+    let outcome = match status {
+        None => trial.end(TrialEnd::TooLong),
+        Some(Ok(status)) if status.success() => trial.end(TrialEnd::Done),
+        Some(Ok(status)) if said.trim().is_empty() => Outcome::Fails(format!("FFmpeg ended with {status}")),
+        Some(_) => trial.end(TrialEnd::Failed(&said)),
+    };
+    (outcome, made)
 }
 
 /// Lines as people may see them.

@@ -9,6 +9,7 @@ pub mod encoders;
 pub mod facts;
 mod glance;
 mod last_words;
+mod measure;
 pub mod preview;
 mod probe;
 pub mod process;
@@ -477,24 +478,60 @@ impl Handle {
         self.0.try_again.notify_one();
     }
 
-    /// Tries the encoders of this box while nobody needs it, and whenever a person wants that; never ends.
-    pub async fn try_encoders(&self) {
+    /// Tries the encoders of this box while nobody needs it, and whenever a person wants that; never ends. `tried` is
+    /// called after each time, once where there are none, and given up when they are to be tried again.
+    pub async fn try_encoders(&self, mut tried: impl AsyncFnMut()) {
         let shared = &self.0;
-        let Some(encoding) = shared.encoding.as_ref().filter(|_| !shared.safe_mode) else {
+        if shared.safe_mode {
+            return std::future::pending().await;
+        }
+        clock::pause(TRIALS_AFTER_MS).await;
+        let Some(encoding) = &shared.encoding else {
+            tried().await;
             return std::future::pending().await;
         };
-        clock::pause(TRIALS_AFTER_MS).await;
         loop {
             let start = async |recipe: &Recipe| self.start_trial(recipe).await;
             if encoding.try_all(start, shared.wanted.notified()).await {
                 shared.transcodes.set(encoding.can_transcode() == Some(true));
                 tracing::info!("{}", encoding.sentence());
-                shared.try_again.notified().await;
+                tokio::select! {
+                    () = shared.try_again.notified() => {}
+                    () = async { tried().await; std::future::pending().await } => {}
+                }
                 encoding.try_again();
             } else {
                 clock::pause(TRIALS_RETRY_MS).await;
             }
         }
+    }
+
+    /// How much faster than it plays the processor decodes what the last trial made, in percent, found out while nobody
+    /// needs the board; `None`: it made nothing, or that cannot be found out.
+    pub async fn decode_percent(&self) -> Option<u32> {
+        let shared = &self.0;
+        let clip = shared.encoding.as_ref()?.take_clip();
+        if clip.is_empty() {
+            return None;
+        }
+        loop {
+            let measured = async { Some(measure::decode(self.trial_permit().await?, &shared.ffmpeg, &clip).await) };
+            let outcome = tokio::select! {
+                biased;
+                () = shared.wanted.notified() => None,
+                outcome = measured => outcome,
+            };
+            match outcome {
+                Some(percent) => return percent,
+                None => clock::pause(TRIALS_RETRY_MS).await,
+            }
+        }
+    }
+
+    async fn trial_permit(&self) -> Option<TrialPermit> {
+        let (answer, permit) = oneshot::channel();
+        self.0.inbox.send(Command::Trial { answer }).await.ok()?;
+        permit.await.ok()
     }
 
     /// `None`: not now.
@@ -503,9 +540,7 @@ impl Handle {
         recipe: &Recipe,
     ) -> Option<io::Result<Started<pipe::Receiver, ChildStderr, impl Future<Output = io::Result<ExitStatus>> + use<>>>>
     {
-        let (answer, permit) = oneshot::channel();
-        self.0.inbox.send(Command::Trial { answer }).await.ok()?;
-        let permit = permit.await.ok()?;
+        let permit = self.trial_permit().await?;
         match process::trial(permit, &self.0.ffmpeg, recipe.args()) {
             Ok(child) => {
                 let (_, output, words, mut reaper) = child.split();

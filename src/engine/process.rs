@@ -416,6 +416,15 @@ pub(super) fn trial(permit: TrialPermit, program: &Path, arguments: &[String]) -
     start_child(program, arguments, Limits { nice: ENCODE_NICE, confined: Some((Network::None, true)) }, Input::Made)
 }
 
+/// Starts `program` to see how fast it decodes what it is given on its standard input, and spends the permit on it.
+///
+/// # Errors
+/// [`StartError`]: the board is short of something, or the program cannot be run.
+pub(super) fn decode(permit: TrialPermit, program: &Path, arguments: &[&str]) -> Result<Prober, StartError> {
+    drop(permit);
+    start_prober(program, arguments)
+}
+
 /// Starts `program`, which checks the signature of a file, and spends the permit on it.
 ///
 /// # Errors

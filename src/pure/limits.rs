@@ -1039,8 +1039,24 @@ pub const FDS_DEFAULT: usize = 16 // listeners, epoll, signal pipes, database wi
     + RESERVE_FDS as usize;
 const _: () = assert!(FDS_DEFAULT <= 384, "the common soft limit of 1,024 must stay far away");
 
+/// Memory of the system around us: 115 to 130 MiB were measured on a machine of 1 GiB.
+pub const SYSTEM_MEMORY_BYTES: u64 = 130 * MIB;
+/// Memory of the idle daemon, as promised, without the rings.
+pub const DAEMON_MEMORY_BYTES: u64 = 12 * MIB;
+/// What a slot takes of the network, each way: a channel of 16 Mbit/s, and what Ethernet, IP and TCP put around it.
+pub const SLOT_LINK_KBIT: u64 = 17_000;
+/// What a slot takes of the processor, in packets that are looked into: a channel of 16 Mbit/s, and as much again for
+/// whoever takes them to viewers.
+pub const SLOT_PACKETS_PER_S: u64 = 16_000_000 / (8 * 188) * 2;
+/// How long it is measured how many packets are looked into: four times so long, and the best counts.
+pub const LOOK_MEASURE_MS: u64 = 20;
+/// And how many at most, should a clock stand still.
+pub const LOOK_MEASURE_PACKETS_MAX: u64 = 10_000_000;
+/// How often the same second of picture is decoded to see how fast that goes; the beginning does not count.
+pub const DECODE_ROUNDS: usize = 4;
+
 /// Memory that the daemon itself may come to hold with every default slot and connection in use.
-pub const DAEMON_BYTES_DEFAULT: u64 = 12 * MIB // idle, as promised
+pub const DAEMON_BYTES_DEFAULT: u64 = DAEMON_MEMORY_BYTES
     + (SLOTS_DEFAULT * RING_MIB_DEFAULT) as u64 * MIB
     + (CONNECTIONS_DEFAULT * CONNECTION_BYTES) as u64
     + (LOG_LINES_MAX * LOG_LINE_BYTES_MAX) as u64

@@ -69,6 +69,19 @@ test("a tuner that would refuse the next viewer says why, in the language of the
   }
 });
 
+test("how many tuners there are, and why, is said in the language of the page", async () => {
+  for (const [state, language, words] of [
+    ["well", "en", "4, as many as this board is for; 2 at once in a smaller picture"],
+    ["well", "de", "4, so viele, wie dieses Board tragen soll; davon 2 gleichzeitig als kleineres Bild"],
+    ["full", "en", "now 4, after the next start 2: its processor carries no more"],
+    ["full", "de", "jetzt 4, nach dem nächsten Start 2: mehr trägt sein Prozessor nicht"],
+  ]) {
+    const page = await home(state, { language });
+    assert.equal(await page.locator(".facts dd").first().innerText(), words);
+    await clean(page);
+  }
+});
+
 test("what is wrong with the box is said in the language of the page, and in full below", async () => {
   for (const [language, words] of [["en", "Many channels fail at the same time."], ["de", "Viele Sender fallen gleichzeitig aus."]]) {
     const page = await home("storm", { language });

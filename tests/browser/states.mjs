@@ -50,6 +50,7 @@ const status = () => ({
   channels_len: 412, channels_ill: [], channels_ill_len: 0,
   playlist: { in_use: true, in_progress: false, found: 412, skipped: 3, first_skipped: null, loaded_at: at(7200) },
   clients: CLIENTS, encoders: ENCODERS, board_health: BOARD,
+  capacity: { slots: 4, next: 4, board: 4, because: "board", text: "as many as this board is for", encodes: 2, measured: null },
   sources: [
     { id: 1, name: "Good Provider", kind: "xtream", state: "ok", error: null, entries: 9120, refreshed_at: at(7200), next_refresh_in_s: 21600, expires_at: at(-86400 * 41), streams: { used: 1, max: 2 } },
     { id: 2, name: "Roof aerial", kind: "hdhomerun", state: "ok", error: null, entries: 32, refreshed_at: at(3600), next_refresh_in_s: 80000, expires_at: null, streams: { used: 1, max: 4 } },
@@ -194,7 +195,9 @@ export const STATES = {
   /** Two tuners are free, and nobody gets them. */
   full: () => box({
     status: {
-      ...status(), board_health: { ...BOARD, memory_max_bytes: 1_500_000_000 }, tuners: [
+      ...status(), board_health: { ...BOARD, memory_max_bytes: 1_500_000_000 },
+      capacity: { slots: 4, next: 2, board: 4, because: "processor", text: "because its processor carries no more", encodes: null, measured: null },
+      tuners: [
         playing(0, "5.1", "Das Erste HD"), { ...playing(1, "7", "arte"), ...refusing("throttle", "the throttle is at work", { retry_in_s: 40 }) },
         { ...free(2), ...refusing("account", "this account allows 2 streams, and all are in use", { streams: 2 }) },
         { ...free(3), ...refusing("of-tomorrow", "the moon is full") },

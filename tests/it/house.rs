@@ -22,7 +22,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("update", &["clock", "observe", "engine", "fetch"]),
     ("access", &["clock", "store"]),
     ("notices", &["clock", "observe", "store", "engine", "fetch", "subscriptions"]),
-    ("doors", &["clock", "board", "doctor", "observe", "engine", "subscriptions", "update", "access", "notices"]),
+    // What the board is, what the engine finds out, and what is kept of both.
+    ("capacity", &["clock", "board", "engine"]),
+    (
+        "doors",
+        &["clock", "board", "capacity", "doctor", "observe", "engine", "subscriptions", "update", "access", "notices"],
+    ),
 ];
 
 /// What may stand at the top level: what people were promised, and what tools force upon it.

@@ -9,6 +9,7 @@
 mod access;
 mod backup;
 mod blank;
+mod boards;
 mod chaos;
 mod clients;
 mod contract;

@@ -7,6 +7,7 @@ use super::owner::{Answer, done, wrong};
 use super::route::{Asked, query, query_text};
 use super::v1::Call;
 use crate::board::vitals::Seen;
+use crate::capacity;
 use crate::clock;
 use crate::engine::encoders::Shown;
 use crate::engine::{Tuner, facts};
@@ -350,6 +351,8 @@ pub(super) struct Status {
     board_health: BoardView,
     /// What makes pictures smaller, in order of preference; empty where nothing is to.
     encoders: Vec<Shown>,
+    /// How many tuners there are, and why.
+    capacity: capacity::Shown,
 }
 
 /// A subscription, as far as one wants to know at a glance.
@@ -696,6 +699,7 @@ pub(super) fn status(app: &App, asked: &Asked) -> Status {
         sources: sources(app, &tuners, lineup.as_deref()),
         board_health: app.vitals.look().into(),
         encoders: app.engine.encoders(),
+        capacity: app.capacity.shown(),
     }
 }
 

@@ -29,7 +29,6 @@ mod v1;
 
 use crate::access as accounts;
 use crate::board::vitals::Vitals;
-use crate::clock;
 use crate::doctor::Handle as Doctor;
 use crate::doors::clients::Seen;
 use crate::doors::interfaces::{Interfaces, Watch};
@@ -41,6 +40,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::problems::{Problems, Topic};
 use crate::subscriptions;
 use crate::update as updates;
+use crate::{capacity, clock};
 pub use faces::keep_ports;
 use heapless::String as ShortString;
 use hyper::body::{Bytes, Incoming};
@@ -91,6 +91,8 @@ pub struct App {
     pub mdns_host: RefCell<String>,
     /// The board's name.
     pub board: String,
+    /// What it can carry.
+    pub capacity: capacity::Handle,
     /// Port of the page, if it could be bound.
     pub page_port: Cell<Option<u16>>,
     /// Port of the streams, if it could be bound.

@@ -12,7 +12,7 @@
 //! For the doors: [`control`] keeps what clients set on tuners, [`replies`] says who is answered how often, and
 //! [`clients`] remembers who asked.
 //!
-//! [`access`] says who may manage the box.
+//! [`access`] says who may manage the box, [`capacity`] how many slots it has.
 //! [`doctor`] judges what clients would see.
 //!
 //! For the guide: [`guide_match`] finds whose guide it is, [`timeline`] what is on, and [`guide_shift`] whether a guide's
@@ -24,6 +24,7 @@ pub mod alarms;
 pub mod blank;
 pub mod breaker;
 pub mod bucket;
+pub mod capacity;
 pub mod clients;
 pub mod constants;
 pub mod control;

@@ -453,6 +453,13 @@ function board(now) {
     ["clock", value(told.clock_synced, told.clock_synced ? t("board.clock.good") : t("board.clock.bad"), told.clock_synced === false && "warn")],
     ["link", value(told.link_mbit, t("board.link.mbit", { n: told.link_mbit ?? 0 }), told.link_mbit < 100 && "warn")],
   ];
+  const able = now.capacity;
+  if (able) {
+    facts.unshift(["slots", [
+      able.slots === able.next ? "" : t("board.slots.now", { n: able.slots }),
+      t(`board.slots.${able.because}`, { n: able.next }), able.encodes === null ? "" : t("board.slots.smaller", { n: able.encodes }),
+    ].join("")]);
+  }
   const name = told.model ?? told.name;
   return h("section", { class: "section", "aria-labelledby": "board" },
     h("div", { class: "section-head" }, h("h2", { id: "board" }, t("board.title")), name && !name.startsWith("generic") && h("p", { class: "soft small-text" }, name)),
