@@ -30,6 +30,7 @@ pub fn run(source: SocketAddr, channels_len: u32) -> Outcome<()> {
         slates: false,
         early_headers: false,
         encoders: None,
+        vitals: tunerd::board::vitals::Sources::default(),
         runtime_dir: None,
         fetcher: Fetcher::new(true),
         safe_mode: false,
