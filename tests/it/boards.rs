@@ -106,7 +106,17 @@ fn another_box_is_measured_again() {
 #[test]
 fn encoding_and_decoding_are_measured_with_ffmpeg() {
     let daemon = profiles::setup(0).start();
-    let told = measured(&daemon);
+    let mut told = measured(&daemon);
+    // Each has ten seconds, which pass on a machine that does a lot besides.
+    for _ in 0..5 {
+        if told["measured"]["decode_percent"].is_u64() {
+            break;
+        }
+        let before = told["measured"]["at"].clone();
+        assert_eq!(daemon.call("POST /api/v1/encoders/try", &Value::Null).status, 204);
+        wait_until("it is measured again", MEASURED, || daemon.status()["capacity"]["measured"]["at"] != before);
+        told = daemon.status()["capacity"].clone();
+    }
     for what in ["encode_percent", "decode_percent", "packets_per_s"] {
         assert!(told["measured"][what].as_u64() > Some(0), "{what}: {told}");
     }

@@ -76,7 +76,7 @@ fn what_is_saved_is_clean() {
     assert!(said.contains(" 0 network errors, 0 transport errors, 0 sequence errors"), "{said}");
     let bytes = std::fs::read(&file).unwrap();
     let report = inspect(&bytes);
-    assert!(report.packets > 1_000 && report.gaps.is_empty(), "{report:?}");
+    assert!(report.packets > 500 && report.gaps.is_empty(), "{report:?}");
     assert!(report.first_key_frame.is_some());
     // The library throws away what comes at first, which must not be the key frame of a channel that plays already.
     let (_, mut watcher) = http::open(daemon.address(), 5004, "/auto/v1.2");
