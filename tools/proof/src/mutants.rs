@@ -220,6 +220,8 @@ impl Bench {
         write_if_new(&folder.join("Cargo.toml"), virtual_manifest.as_bytes())?;
         fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
         copy(&root.join("src/pure"), &folder.join("src/pure"))?;
+        // The unit tests read it.
+        copy(&root.join("tests/golden"), &folder.join("tests/golden"))?;
         let copied = folder.join("tools/proof");
         for part in ["src", "golden"] {
             copy(&tools.join(part), &copied.join(part))?;
