@@ -466,12 +466,16 @@ impl Relay {
         self.hide();
         self.wake();
         self.moved.notify_waiters();
-        self.rest();
     }
 
-    /// Lets the ring rest, as soon as its feed has ended and the last viewer has left.
-    fn rest(&self) {
-        if self.ended.get() && self.cursors.borrow().iter().all(Option::is_none) {
+    /// Which feed this is, as a mark for [`Self::rest`].
+    pub(super) fn feed(&self) -> u64 {
+        self.feed.get()
+    }
+
+    /// Lets the ring rest, if nothing has played since that feed ended, and nobody reads it any more.
+    pub(super) fn rest(&self, feed: u64) {
+        if self.ended.get() && self.feed.get() == feed && self.cursors.borrow().iter().all(Option::is_none) {
             self.ring.borrow_mut().rest();
         }
     }
@@ -805,7 +809,6 @@ impl Drop for Cursor {
             self.relay.left_at.set(self.position.max(self.relay.left_at.get()));
         }
         self.set_seat(None);
-        self.relay.rest();
     }
 }
 

@@ -19,7 +19,7 @@ use crate::board::vitals;
 use crate::clock;
 use crate::fetch::Fetcher;
 use crate::observe::metrics::Point;
-use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, SAMPLES_MAX, SWEEP_MS};
+use pure::limits::{ENCODERS_BUSY_MS, ENGINE_INBOX, RING_REST_MS, SAMPLES_MAX, SWEEP_MS};
 use pure::model::lineup::{Channel, ChannelId, Lineup, Origin, Source, SourceClass, TEST_CHANNEL};
 use pure::model::profile::Profile;
 use pure::model::recipe::{Reader, Treatment, recipe, to_call};
@@ -364,7 +364,7 @@ impl Supervisor {
             if self.has_viewers(slot) {
                 self.relay(slot).gap();
             } else {
-                self.relay(slot).end();
+                self.end_feed(slot);
             }
         }
     }
@@ -441,7 +441,7 @@ impl Supervisor {
                 self.note_ending(slot, How::Asked);
                 if !self.has_viewers(slot) {
                     // What it still makes is for nobody, and must not wait for anybody.
-                    self.relay(slot).end();
+                    self.end_feed(slot);
                 }
                 self.living(slot).terminate();
             }
@@ -494,6 +494,18 @@ impl Supervisor {
             Effect::Probe { slot, generation, permit, glance } => self.look(slot, generation, permit, glance),
             Effect::Note(note) => self.tell(note),
         }
+    }
+
+    /// What played on a slot is over. Its ring's memory is given back once it is not wanted again soon: whoever zaps on
+    /// would only have to have it filled with pages anew.
+    fn end_feed(&self, slot: SlotIndex) {
+        let relay = Rc::clone(self.relay(slot));
+        relay.end();
+        let feed = relay.feed();
+        tokio::task::spawn_local(async move {
+            clock::pause(RING_REST_MS).await;
+            relay.rest(feed);
+        });
     }
 
     /// Who looks at a preview and on which slot; on none yet while he waits.

@@ -229,6 +229,8 @@ pub const STARVED_TIMES: u64 = 10;
 pub const BLANK_AGAIN_MS: u64 = 1_800_000;
 /// A viewer is held without a living child for this long.
 pub const GAP_MS: u64 = 60_000;
+/// A ring keeps its memory for this long after what played there is over.
+pub const RING_REST_MS: u64 = 60_000;
 /// How often a held viewer gets a packet that carries nothing.
 pub const NULL_EVERY_MS: u64 = 500;
 /// With early headers: how long a viewer waits for his head at most. Channels gives up after six seconds.

@@ -644,12 +644,16 @@ fn a_ring_that_nobody_reads_any_more_costs_no_memory_and_can_be_used_again() {
     relay.end();
     let mut taken = Vec::new();
     viewer.send(socket(&mut taken, 1_000)).unwrap();
+    relay.rest(relay.feed());
     assert!(touched() > 20, "he has not read it all");
     drop(viewer);
+    relay.rest(relay.feed() - 1);
+    assert!(touched() > 20, "that was another feed");
+    relay.rest(relay.feed());
     assert!(touched() <= 2, "at most what shares its page with others");
     // A child that ends late still writes.
     write(&relay, &mut Dice(1), &stream(20));
-    relay.end();
+    relay.rest(relay.feed());
     assert!(touched() <= 2);
 
     relay.begin(Generation(2), false);
