@@ -212,7 +212,7 @@ fn a_child_that_is_killed_is_noticed_said_and_replaced() {
     daemon.wait_for_log("Demo Bars is restarted");
     let rest = read_for(&mut stream, Duration::from_secs(3));
     let report = inspect(&rest[..rest.len() / 188 * 188]);
-    assert!(report.packets > 500 && report.gaps.is_empty(), "one connection, one stream: {report:?}");
+    assert!(report.packets > 100 && report.gaps.is_empty(), "one connection, one stream: {report:?}");
     drop(stream);
     daemon.wait_until_idle();
     assert!(!is_zombie(child));
