@@ -102,6 +102,7 @@ export const first = {
   "problem.slot_quarantined": "Ein Tuner ist außer Betrieb.",
   "problem.loop_stall": "Die Box hing einen Moment.",
   "problem.version-recalled": "Die Version, die hier läuft, wurde zurückgerufen.",
+  "problem.setup": "setup.toml auf der Karte wurde nicht übernommen.",
   "problem.fds": "Zu viele Dateien und Verbindungen sind offen.",
   "trouble.title": "Was Aufmerksamkeit braucht",
   "trouble.since": "seit {span}",

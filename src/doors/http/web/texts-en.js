@@ -103,6 +103,7 @@ export const first = {
   "problem.slot_quarantined": "A tuner is out of service.",
   "problem.loop_stall": "The box hung for a moment.",
   "problem.version-recalled": "The version that runs here was called back.",
+  "problem.setup": "setup.toml on the card was not taken over.",
   "problem.fds": "Too many files and connections are open.",
   "trouble.title": "What needs attention",
   "trouble.since": "for {span}",
