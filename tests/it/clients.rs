@@ -7,13 +7,11 @@
 use crate::kit::hdhr::{self, SEARCHES, ask, bytes, get, keyed, receive, receiver, set, tag_text};
 use crate::kit::media::inspect;
 use crate::kit::source::{Manner, Source};
-use crate::kit::{Daemon, Setup, fakeff::Fake, http, wait_until};
+use crate::kit::{Daemon, SOON, Setup, fakeff::Fake, http, wait_until};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// GET as a client sends it: its user agent, and the head that it adds.
 fn fetch(daemon: &Daemon, port: u16, target: &str, agent: &str, more: &str) -> http::Answer {
@@ -360,7 +358,8 @@ fn plex_polls_and_never_sees_an_empty_or_partial_lineup() {
         post("scan=abort");
         wait_until("the scan is over", SOON, || !daemon.is_scanning());
     };
-    // The provider wakes up, and Plex asks for a scan while it polls.
+    // The provider wakes up, and Plex asks for a scan while it polls. What has not begun yet cannot be given up.
+    wait_until("the provider is asked", SOON, || source.connections() > 0);
     give_up();
     source.turn(Manner::document(entries(500)));
     post("scan=start&source=Cable");

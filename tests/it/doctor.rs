@@ -317,7 +317,13 @@ fn in_a_network_the_box_is_found_by_calling_everybody_and_by_name() {
     setup.address = Ipv4Addr::new(192, 168, 77, 1);
     let daemon = start(setup, 80);
     wait_for_guide(&daemon, 80);
-    let findings = examine(&daemon, 80);
+    let mut findings = examine(&daemon, 80);
+    // A machine that is busy with other tests may answer a datagram too late; what does not work never does.
+    for _ in 0..2 {
+        if findings.all("pass").len() < findings.0.len() {
+            findings = examine(&daemon, 80);
+        }
+    }
     assert_eq!(findings.all("pass").len(), findings.0.len(), "{:#?}", findings.0);
     assert!(findings.of("vlc-name").1.contains("192.168.77.1"));
 }

@@ -1,11 +1,9 @@
 //! How the box is right now, for those who keep looking, and the one button of each tuner.
 
-use crate::kit::{Daemon, http, wait_until};
+use crate::kit::{Daemon, SOON, http, wait_until};
 use serde_json::{Value, json};
 use std::io::{BufReader, Read as _};
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// The next status that is told.
 fn event(stream: &mut impl std::io::BufRead) -> Value {

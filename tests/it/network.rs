@@ -7,7 +7,7 @@
 
 use crate::kit::hdhr::{SEARCHES, ask, bytes, get, receive, set, tag_text};
 use crate::kit::media::inspect;
-use crate::kit::{Daemon, Setup, fakeff::Fake, inside, run, wait_until};
+use crate::kit::{Daemon, SOON, Setup, fakeff::Fake, inside, run, wait_until};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -16,7 +16,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(10);
 /// For what must not come.
 const NEVER: Duration = Duration::from_millis(400);
 const SSDP_PORT: u16 = 1_900;

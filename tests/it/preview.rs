@@ -6,12 +6,11 @@
 use crate::kit::fakeff::{Fake, address_of};
 use crate::kit::media::{decode_errors, inspect, make_ts, read_bytes, read_for};
 use crate::kit::source::Source;
-use crate::kit::{Daemon, Setup, http, run, wait_until};
+use crate::kit::{Daemon, SOON, Setup, http, run, wait_until};
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(20);
 /// As in `profiles.rs`: a trial that shows a fast encoder.
 const TRIALS: &str = "testsrc2: speed=20, exit_after=400, exit_code=0\n";
 

@@ -8,14 +8,13 @@
 use crate::kit::fakeff::{Fake, address_of, key_of};
 use crate::kit::hdhr::{self, SEARCHES, ask, bytes, frame, get, keyed, receive, receiver, set, tag_text, tags};
 use crate::kit::source::{Manner, Source};
-use crate::kit::{Daemon, Setup, http, run, wait_until};
+use crate::kit::{Daemon, SOON, Setup, http, run, wait_until};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(10);
 /// In which control answers, whatever goes on.
 const CONTROL_MAX: Duration = Duration::from_millis(250);
 

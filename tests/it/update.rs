@@ -2,7 +2,7 @@
 
 use crate::faults::{as_strs, mounting};
 use crate::kit::hdhr::{self, ask, bytes, frame, get, reply};
-use crate::kit::{Daemon, Folder, Setup, run, wait_until};
+use crate::kit::{Daemon, Folder, SOON, Setup, run, wait_until};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(10);
 const GENUINE: &str = "the bundle is genuine; this box was not installed from our image";
 const NOT_GENUINE: &str = "it is no whole bundle with a signature that the keyring of this box trusts";
 

@@ -9,14 +9,12 @@ mod channel;
 
 use crate::faults::{as_strs, mounting};
 use crate::kit::source::Source;
-use crate::kit::{Daemon, Setup, http, run, wait_until};
+use crate::kit::{Daemon, SOON, Setup, http, run, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// A box with two boot slots, of which A runs.
 pub(crate) struct Box {

@@ -1,6 +1,7 @@
 //! Transport streams: making them, and looking at what arrived. It shares no code with the daemon.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -51,9 +52,14 @@ pub(crate) fn payload_hashes(path: &Path) -> String {
     said
 }
 
-/// What FFmpeg says when it decodes all of a file; nothing when it is flawless.
+/// What FFmpeg says when it decodes all of a file; nothing when it is flawless. Without the last picture: a capture that
+/// was left by the clock may have half of it.
 pub(crate) fn decode_errors(path: &Path) -> String {
-    let (_, said) = run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-f", "null", "-"]);
+    let bytes = fs::read(path).unwrap();
+    let end = inspect(&bytes).last_picture.map_or(bytes.len(), |place| place * PACKET);
+    let whole = path.with_extension("whole.ts");
+    fs::write(&whole, &bytes[..end]).unwrap();
+    let (_, said) = run("ffmpeg", &["-v", "error", "-i", whole.to_str().unwrap(), "-f", "null", "-"]);
     said
 }
 
@@ -90,6 +96,8 @@ pub(crate) struct Report {
     pub(crate) first_key_frame: Option<usize>,
     /// Place of the first packet with video.
     pub(crate) first_video: Option<usize>,
+    /// Place of the packet with which the last picture begins.
+    pub(crate) last_picture: Option<usize>,
 }
 
 /// Looks at every whole packet of a capture.
@@ -123,6 +131,9 @@ pub(crate) fn inspect(bytes: &[u8]) -> Report {
             video_pid = Some(u16::from(packet[stream + 1] & 0x1f) << 8 | u16::from(packet[stream + 2]));
         } else if Some(pid) == video_pid {
             report.first_video.get_or_insert(place);
+            if starts {
+                report.last_picture = Some(place);
+            }
             let random_access = packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x40 != 0;
             if starts && random_access {
                 report.first_key_frame.get_or_insert(place);

@@ -22,6 +22,8 @@ use nix::unistd::Pid;
 
 /// The daemon under test.
 pub(crate) const TUNERD: &str = env!("CARGO_BIN_EXE_tunerd");
+/// How long a machine that is busy with other tests may take for what takes a moment. What must be quick says how quick.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A directory of this test's own; gone when it is dropped.
 pub(crate) struct Folder(PathBuf);
@@ -238,7 +240,7 @@ impl Daemon {
 
     /// It is ready before its channels are.
     pub(crate) fn wait_for_lineup(&self) {
-        wait_until("there are channels", Duration::from_secs(20), || self.get("/lineup.json").status == 200);
+        wait_until("there are channels", SOON, || self.get("/lineup.json").status == 200);
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -260,7 +262,7 @@ impl Daemon {
     }
 
     pub(crate) fn wait_for_log(&self, part: &str) {
-        wait_until(&format!("the log says {part:?}"), Duration::from_secs(20), || {
+        wait_until(&format!("the log says {part:?}"), SOON, || {
             let said = self.log().contains(part);
             assert!(said || !self.has_ended(), "it ended without saying {part:?}:\n{}", self.log());
             said

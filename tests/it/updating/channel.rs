@@ -1,16 +1,18 @@
 //! The update channel, against servers that mean harm: each threat is refused with words of its own, and nothing is
 //! written.
 
-use super::{Box, SOON, update, wait_for_state};
+use super::{Box, update, wait_for_state};
 use crate::kit::source::Source;
-use crate::kit::{Daemon, http, wait_until};
+use crate::kit::{Daemon, SOON, http, wait_until};
 use ring::digest::{SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const BUNDLE: &[u8] = &[7; 100_000];
+/// Longer than it takes to be installed by itself, where it is.
+const A_WHILE: Duration = Duration::from_secs(20);
 
 fn pair(seed: u8) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
@@ -269,14 +271,14 @@ fn at_night_it_goes_by_itself_when_nobody_watches() {
     assert_eq!(daemon.call("PATCH /api/v1/settings", &settings).status, 204);
     Published::new(1).put(&it);
     wait_for(&daemon, "it is offered", |now| now["available"] == "1.2");
-    std::thread::sleep(SOON);
+    std::thread::sleep(A_WHILE);
     assert_eq!((&update(&daemon)["state"], it.written().len()), (&json!("idle"), 0), "by day nothing happens");
     drop(daemon);
 
     clock_shows(&mut it, AT_NIGHT.0, AT_NIGHT.1);
     let daemon = it.start();
     let (_, viewer) = http::open(daemon.address(), 5004, "/auto/v1.1");
-    std::thread::sleep(SOON);
+    std::thread::sleep(A_WHILE);
     assert_eq!((&update(&daemon)["state"], it.written().len()), (&json!("idle"), 0), "somebody watches");
     drop(viewer);
     wait_until("a fresh start is asked for", 3 * SOON, || it.is_reboot_asked_for());
@@ -315,6 +317,6 @@ fn who_switched_it_off_is_left_alone_at_night() {
     assert_eq!(daemon.call("PATCH /api/v1/settings", &settings).status, 204);
     Published::new(1).put(&it);
     wait_for(&daemon, "it is offered", |now| now["available"] == "1.2");
-    std::thread::sleep(SOON);
+    std::thread::sleep(A_WHILE);
     assert_eq!((&update(&daemon)["state"], it.written().len()), (&json!("idle"), 0));
 }
