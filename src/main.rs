@@ -156,6 +156,7 @@ fn prove(typed: &CommandLine, settings: &Settings) -> ExitCode {
     }
     let expected =
         doctor::prove::Expected { discovery: settings.discovery, channels: update::had_channels(&settings.state_dir) };
+    update::proving(&settings.state_dir);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     let proved = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
         let within_ms = typed.within_s.map_or(PROVE_MS_MAX, |seconds| seconds.saturating_mul(1_000));

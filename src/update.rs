@@ -26,7 +26,7 @@ use crate::observe::problems::{Problems, Topic};
 use carry::Bundle;
 pub use intake::Incoming;
 use memory::Memory;
-pub use memory::{Attempt, Last, Offered, had_channels, proved};
+pub use memory::{Attempt, Last, Offered, had_channels, proved, proving};
 use pure::limits::{CHANNEL_PERIOD_S, UPDATE_LOOK_MS, UPLOAD_NOTICE_MS};
 use pure::model::device_id::DeviceId;
 use pure::model::notification::Event;

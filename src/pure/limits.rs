@@ -429,6 +429,8 @@ pub const UPDATE_TAKE_BACK_MS: u64 = 60_000;
 /// How long a fresh start is waited for before it is said that there was none.
 pub const REBOOT_MS_MAX: u64 = 120_000;
 const _: () = assert!(UPDATE_JITTER_MIN + 30 <= UPDATE_WINDOW_MIN, "who begins last has time for it, too");
+/// A system that nobody has begun to ask for a proof by then has given it at an earlier start.
+pub const UPDATE_PROOF_MS_MAX: u64 = 120_000;
 /// What still runs after that time without a proof, nobody has taken back.
 pub const UPDATE_TRIAL_MS_MAX: u64 = 1_800_000;
 const _: () = assert!(2 * PROVE_MS_MAX < UPDATE_TRIAL_MS_MAX, "a proof comes before that");

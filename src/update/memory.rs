@@ -17,6 +17,9 @@ use std::path::Path;
 const FILE: &str = "update.json";
 /// Beside it, what the last start came to.
 const PROOF: &str = "proved";
+/// In the state directory, too: in which start of the board a proof was asked for last. A file of its own, because the
+/// other one may still tell why another system went.
+const PROVING: &str = "proving";
 /// More than either ever has.
 const BYTES_MAX: u64 = 64 * 1024;
 
@@ -143,6 +146,18 @@ pub(super) enum Proof {
     Good,
     /// It does not, and why.
     Bad(String),
+}
+
+/// Notes that `tunerd --prove` asks, in this start of the board.
+pub fn proving(folder: &Path) {
+    if let Err(error) = disk::replace(&folder.join(PROVING), clock::boot_id().as_bytes()) {
+        tracing::debug!(%error, "that a proof is asked for could not be noted");
+    }
+}
+
+/// Whether a proof was asked for in this start of the board.
+pub(super) fn is_proving(folder: &Path) -> bool {
+    read(&folder.join(PROVING)).is_ok_and(|boot| boot == clock::boot_id())
 }
 
 /// Notes what `tunerd --prove` has found out. Who cannot write it goes on: the exit status is what counts.

@@ -3,7 +3,7 @@
 use super::memory::{self, Attempt, Proof};
 use super::{Boot, BootSlot, Claim, Room};
 use crate::clock;
-use pure::limits::{INSTALL_MS_MAX, UPDATE_RESUME_LOOK_MS, UPDATE_TRIAL_MS_MAX};
+use pure::limits::{INSTALL_MS_MAX, UPDATE_PROOF_MS_MAX, UPDATE_RESUME_LOOK_MS, UPDATE_TRIAL_MS_MAX};
 use pure::model::notification::Event;
 use pure::rules::updating::aftermath::{Aftermath, Found, aftermath};
 use pure::rules::updating::{Refusal, Version};
@@ -109,11 +109,10 @@ impl Room {
             return;
         }
         let proof = memory::proof(&self.options.state_dir).filter(|(boot, _)| boot == clock::boot_id());
-        match proof {
-            Some((_, Proof::Good)) => {}
-            // Who asks for the proof starts the box anew without it.
-            None if clock::mono().ms_since(clock::started()) >= UPDATE_TRIAL_MS_MAX => {}
-            _ => return,
+        let is_asked = memory::is_proving(&self.options.state_dir);
+        let up_ms = clock::mono().ms_since(clock::started());
+        if !has_proved(proof.as_ref().map(|(_, proof)| proof), is_asked, up_ms) {
+            return;
         }
         let attempt = self.memory.borrow().attempt.clone().unwrap_or_default();
         tracing::info!(version = attempt.version, from = attempt.from, "the new version has proved itself");
@@ -125,5 +124,37 @@ impl Room {
             self.forget("installed", "").await;
         }
         self.look().await.map(drop).unwrap_or_default();
+    }
+}
+
+/// Whether a system that has been up for so long is one to stay with, as far as can be told.
+fn has_proved(proof: Option<&Proof>, is_asked: bool, up_ms: u64) -> bool {
+    match proof {
+        Some(Proof::Good) => true,
+        Some(Proof::Bad(_)) => false,
+        // Who asks for the proof starts the box anew without it.
+        None if is_asked => up_ms >= UPDATE_TRIAL_MS_MAX,
+        // Whoever goes back to a system that was proved at its first start is not asked again.
+        None => up_ms >= UPDATE_PROOF_MS_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_for_a_proof_has_to_give_it_and_who_is_not_has_given_it() {
+        let bad = Proof::Bad("nobody listens".to_owned());
+        for (proof, is_asked, up_ms, expected) in [
+            (Some(&Proof::Good), true, 0, true),
+            (Some(&bad), true, UPDATE_TRIAL_MS_MAX, false),
+            (None, true, UPDATE_TRIAL_MS_MAX - 1, false),
+            (None, true, UPDATE_TRIAL_MS_MAX, true),
+            (None, false, UPDATE_PROOF_MS_MAX - 1, false),
+            (None, false, UPDATE_PROOF_MS_MAX, true),
+        ] {
+            assert_eq!(has_proved(proof, is_asked, up_ms), expected, "{proof:?} {is_asked} {up_ms}");
+        }
     }
 }

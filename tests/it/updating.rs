@@ -428,7 +428,8 @@ fn a_start_proves_itself_by_answering_listing_and_playing() {
     assert!(status.success() && said.contains("It answers, lists its channels and plays."), "{said}");
     let file = daemon.setup.state_dir().join("proved");
     let proof = fs::read_to_string(&file).unwrap();
-    assert!(proof.starts_with("good "), "{proof}");
+    let boot = fs::read_to_string(daemon.setup.state_dir().join("proving")).unwrap();
+    assert_eq!(proof.trim(), format!("good {boot}"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "the daemon's, whoever asked");
     assert_eq!(http::open(daemon.address(), 8080, "/test.ts").0.status, 200);
     // Its page is somewhere else: nobody answers there.
