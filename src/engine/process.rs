@@ -15,7 +15,7 @@ use super::sandbox::{Needs, Network, Proof, Sandbox, try_escape};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, rlim_t, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -588,9 +588,15 @@ fn child_setup(daemon: Pid, nice: i32, data_bytes: u64) -> io::Result<()> {
     prctl::set_no_new_privs()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // These fail only where somebody has set less already.
-    setrlimit(Resource::RLIMIT_DATA, data_bytes, data_bytes).unwrap_or_default();
-    setrlimit(Resource::RLIMIT_NOFILE, CHILD_FDS_MAX, CHILD_FDS_MAX).unwrap_or_default();
-    setrlimit(Resource::RLIMIT_FSIZE, CHILD_FILE_BYTES_MAX, CHILD_FILE_BYTES_MAX).unwrap_or_default();
+    for (resource, most) in [
+        (Resource::RLIMIT_DATA, data_bytes),
+        (Resource::RLIMIT_NOFILE, CHILD_FDS_MAX),
+        (Resource::RLIMIT_FSIZE, CHILD_FILE_BYTES_MAX),
+    ] {
+        // 32 bits on 32-bit ARM: what is more than all of its memory is no limit.
+        let most = rlim_t::try_from(most).unwrap_or(RLIM_INFINITY);
+        setrlimit(resource, most, most).unwrap_or_default();
+    }
     if nice > 0 {
         // SAFETY: a system call with a number; it is about this process only.
         unsafe { nix::libc::nice(nice) };
