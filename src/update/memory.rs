@@ -150,9 +150,7 @@ pub(super) enum Proof {
 
 /// Notes that `tunerd --prove` asks, in this start of the board.
 pub fn proving(folder: &Path) {
-    if let Err(error) = disk::replace(&folder.join(PROVING), clock::boot_id().as_bytes()) {
-        tracing::debug!(%error, "that a proof is asked for could not be noted");
-    }
+    note(folder, PROVING, clock::boot_id());
 }
 
 /// Whether a proof was asked for in this start of the board.
@@ -160,14 +158,19 @@ pub(super) fn is_proving(folder: &Path) -> bool {
     read(&folder.join(PROVING)).is_ok_and(|boot| boot == clock::boot_id())
 }
 
-/// Notes what `tunerd --prove` has found out. Who cannot write it goes on: the exit status is what counts.
+/// Notes what `tunerd --prove` has found out.
 pub fn proved(folder: &Path, found: Result<(), &str>) {
     let text = match found {
         Ok(()) => format!("good {}\n", clock::boot_id()),
         Err(why) => format!("bad {} {}\n", clock::boot_id(), why.replace('\n', " ")),
     };
-    if let Err(error) = disk::replace(&folder.join(PROOF), text.as_bytes()) {
-        tracing::debug!(%error, "what was proved could not be noted");
+    note(folder, PROOF, &text);
+}
+
+/// Who cannot write it goes on: the exit status of a proof is what counts.
+fn note(folder: &Path, file: &str, text: &str) {
+    if let Err(error) = disk::replace(&folder.join(file), text.as_bytes()) {
+        tracing::debug!(file, %error, "the state of a proof could not be noted");
     }
 }
 

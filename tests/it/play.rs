@@ -210,9 +210,11 @@ fn a_child_that_is_killed_is_noticed_said_and_replaced() {
     daemon.wait_for_log("Demo Bars failed: FFmpeg crashed on it");
     assert!(daemon.log().contains("signal: 9"), "{}", daemon.log());
     daemon.wait_for_log("Demo Bars is restarted");
-    let rest = read_for(&mut stream, Duration::from_secs(3));
+    let mut rest = read_for(&mut stream, Duration::from_secs(3));
+    // A busy machine may need longer for as much.
+    rest.extend(read_bytes(&mut stream, (501 * 188_usize).saturating_sub(rest.len())));
     let report = inspect(&rest[..rest.len() / 188 * 188]);
-    assert!(report.packets > 100 && report.gaps.is_empty(), "one connection, one stream: {report:?}");
+    assert!(report.packets > 500 && report.gaps.is_empty(), "one connection, one stream: {report:?}");
     drop(stream);
     daemon.wait_until_idle();
     assert!(!is_zombie(child));
